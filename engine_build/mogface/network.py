@@ -1,0 +1,62 @@
+"""MogFace (Liu et al., CVPR 2022) as ModelScope publishes it, for inference.
+
+Attribute names follow the published checkpoint, so that its keys are this module's keys.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from engine_build.mogface.head import Head
+from engine_build.mogface.lfpn import LFPN
+from engine_build.mogface.resnet import ResNet101
+
+MEAN = (103.53, 116.28, 123.675)
+STD = (57.375, 57.120003, 58.395)
+"""Blue, green, red, on pixels 0..255."""
+
+EXTRA_DIVISOR = 255.0
+"""The published code divides a second time; the weights were trained so."""
+
+
+class MogFace(nn.Module):
+    """Normalised pictures to scores and deltas."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = ResNet101()
+        self.fpn = LFPN()
+        self.pred_net = Head()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised RGB, float32 [N, 3, H, W] of any H and W.
+
+        Returns:
+            Scores float32 [N, A] within 0..1 and deltas float32 [N, A, 4], level by level, row by row.
+        """
+        levels = [self.pred_net(level) for level in self.fpn(self.backbone(x))]
+        scores, deltas = zip(*levels)
+        return torch.cat(scores, dim=1), torch.cat(deltas, dim=1)
+
+
+class MogFaceOnPixels(nn.Module):
+    """`MogFace` behind the contract's input: the normalisation is part of the network."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, network: MogFace) -> None:
+        super().__init__()
+        self.network = network
+        std = torch.tensor(STD, dtype=torch.float64) * EXTRA_DIVISOR
+        self.register_buffer("mean", torch.tensor(MEAN).reshape(1, 3, 1, 1))
+        self.register_buffer("scale", (1 / std).float().reshape(1, 3, 1, 1))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 [N, H, W, 3], BGR, to what `MogFace` returns."""
+        # Bytes are moved before they become floats: a quarter of the traffic.
+        pixels = images.permute(0, 3, 1, 2).float()
+        normalised = (pixels - self.mean) * self.scale
+        scores, deltas = self.network(normalised.flip(1))
+        return scores, deltas

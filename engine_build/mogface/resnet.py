@@ -1,0 +1,64 @@
+"""ResNet-101, MogFace's backbone (He et al. 2016; stride in the 3x3 convolution of a bottleneck)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+BLOCKS = (3, 4, 23, 3)
+EXPANSION = 4
+CHANNELS = tuple(width * EXPANSION for width in (64, 128, 256, 512))
+"""Channels of C2 to C5."""
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolution, each with batch normalisation, around a shortcut."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        wide = width * EXPANSION
+        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, wide, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(wide)
+        self.downsample = (
+            nn.Sequential(nn.Conv2d(channels, wide, 1, stride, bias=False), nn.BatchNorm2d(wide))
+            if stride != 1 or channels != wide
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float32 [N, channels, H, W] to [N, 4 * width, ceil(H / stride), ceil(W / stride)]."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = functional.relu(self.bn1(self.conv1(x)))
+        x = functional.relu(self.bn2(self.conv2(x)))
+        return functional.relu(self.bn3(self.conv3(x)) + shortcut)
+
+
+class ResNet101(nn.Module):
+    """The trunk up to C5."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = _stage(64, 64, BLOCKS[0], stride=1)
+        self.layer2 = _stage(CHANNELS[0], 128, BLOCKS[1], stride=2)
+        self.layer3 = _stage(CHANNELS[1], 256, BLOCKS[2], stride=2)
+        self.layer4 = _stage(CHANNELS[2], 512, BLOCKS[3], stride=2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Normalised RGB [N, 3, H, W] to C2, C3, C4 and C5, at strides 4, 8, 16 and 32."""
+        x = functional.relu(self.bn1(self.conv1(x)))
+        c2 = self.layer1(functional.max_pool2d(x, 3, 2, 1))
+        c3 = self.layer2(c2)
+        c4 = self.layer3(c3)
+        return c2, c3, c4, self.layer4(c4)
+
+
+def _stage(channels: int, width: int, blocks: int, stride: int) -> nn.Sequential:
+    first = Bottleneck(channels, width, stride)
+    rest = (Bottleneck(width * EXPANSION, width, 1) for _ in range(blocks - 1))
+    return nn.Sequential(first, *rest)

@@ -1,0 +1,30 @@
+"""What the published MogFace does with its outputs, as a `DetectorSpec`."""
+
+from __future__ import annotations
+
+from engine_build.mogface.network import MEAN
+from trt_mogface.spec import BoxCoding, DetectorSpec, Level, Origin, ResizeDefaults, SelectionDefaults
+
+STRIDES = (4, 8, 16, 32, 64, 128)
+ANCHOR_SCALE = 0.68
+CELLS_PER_ANCHOR = 4
+"""An anchor's side is 0.68 x 4 strides."""
+
+MODEL_ID = "damo/cv_resnet101_face-detection_cvpr22papermogface"
+
+
+def mogface_spec(weights_sha256: str) -> DetectorSpec:
+    """The spec of MogFace ResNet-101 with the thresholds of ModelScope's ``MogFaceDetector``."""
+    blue, green, red = (round(value) for value in MEAN)
+    return DetectorSpec(
+        name="mogface",
+        levels=tuple(Level(s, (CELLS_PER_ANCHOR * s * ANCHOR_SCALE,)) for s in STRIDES),
+        coding=BoxCoding("mogface"),
+        selection=SelectionDefaults(score_threshold=0.82, iou_threshold=0.4),
+        resize=ResizeDefaults(pad=(blue, green, red), longest_over=1500, longest_to=1000),
+        origin=Origin(
+            source=f"ModelScope {MODEL_ID}",
+            licence="see the model page",
+            weights_sha256=weights_sha256,
+        ),
+    )

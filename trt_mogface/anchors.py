@@ -1,0 +1,51 @@
+"""Anchor boxes of a network input size, in the order of the network's outputs."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_mogface.spec import BoxCoding, DetectorSpec, Level
+
+CACHED_SIZES = 16
+
+
+@lru_cache(maxsize=CACHED_SIZES)
+def anchors(spec: DetectorSpec, height: int, width: int) -> NDArray[np.float32]:
+    """Anchors for a network input of ``height`` x ``width`` pixels.
+
+    Returns:
+        Read-only float32 [A, 4]: centre x, centre y, width, height, in pixels of the network input;
+        level by level, row by row, side by side.  The last few sizes asked for are kept.
+
+    Source: ``MogPriorBox`` of the published MogFace code, and the prior boxes of SSD detectors.
+    """
+    table = np.concatenate([_level(spec.coding, level, height, width) for level in spec.levels])
+    table.flags.writeable = False
+    return table
+
+
+def _level(coding: BoxCoding, level: Level, height: int, width: int) -> NDArray[np.float32]:
+    rows, columns = level.grid(height, width)
+    table = np.empty((rows, columns, len(level.sides), 4), np.float32)
+    for index, side in enumerate(level.sides):
+        table[:, :, index, 0], table[:, :, index, 2] = _axis(coding, level.stride, side, columns)
+        y, h = _axis(coding, level.stride, side, rows)
+        table[:, :, index, 1], table[:, :, index, 3] = y[:, None], h[:, None]
+    return table.reshape(-1, 4)
+
+
+def _axis(
+    coding: BoxCoding, stride: int, side: float, cells: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Centres and sizes along one axis."""
+    centre = (np.arange(cells) + coding.centre) * stride
+    if coding.kind != "mogface":
+        return centre.astype(np.float32), np.full(cells, side, np.float32)
+    # MogFace was trained on anchors that went through float32 corners, which moves them by rounding;
+    # the same detour gives the same boxes.
+    low = (centre - (side - 1) / 2).astype(np.float32)
+    high = (centre + (side - 1) / 2).astype(np.float32)
+    return (low + high) / np.float32(2), high - low + np.float32(1)

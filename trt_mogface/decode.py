@@ -1,0 +1,61 @@
+"""Box and landmark coding: what the network's deltas mean, relative to an anchor.
+
+An anchor is (cx, cy, w, h); all results are in pixels of the network input, in float32.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_mogface.spec import BoxCoding
+
+Floats = NDArray[np.float32]
+
+
+def decode_boxes(deltas: Floats, anchors: Floats, coding: BoxCoding) -> Floats:
+    """Boxes of some anchors.
+
+    Args:
+        deltas: float32 [n, 4], the network's output.
+        anchors: float32 [n, 4], centre x, centre y, width, height.
+        coding: Which formula.
+
+    Returns:
+        float32 [n, 4]: x0, y0, x1, y1.  Overflow gives infinities, never an exception.
+
+    Source: ``mogdecode`` of the published MogFace code; SSD (Liu et al. 2016, eq. 2) with variances;
+    FCOS (Tian et al. 2019, eq. 1) with distances in units of the anchor's side.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        if coding.kind == "distance":
+            reach = deltas * anchors[:, [2, 3, 2, 3]]
+            return np.concatenate([anchors[:, :2] - reach[:, :2], anchors[:, :2] + reach[:, 2:]], axis=1)
+        if coding.kind == "mogface":
+            centre = anchors[:, :2] + deltas[:, :2] * anchors[:, 2:]
+            size = anchors[:, 2:] * np.exp(deltas[:, 2:])
+            low = centre - (size - 1) / 2
+            return np.concatenate([low, size + (low - 1)], axis=1)
+        of_centre, of_size = np.float32(coding.variances[0]), np.float32(coding.variances[1])
+        centre = anchors[:, :2] + deltas[:, :2] * of_centre * anchors[:, 2:]
+        size = anchors[:, 2:] * np.exp(deltas[:, 2:] * of_size)
+        low = centre - size / 2
+        return np.concatenate([low, low + size], axis=1)
+
+
+def decode_landmarks(deltas: Floats, anchors: Floats, coding: BoxCoding) -> Floats:
+    """Landmark points of some anchors.
+
+    Args:
+        deltas: float32 [n, 2 * points].
+        anchors: float32 [n, 4].
+        coding: ``ssd`` scales by its first variance, the others by the anchor's side alone.
+
+    Returns:
+        float32 [n, points, 2]: x, y.
+    """
+    offsets = deltas.reshape(len(deltas), -1, 2)
+    if coding.kind == "ssd":
+        offsets = offsets * np.float32(coding.variances[0])
+    with np.errstate(over="ignore", invalid="ignore"):
+        return anchors[:, None, :2] + offsets * anchors[:, None, 2:]

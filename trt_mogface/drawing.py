@@ -1,0 +1,62 @@
+"""Boxes, scores and landmarks drawn onto a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_mogface.errors import OutputError
+from trt_mogface.files import whole_file
+
+BOX = (80, 220, 60)
+POINT = (60, 60, 240)
+INK = (0, 0, 0)
+
+Floats = NDArray[np.float32]
+
+
+def draw(
+    image: NDArray[np.uint8], boxes: Floats, scores: Floats, landmarks: Floats | None
+) -> NDArray[np.uint8]:
+    """A copy of a picture with faces drawn on it.
+
+    Args:
+        image: uint8 [H, W, 3], BGR.
+        boxes: float32 [n, 4], x0, y0, x1, y1 in the picture's pixels, within its edges.
+        scores: float32 [n].
+        landmarks: float32 [n, points, 2] or None; points beyond the edges are left out.
+    """
+    canvas = np.ascontiguousarray(image).copy()
+    thickness = max(1, round(min(image.shape[:2]) / 400))
+    for box, score in zip(boxes.round().astype(int).tolist(), scores.tolist()):
+        cv2.rectangle(canvas, box[:2], box[2:], BOX, thickness, cv2.LINE_AA)
+        _label(canvas, f"{score:.2f}", box[0], box[1], thickness)
+    points = np.empty((0, 2), np.float32) if landmarks is None else landmarks.reshape(-1, 2)
+    inside = ((points >= 0) & (points < image.shape[1::-1])).all(axis=1)
+    for point in points[inside].round().astype(int).tolist():
+        cv2.circle(canvas, point, thickness, POINT, cv2.FILLED, cv2.LINE_AA)
+    return canvas
+
+
+def save(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write a picture; the suffix of ``path`` chooses the format.
+
+    Raises:
+        OutputError: An unknown suffix, or a place that cannot be written; nothing is left behind.
+    """
+    if not cv2.haveImageWriter(path.name):
+        raise OutputError(f"{path}: unknown picture format {path.suffix!r}: use .jpg or .png")
+    with whole_file(path) as temporary:
+        if not cv2.imwrite(str(temporary), image):
+            raise OutputError(f"{path}: the picture could not be encoded")
+
+
+def _label(canvas: NDArray[np.uint8], text: str, x: int, y: int, thickness: int) -> None:
+    scale, font = 0.4 * thickness, cv2.FONT_HERSHEY_SIMPLEX
+    (width, height), base = cv2.getTextSize(text, font, scale, thickness)
+    bottom = max(y, height + base)
+    cv2.rectangle(canvas, (x, bottom - height - base), (x + width, bottom), BOX, cv2.FILLED)
+    cv2.putText(canvas, text, (x, bottom - base // 2), font, scale, INK, thickness, cv2.LINE_AA)

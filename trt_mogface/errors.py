@@ -1,0 +1,34 @@
+"""The errors a user can meet; each message is one line: what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class MogFaceError(Exception):
+    """Base of every error this project raises on purpose.
+
+    The command line prints the message as it is and exits with status 2.
+    """
+
+
+class ImageError(MogFaceError):
+    """A picture that cannot be used: unreadable, truncated, too large, of the wrong type."""
+
+
+class ModelError(MogFaceError):
+    """A model name or model file that cannot be used, or is not of the contract."""
+
+
+class CheckpointError(MogFaceError):
+    """A file of trained weights that is not the network it was taken for."""
+
+
+class DownloadError(MogFaceError):
+    """Trained weights that could not be fetched."""
+
+
+class OutputError(MogFaceError):
+    """A result that could not be written."""
+
+
+class MissingExtraError(MogFaceError):
+    """A feature was used whose packages are not installed."""
