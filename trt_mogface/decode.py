@@ -54,7 +54,7 @@ def decode_landmarks(deltas: Floats, anchors: Floats, coding: BoxCoding) -> Floa
     Returns:
         float32 [n, points, 2]: x, y.
     """
-    offsets = deltas.reshape(len(deltas), -1, 2)
+    offsets = deltas.reshape(len(deltas), deltas.shape[1] // 2, 2)
     if coding.kind == "ssd":
         offsets = offsets * np.float32(coding.variances[0])
     with np.errstate(over="ignore", invalid="ignore"):

@@ -74,7 +74,7 @@ class Detections:
         return {
             "scores": self.confidence.tolist(),
             "boxes": self.xyxy.tolist(),
-            "keypoints": None if points is None else points.reshape(len(self), -1).tolist(),
+            "keypoints": None if points is None else [np.ravel(face).tolist() for face in points],
         }
 
     def to_supervision(self) -> supervision.Detections:

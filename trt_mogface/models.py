@@ -84,7 +84,7 @@ def contract_file(
         path = Path(model) if card is None else embedded_file(card.name)
         if min_face is None:
             return path
-        return cast(Path, require("engine_build.cache", "build").for_min_face(path, min_face))
+        return cast(Path, require("engine_build.zoo", extra="build").contract_file_for_min_face(path, min_face))
     zoo = require("engine_build.zoo", extra="build")
     return cast(Path, zoo.contract_file(card.name, weights, min_face))
 

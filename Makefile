@@ -1,0 +1,51 @@
+# Everything runs in a virtual environment of its own, .venv; `make help` lists the targets.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+TORCH  := 2.13.0
+
+.PHONY: help demo test lint bench clean
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+demo: $(VENV)/.package ## find the faces of a real photo
+	$(BIN)/python -m benchmarks.demo
+
+test: $(VENV)/.dev ## run the tests
+	$(BIN)/python -m pytest -n auto
+
+lint: $(VENV)/.dev ## format check, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev ## measure what this machine can
+	$(BIN)/python -m benchmarks.around_the_network
+	$(BIN)/python -m benchmarks.network
+	$(BIN)/python -m benchmarks.footprint
+
+clean: ## remove what make made
+	rm -rf $(VENV) build out
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade pip
+
+# OpenCV's desktop build wants libGL, which a bare server lacks; the headless build does not.
+$(VENV)/.package: $(BIN)/python pyproject.toml CMakeLists.txt engine_build/retinaface.py
+	$(PIP) install --quiet --editable .
+	@$(BIN)/python -c "import cv2" 2>/dev/null || $(PIP) install --quiet --force-reinstall --no-deps opencv-python-headless
+	@touch $@
+
+# torch first and on purpose: what else depends on it would bring the build with several GB of CUDA packages.
+# A CPU build comes from the package sources pip is set up with, or else from PyTorch's own CPU index.
+$(VENV)/.torch: $(BIN)/python
+	$(PIP) install --quiet "torch==$(TORCH)+cpu" 2>/dev/null || \
+	  { $(PIP) install --quiet uv && $(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend cpu "torch==$(TORCH)"; }
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.package $(VENV)/.torch
+	$(PIP) install --quiet --editable ".[dev]"
+	@$(BIN)/python -c "import cv2" 2>/dev/null || $(PIP) install --quiet --force-reinstall --no-deps opencv-python-headless
+	@touch $@

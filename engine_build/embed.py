@@ -1,0 +1,12 @@
+"""Run while the wheel is built: writes the default model's contract file, ``python -m engine_build.embed FILE``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from engine_build import contract
+from engine_build.retinaface import adapt_retinaface
+
+if __name__ == "__main__":
+    contract.save(adapt_retinaface(), Path(sys.argv[1]))

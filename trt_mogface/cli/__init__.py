@@ -1,0 +1,1 @@
+"""The command line: ``trt-mogface``, one module a verb."""

@@ -1,0 +1,146 @@
+"""``trt-mogface detect``: find the faces in pictures."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from trt_mogface.cli import options
+from trt_mogface.detections import Detections
+from trt_mogface.detector import Detector
+from trt_mogface.errors import ImageError, OutputError
+from trt_mogface.files import write_text
+from trt_mogface.images import find_images, read_image
+from trt_mogface.models import DEFAULT
+
+SOME_FAILED = 1
+STDOUT = Path("-")
+SHOWN = 30
+"""Faces shown in the table of one picture; ``--json`` has them all."""
+
+out = Console()
+err = Console(stderr=True)
+
+
+def detect(
+    images: Annotated[list[str], typer.Argument(help="Pictures, folders or glob patterns.")],
+    model: Annotated[str, typer.Option(help="A model name or a contract ONNX file.")] = DEFAULT,
+    weights: options.Weights = None,
+    conf: Annotated[float | None, typer.Option(help="Score threshold [the model's].")] = None,
+    iou: Annotated[float | None, typer.Option(help="IoU threshold of the suppression [the model's].")] = None,
+    min_face: options.MinFace = None,
+    size: Annotated[str, typer.Option(help="Network input: native, or WxH to scale into.")] = "native",
+    pad: Annotated[
+        bool, typer.Option(help="At native size, pad to a multiple of 32, or feed the raw size.")
+    ] = True,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE|-", help="Write the faces as JSON.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Draw the faces: a picture file, or a folder for several.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [all].")] = None,
+) -> int:
+    """Find the faces in pictures.
+
+    Pictures that cannot be used are listed at the end; the others still come out (exit status 1).
+    """
+    paths = find_images(images)
+    if save is not None:
+        _check_save(save, paths)
+    quiet = json_path == STDOUT
+    results: list[dict[str, Any]] = []
+    failures: list[ImageError] = []
+    with Detector(
+        model,
+        weights=weights,
+        min_face=min_face,
+        size=_parse_size(size),
+        pad=pad,
+        conf=conf,
+        iou=iou,
+        threads=threads,
+    ) as detector:
+        for path, faces in _each(paths, detector, save, failures):
+            results.append({"image": str(path), **faces.to_dict()})
+            if not quiet:
+                _show(path, faces)
+    if len(failures) == len(paths) == 1:
+        raise failures[0]
+    if json_path is not None:
+        _write_json(json_path, results)
+    for failure in failures:
+        err.print(f"trt-mogface: {escape(str(failure))}", soft_wrap=True, highlight=False)
+    if failures and not results:
+        raise ImageError(f"none of the {len(paths)} pictures could be used")
+    return SOME_FAILED if failures else 0
+
+
+def _each(
+    paths: list[Path], detector: Detector, save: Path | None, failures: list[ImageError]
+) -> Iterator[tuple[Path, Detections]]:
+    """Each usable picture with its faces, drawn and saved if asked for; the others become failures."""
+    shown = track(paths, "detecting", console=err, transient=True, disable=len(paths) == 1)
+    for path in shown:
+        try:
+            image = read_image(path)
+        except ImageError as failure:
+            failures.append(failure)
+            continue
+        faces = detector(image)
+        if save is not None:
+            target = save / path.name if save.is_dir() else save
+            faces.save_picture(target, image)
+            err.print(f"{escape(str(target))}", soft_wrap=True, highlight=False)
+        yield path, faces
+
+
+def _show(path: Path, faces: Detections) -> None:
+    height, width = faces.image_size
+    title = f"{path}: {len(faces)} faces in {width}x{height}"
+    if faces.dropped:
+        title += f", {faces.dropped} candidates were not finite"
+    table = Table(title=escape(title), title_justify="left")
+    for column in ("face", "confidence", "x0", "y0", "x1", "y1"):
+        table.add_column(column, justify="right")
+    for number, (box, score) in enumerate(zip(faces.xyxy[:SHOWN], faces.confidence), start=1):
+        table.add_row(str(number), f"{score:.3f}", *(f"{value:.1f}" for value in box))
+    out.print(table if len(faces) else escape(title))
+    if len(faces) > SHOWN:
+        out.print(f"... and {len(faces) - SHOWN} more (--json writes them all)")
+
+
+def _write_json(path: Path, results: list[dict[str, Any]]) -> None:
+    text = json.dumps(results, indent=1) + "\n"
+    if path == STDOUT:
+        typer.echo(text, nl=False)
+    else:
+        write_text(path, text)
+
+
+def _check_save(save: Path, paths: list[Path]) -> None:
+    """Refuse before any work is done."""
+    if save.is_dir():
+        names = [path.name for path in paths]
+        if len(set(names)) < len(names):
+            raise OutputError(f"{save}: two of the pictures have the same name: save them one folder at a time")
+    elif len(paths) > 1:
+        raise OutputError(f"{save}: {len(paths)} pictures need a folder that exists: mkdir {save}")
+
+
+def _parse_size(text: str) -> tuple[int, int] | None:
+    if text == "native":
+        return None
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if match is None:
+        raise ImageError(f"--size {text}: use native, or WIDTHxHEIGHT such as 640x480")
+    return int(match[1]), int(match[2])

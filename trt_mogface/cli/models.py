@@ -1,0 +1,25 @@
+"""``trt-mogface models``: what can be used by name."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from trt_mogface.models import CARDS, DEFAULT
+
+
+def models() -> None:
+    """List the models that can be used by name, with origin, licence and size."""
+    table = Table()
+    for column in ("name", "network", "landmarks", "size", "licence", "weights from"):
+        table.add_column(column, overflow="fold")
+    for card in CARDS.values():
+        table.add_row(
+            card.name + (" (default)" if card.name == DEFAULT else ""),
+            card.network,
+            str(card.landmarks),
+            f"{card.megabytes:g} MB",
+            card.licence,
+            card.origin + (", embedded" if card.embedded else ", or --weights FILE"),
+        )
+    Console().print(table)
