@@ -4,13 +4,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 TORCH  := 2.13.0
+# A public-domain NASA portrait that scikit-image ships; `make demo PHOTO=yours.jpg` takes another.
+PHOTO  ?= $(VENV)/astronaut.png
 
 .PHONY: help demo test lint bench clean
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-demo: $(VENV)/.package ## find the faces of a real photo
-	$(BIN)/python -m benchmarks.demo
+demo: $(VENV)/.package $(PHOTO) ## find the faces of a real photo (PHOTO=yours.jpg for another)
+	@mkdir -p out
+	$(BIN)/trt-mogface detect $(PHOTO) --save out/faces.jpg
 
 test: $(VENV)/.dev ## run the tests
 	$(BIN)/python -m pytest -n auto
@@ -31,6 +34,10 @@ clean: ## remove what make made
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --upgrade pip
+
+$(VENV)/astronaut.png: $(BIN)/python
+	$(PIP) install --quiet scikit-image
+	@$(BIN)/python -c "import skimage, shutil; shutil.copy(skimage.__path__[0] + '/data/astronaut.png', '$@')"
 
 # OpenCV's desktop build wants libGL, which a bare server lacks; the headless build does not.
 $(VENV)/.package: $(BIN)/python pyproject.toml CMakeLists.txt engine_build/retinaface.py

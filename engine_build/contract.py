@@ -60,7 +60,7 @@ def complete(model: onnx.ModelProto, spec: DetectorSpec) -> None:
     """
     from onnx import TensorProto, helper
 
-    outputs = {SCORES: ["N", "A"], DELTAS: ["N", "A", 4]}
+    outputs: dict[str, list[str | int | None]] = {SCORES: ["N", "A"], DELTAS: ["N", "A", 4]}
     if spec.landmarks:
         outputs[LANDMARKS] = ["N", "A", 2 * spec.landmarks]
     graph = model.graph
@@ -88,6 +88,8 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ModelError(f"{path}: not written, the model is not valid: {str(error).splitlines()[0]}") from error
+        raise ModelError(
+            f"{path}: not written, the model is not valid: {str(error).splitlines()[0]}"
+        ) from error
     with whole_file(path) as temporary:
         temporary.write_bytes(model.SerializeToString())

@@ -1,4 +1,4 @@
-"""Run while the wheel is built: writes the default model's contract file, ``python -m engine_build.embed FILE``."""
+"""Writes the default model's file while the wheel is built: ``python -m engine_build.embed FILE``."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -43,7 +43,7 @@ def export_mogface(network: MogFace, spec: DetectorSpec) -> onnx.ModelProto:
         torch.onnx.export(
             MogFaceOnPixels(network).eval(),
             (example,),
-            buffer,
+            cast(Any, buffer),  # typed as a path alone, documented as a file too
             dynamo=False,
             opset_version=OPSET,
             input_names=[INPUT],

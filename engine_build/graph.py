@@ -19,7 +19,7 @@ def without_identities(model: onnx.ModelProto) -> None:
     }
     for node in graph.node:
         node.input[:] = [_origin(name, passed) for name in node.input]
-    kept = [node for node in graph.node if not node.output[0] in passed]
+    kept = [node for node in graph.node if node.output[0] not in passed]
     del graph.node[:]
     graph.node.extend(kept)
 

@@ -27,7 +27,7 @@ def without_small_faces(model: onnx.ModelProto, spec: DetectorSpec, min_face: fl
         The spec of what is left, which the model now carries.
 
     Raises:
-        ModelError: See `trt_mogface.pyramid.levels_left_out`; or the outputs are not concatenations of levels.
+        ModelError: See `levels_left_out`; or the outputs are not concatenations of levels.
     """
     count = levels_left_out(spec, min_face)
     for name in (SCORES, DELTAS) + ((LANDMARKS,) if spec.landmarks else ()):

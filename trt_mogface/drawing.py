@@ -29,7 +29,7 @@ def draw(
         scores: float32 [n].
         landmarks: float32 [n, points, 2] or None; points beyond the edges are left out.
     """
-    canvas = np.ascontiguousarray(image).copy()
+    canvas: NDArray[np.uint8] = np.array(image, order="C")
     thickness = max(1, round(min(image.shape[:2]) / 400))
     for box, score in zip(boxes.round().astype(int).tolist(), scores.tolist()):
         cv2.rectangle(canvas, box[:2], box[2:], BOX, thickness, cv2.LINE_AA)

@@ -28,7 +28,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _make_durable(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
@@ -51,4 +51,4 @@ def _make_durable(path: Path) -> None:
         # mkstemp makes the file private; a result gets the permissions any new file would have.
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(path, 0o666 & ~mask)
+        path.chmod(0o666 & ~mask)

@@ -84,7 +84,9 @@ def contract_file(
         path = Path(model) if card is None else embedded_file(card.name)
         if min_face is None:
             return path
-        return cast(Path, require("engine_build.zoo", extra="build").contract_file_for_min_face(path, min_face))
+        return cast(
+            Path, require("engine_build.zoo", extra="build").contract_file_for_min_face(path, min_face)
+        )
     zoo = require("engine_build.zoo", extra="build")
     return cast(Path, zoo.contract_file(card.name, weights, min_face))
 
@@ -95,7 +97,10 @@ def embedded_file(name: str) -> Path:
     Raises:
         ModelError: The package was installed without it.
     """
-    path = Path(str(resources.files("trt_mogface") / "embedded" / f"{name}.onnx"))
-    if not path.is_file():
-        raise ModelError(f"{path}: the embedded model is missing: pip install --force-reinstall trt-mogface")
+    try:
+        path = Path(str(resources.files("trt_mogface.embedded") / f"{name}.onnx"))
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"{name}: the embedded model is missing, it is made when the package is built: pip install ."
+        ) from error
     return path

@@ -45,7 +45,8 @@ def nms(
 def _areas(columns: NDArray[np.float32], inclusive: bool) -> NDArray[np.float32]:
     x0, y0, x1, y1 = columns
     one = np.float32(inclusive)
-    return (x1 - x0 + one) * (y1 - y0 + one)
+    areas: NDArray[np.float32] = (x1 - x0 + one) * (y1 - y0 + one)
+    return areas
 
 
 def _overlaps(
@@ -66,7 +67,8 @@ def _overlaps(
     union -= intersection
     with np.errstate(divide="ignore", invalid="ignore"):
         iou = np.divide(intersection, union, out=union)
-    return ~(iou <= np.float32(iou_threshold))
+    suppressed: NDArray[np.bool_] = ~(iou <= np.float32(iou_threshold))
+    return suppressed
 
 
 def _extent(
@@ -76,7 +78,7 @@ def _extent(
     other_high: NDArray[np.float32],
     inclusive: bool,
 ) -> NDArray[np.float32]:
-    extent = np.minimum(high, other_high)
+    extent: NDArray[np.float32] = np.minimum(high, other_high)
     extent -= np.maximum(low, other_low)
     if inclusive:
         extent += np.float32(1)

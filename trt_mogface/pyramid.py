@@ -8,7 +8,7 @@ from trt_mogface.errors import ModelError
 from trt_mogface.spec import DetectorSpec, Level
 
 MATCH_IOU = 0.35
-"""Training matches an anchor with the faces it overlaps this well (S3FD, Zhang et al. 2017, and its heirs)."""
+"""Training matches an anchor with the faces it overlaps this well (S3FD, Zhang et al. 2017, and heirs)."""
 
 
 def largest_face(level: Level) -> float:

@@ -162,9 +162,7 @@ class DetectorSpec:
 
 
 def _spec_from(fields: dict[str, Any]) -> DetectorSpec:
-    levels = tuple(
-        Level(int(v["stride"]), tuple(float(s) for s in v["sides"])) for v in fields.pop("levels")
-    )
+    levels = tuple(Level(int(v["stride"]), tuple(float(s) for s in v["sides"])) for v in fields.pop("levels"))
     coding = dict(fields.pop("coding"))
     first, second = coding.pop("variances")
     resize = dict(fields.pop("resize"))

@@ -1,0 +1,1 @@
+"""MogFace, ResNet-101, as ModelScope publishes it."""

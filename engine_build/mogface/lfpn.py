@@ -19,8 +19,8 @@ class TopDown(nn.Module):
         self.main_conv = nn.Conv2d(channels, WIDTH, 1)
 
     def forward(self, upper: Tensor, lower: Tensor) -> Tensor:
-        """Upper [N, 256, h, w] and lower [N, channels, H, W], H and W at most 2h and 2w, to [N, 256, H, W]."""
-        lateral = self.main_conv(lower)
+        """Upper [N, 256, h, w] and lower [N, C, H, W], H and W at most 2h and 2w, to [N, 256, H, W]."""
+        lateral: Tensor = self.main_conv(lower)
         doubled = functional.interpolate(upper, scale_factor=2, mode="bilinear", align_corners=False)
         # Always cropped, although only odd sizes need it: a condition would be traced away at export,
         # and the file would then be right at multiples of 32 alone.

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
@@ -70,10 +72,14 @@ def detect(
         iou=iou,
         threads=threads,
     ) as detector:
-        for path, faces in _each(paths, detector, save, failures):
+        for path, image, faces in _each(paths, detector, failures):
             results.append({"image": str(path), **faces.to_dict()})
             if not quiet:
                 _show(path, faces)
+            if save is not None:
+                target = save / path.name if save.is_dir() else save
+                faces.save_picture(target, image)
+                err.print(f"drawn: {escape(str(target))}", soft_wrap=True, highlight=False)
     if len(failures) == len(paths) == 1:
         raise failures[0]
     if json_path is not None:
@@ -86,9 +92,9 @@ def detect(
 
 
 def _each(
-    paths: list[Path], detector: Detector, save: Path | None, failures: list[ImageError]
-) -> Iterator[tuple[Path, Detections]]:
-    """Each usable picture with its faces, drawn and saved if asked for; the others become failures."""
+    paths: list[Path], detector: Detector, failures: list[ImageError]
+) -> Iterator[tuple[Path, NDArray[np.uint8], Detections]]:
+    """Each usable picture with its faces; the others become failures."""
     shown = track(paths, "detecting", console=err, transient=True, disable=len(paths) == 1)
     for path in shown:
         try:
@@ -96,17 +102,12 @@ def _each(
         except ImageError as failure:
             failures.append(failure)
             continue
-        faces = detector(image)
-        if save is not None:
-            target = save / path.name if save.is_dir() else save
-            faces.save_picture(target, image)
-            err.print(f"{escape(str(target))}", soft_wrap=True, highlight=False)
-        yield path, faces
+        yield path, image, detector(image)
 
 
 def _show(path: Path, faces: Detections) -> None:
     height, width = faces.image_size
-    title = f"{path}: {len(faces)} faces in {width}x{height}"
+    title = f"{path}: {len(faces)} {'face' if len(faces) == 1 else 'faces'} in {width}x{height}"
     if faces.dropped:
         title += f", {faces.dropped} candidates were not finite"
     table = Table(title=escape(title), title_justify="left")
@@ -132,7 +133,9 @@ def _check_save(save: Path, paths: list[Path]) -> None:
     if save.is_dir():
         names = [path.name for path in paths]
         if len(set(names)) < len(names):
-            raise OutputError(f"{save}: two of the pictures have the same name: save them one folder at a time")
+            raise OutputError(
+                f"{save}: two of the pictures have the same name: save them one folder at a time"
+            )
     elif len(paths) > 1:
         raise OutputError(f"{save}: {len(paths)} pictures need a folder that exists: mkdir {save}")
 

@@ -8,11 +8,11 @@ from typing import Annotated, Optional
 import typer
 
 Weights = Annotated[
-    Optional[Path],  # noqa: UP007, UP045 -- evaluated when this module loads, also on Python 3.10
+    Optional[Path],  # noqa: UP045 -- evaluated when this module loads, also on Python 3.10
     typer.Option(metavar="FILE", help="Trained weights, for a model that does not bring its own."),
 ]
 
 MinFace = Annotated[
-    Optional[float],  # noqa: UP007, UP045
+    Optional[float],  # noqa: UP045
     typer.Option(metavar="PX", help="Leave out pyramid levels that only see smaller faces."),
 ]
