@@ -16,7 +16,7 @@ demo: $(VENV)/.package $(PHOTO) ## find the faces of a real photo (PHOTO=yours.j
 	$(BIN)/trt-mogface detect $(PHOTO) --save out/faces.jpg
 
 test: $(VENV)/.dev ## run the tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.dev ## format check, lint, types
 	$(BIN)/ruff format --check .

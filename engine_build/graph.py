@@ -45,10 +45,10 @@ def producer(model: onnx.ModelProto, tensor: str) -> onnx.NodeProto:
     Raises:
         KeyError: No node does.
     """
-    for node in model.graph.node:
-        if tensor in node.output:
-            return node
-    raise KeyError(tensor)
+    nodes: list[onnx.NodeProto] = [node for node in model.graph.node if tensor in node.output]
+    if not nodes:
+        raise KeyError(tensor)
+    return nodes[0]
 
 
 def rename_tensor(model: onnx.ModelProto, old: str, new: str) -> None:

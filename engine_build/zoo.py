@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine_build import contract
+from engine_build import contract, winograd
 from engine_build.cache import cached, sha256_of
 from engine_build.download import fetch
 from engine_build.pyramid import without_small_faces
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 MOGFACE_WEIGHTS = "pytorch_model.pt"
 
 
-def make(name: str, weights: Path | None = None, min_face: float | None = None) -> onnx.ModelProto:
+def make(
+    name: str, weights: Path | None = None, min_face: float | None = None, *, for_cpu: bool = False
+) -> onnx.ModelProto:
     """A named model as a contract model.
 
     Args:
         name: One of `trt_mogface.models.CARDS`.
         weights: Trained weights; None takes those the model's card names, fetched if need be.
         min_face: See `engine_build.pyramid.without_small_faces`.
+        for_cpu: See `engine_build.winograd`; larger, and faster on a CPU alone.
 
     Raises:
         ModelError: No such name, or an impossible ``min_face``.
@@ -44,14 +47,16 @@ def make(name: str, weights: Path | None = None, min_face: float | None = None) 
         raise ModelError(f"{name}: no such model ({', '.join(CARDS)})")
     if min_face is not None:
         without_small_faces(model, contract.spec_of(model, Path(name)), min_face)
+    if for_cpu:
+        winograd.for_cpu(model)
     return model
 
 
 def contract_file(name: str, weights: str | Path | None, min_face: float | None) -> Path:
-    """The cached contract file of a model that does not come with the package; made on first use."""
+    """The cached contract file, for the CPU, of a model that does not come with the package."""
     path = Path(weights) if weights is not None else fetch_weights()
     digest = sha256_of(path) if path.is_file() else "missing"
-    return cached(name, (digest, min_face), lambda: make(name, path, min_face))
+    return cached(name, (digest, min_face), lambda: make(name, path, min_face, for_cpu=True))
 
 
 def contract_file_for_min_face(path: Path, min_face: float) -> Path:

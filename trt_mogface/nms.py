@@ -82,7 +82,8 @@ def _extent(
     extent -= np.maximum(low, other_low)
     if inclusive:
         extent += np.float32(1)
-    return np.maximum(extent, np.float32(0), out=extent)
+    np.maximum(extent, np.float32(0), out=extent)
+    return extent
 
 
 def _greedy(suppresses: NDArray[np.bool_]) -> list[int]:

@@ -101,7 +101,7 @@ def _read_torch(path: Path) -> object:
             f"{path}: refused: not a checkpoint, or it holds pickled code beside its tensors; "
             "save its state_dict, or convert it to .safetensors"
         ) from error
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, AttributeError, TypeError) as error:
+    except Exception as error:  # a damaged pickle can raise anything, IndexError among them
         raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint ({_brief(error)})") from error
 
 

@@ -19,12 +19,15 @@ def export(
     model: Annotated[str, typer.Option(help="A model name.")] = DEFAULT,
     weights: options.Weights = None,
     min_face: options.MinFace = None,
+    cpu: Annotated[
+        bool, typer.Option("--cpu", help="For CPUs alone: a larger file with Winograd convolutions.")
+    ] = False,
 ) -> None:
     """Write a model as a contract ONNX file, for ONNX Runtime, TensorRT and others."""
     zoo = require("engine_build.zoo", extra="build")
     contract = require("engine_build.contract", extra="build")
     console = Console(stderr=True)
     with console.status(f"exporting {model}"):
-        contract.save(zoo.make(model, weights, min_face), output)
+        contract.save(zoo.make(model, weights, min_face, for_cpu=cpu), output)
     size = output.stat().st_size / 1e6
     console.print(f"{escape(str(output))}: {size:.1f} MB", soft_wrap=True, highlight=False)

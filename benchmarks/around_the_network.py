@@ -1,0 +1,143 @@
+"""Everything around the network, against the published functions, both sides in one run.
+
+Theirs: preprocessing, anchors, decoding, threshold, top-k and NMS, as in ``MogFaceDetector.forward``.
+Ours: the picture into the batch, the normalisation nodes of the contract graph run by ONNX Runtime, and
+the selection.  Same pictures, same network outputs.
+
+    python -m benchmarks.around_the_network
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import record
+from benchmarks.reference import Published, published
+from benchmarks.timing import in_turn
+from engine_build.mogface.network import EXTRA_DIVISOR, MEAN, STD
+from engine_build.mogface.spec import mogface_spec
+from trt_mogface.resize import paint, place_native
+from trt_mogface.selection import select
+
+THREADS = 2
+ROUNDS = 15
+CASES = [((640, 640), 300), ((640, 640), 6000), ((1088, 1920), 300), ((1088, 1920), 6000)]
+SPEC = mogface_spec("0" * 64)
+AS_IT_IS = dataclasses.replace(SPEC.resize, longest_over=None, longest_to=None)
+"""Both sides run 1920x1088 as it is, without the rule for long sides."""
+
+
+def main() -> None:
+    torch.set_num_threads(THREADS)
+    reference = published()
+    normalise = normalisation()
+    table = Table(
+        "input", "candidates", "published", "ours", "ratio", title="around the network, ms a picture"
+    )
+    figures = []
+    for size, count in CASES:
+        image, scores, deltas = made_up(size, count)
+        theirs, ours = in_turn(
+            partial(published_steps, reference, image, scores, deltas),
+            partial(our_steps, normalise, image, scores, deltas),
+            ROUNDS,
+        )
+        ratio = theirs / ours
+        figures.append(
+            {"size": size, "candidates": count, "published_ms": theirs, "ours_ms": ours, "ratio": ratio}
+        )
+        table.add_row(f"{size[1]}x{size[0]}", str(count), f"{theirs:.1f}", f"{ours:.2f}", f"{ratio:.1f}x")
+    Console().print(table)
+    record("around_the_network", {"threads": THREADS, "rounds": ROUNDS, "cases": figures})
+
+
+def made_up(
+    size: tuple[int, int], count: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+    """A picture, and network outputs with ``count`` scores above the model's threshold."""
+    rng = np.random.default_rng(count)
+    anchors = SPEC.anchor_count(*size)
+    scores = rng.uniform(0, 0.8, anchors)
+    scores[rng.choice(anchors, count, replace=False)] = rng.uniform(0.83, 1, count)
+    deltas = rng.normal(0, 0.3, (anchors, 4))
+    image = rng.integers(0, 256, (*size, 3), np.uint8)
+    return image, scores.astype(np.float32), deltas.astype(np.float32)
+
+
+def published_steps(
+    reference: Published, image: NDArray[np.uint8], scores: NDArray[np.float32], deltas: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The lines of ``MogFaceDetector.forward`` around the network, with its own functions."""
+    utils = reference.utils
+    pixels = image[:, :, ::-1].astype(np.float32)[:, :, ::-1]
+    pixels -= np.array([MEAN])
+    pixels /= np.array([STD])
+    pixels /= EXTRA_DIVISOR
+    torch.from_numpy(pixels[:, :, ::-1].copy().transpose(2, 0, 1)).unsqueeze(0).contiguous()
+    priors = torch.tensor(utils.MogPriorBox(scale_list=[0.68])(*image.shape[:2]))
+    boxes = utils.mogdecode(torch.from_numpy(deltas), priors).numpy()
+    chosen = np.where(scores > SPEC.selection.score_threshold)[0]
+    order = scores[chosen].argsort()[::-1][:5000]
+    found = np.hstack((boxes[chosen][order], scores[chosen][order][:, None])).astype(np.float32)
+    kept: NDArray[np.float32] = found[utils.py_cpu_nms(found, 0.4)][:750]
+    return kept
+
+
+def our_steps(
+    normalise: onnxruntime.InferenceSession,
+    image: NDArray[np.uint8],
+    scores: NDArray[np.float32],
+    deltas: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """What `Detector` does around the network."""
+    placement = place_native(image.shape[0], image.shape[1], AS_IT_IS, pad=True)
+    batch = np.empty((1, *placement.canvas, 3), np.uint8)
+    paint(image, placement, SPEC.resize.pad, batch[0])
+    normalise.run_with_iobinding(bound(normalise, batch))
+    faces = select(scores, deltas, None, spec=SPEC, size=placement.canvas, thresholds=SPEC.selection)
+    return faces.boxes
+
+
+def normalisation() -> onnxruntime.InferenceSession:
+    """The nodes of the contract graph that stand before the network's first convolution."""
+    mean = np.array(MEAN, np.float32).reshape(1, 3, 1, 1)
+    scale = (1 / (np.array(STD) * EXTRA_DIVISOR)).astype(np.float32).reshape(1, 3, 1, 1)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Transpose", ["images"], ["planes"], perm=[0, 3, 1, 2]),
+            helper.make_node("Cast", ["planes"], ["pixels"], to=TensorProto.FLOAT),
+            helper.make_node("Sub", ["pixels", "mean"], ["centred"]),
+            helper.make_node("Mul", ["centred", "scale"], ["normalised"]),
+        ],
+        "normalisation",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", "H", "W", 3])],
+        [helper.make_tensor_value_info("normalised", TensorProto.FLOAT, ["N", 3, "H", "W"])],
+        [numpy_helper.from_array(mean, "mean"), numpy_helper.from_array(scale, "scale")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def bound(session: onnxruntime.InferenceSession, batch: NDArray[np.uint8]) -> onnxruntime.IOBinding:
+    """Outputs stay ONNX Runtime's own, as they do between nodes of one graph."""
+    binding = session.io_binding()
+    binding.bind_cpu_input("images", batch)
+    binding.bind_output("normalised", "cpu")
+    return binding
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""The command line run in this process, or as a command of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from trt_mogface.cli.app import main
+
+COMMAND = [sys.executable, "-m", "trt_mogface"]
+
+
+class Result(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+    @property
+    def message(self) -> str:
+        """The one line a failed command says."""
+        assert self.status == 2
+        assert "Traceback" not in self.err
+        (line,) = self.err.splitlines()
+        assert line.startswith("trt-mogface: ")
+        return line.removeprefix("trt-mogface: ")
+
+
+Run = Callable[..., Result]
+
+
+def runner(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A function that runs ``main`` and catches what it and the libraries below it print."""
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["trt-mogface", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main()
+        printed = capfd.readouterr()
+        assert isinstance(stop.value.code, int)
+        return Result(stop.value.code, printed.out, printed.err)
+
+    return run
+
+
+def command(*arguments: object, env: dict[str, str] | None = None) -> Result:
+    """The same as a process."""
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, env=env, errors="surrogateescape"
+    )
+    return Result(done.returncode, done.stdout, done.stderr)

@@ -1,0 +1,293 @@
+"""``trt-mogface detect``: statuses, streams and files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.trt_mogface.cli.command import COMMAND, Run, command
+from tests.trt_mogface.onnx_files import answers, constant_network
+from trt_mogface import Detector, read_image
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+def test_a_photo_gives_a_table_of_its_faces(run: Run, photo: Path) -> None:
+    result = run("detect", photo)
+    assert (result.status, result.err) == (0, "")
+    assert f"{photo}: 6 faces in 640x443" in result.out
+
+
+def test_no_face_is_no_failure(run: Run, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "black.png"), np.zeros((32, 32, 3), np.uint8))
+    result = run("detect", tmp_path / "black.png")
+    assert (result.status, result.err) == (0, "")
+    assert "0 faces in 32x32" in result.out
+
+
+def test_json_on_stdout_is_json_alone_and_what_the_library_finds(run: Run, photo: Path) -> None:
+    result = run("detect", photo, "--json", "-")
+    assert (result.status, result.err) == (0, "")
+    (picture,) = json.loads(result.out)
+    with Detector() as detect:
+        expected = detect(read_image(photo))
+    assert picture == {"image": str(photo), **expected.to_dict()}
+
+
+def test_json_into_a_file_is_written_whole_over_the_old_one(run: Run, photo: Path, tmp_path: Path) -> None:
+    path = tmp_path / "faces.json"
+    path.write_text("x" * 100_000)
+    result = run("detect", photo, "--json", path)
+    assert result.status == 0
+    assert "6 faces" in result.out
+    (picture,) = json.loads(path.read_text())
+    assert len(picture["faces"]) == 6
+    assert names(tmp_path) == ["faces.json", "photo.jpg"]
+
+
+def test_bad_pictures_among_good_ones_are_listed_at_the_end(run: Run, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.jpg").write_bytes(photo.read_bytes()[:9000])
+    (tmp_path / "empty.jpg").touch()
+    missing = tmp_path / "missing.jpg"
+    result = run(
+        "detect", missing, tmp_path / "cut.jpg", photo, tmp_path / "empty.jpg", "--json", tmp_path / "a.json"
+    )
+    assert result.status == 1
+    assert "6 faces" in result.out
+    assert [entry["image"] for entry in json.loads((tmp_path / "a.json").read_text())] == [str(photo)]
+    told = [line for line in result.err.splitlines() if line.startswith("trt-mogface: ")]
+    for line, name in zip(told, ["missing.jpg", "cut.jpg", "empty.jpg"], strict=True):
+        assert name in line
+    assert "Traceback" not in result.err
+
+
+def test_nothing_usable_fails_and_names_every_picture(run: Run, tmp_path: Path) -> None:
+    result = run("detect", tmp_path / "one.jpg", tmp_path / "two.jpg")
+    assert result.status == 2
+    assert all(name in result.err for name in ("one.jpg", "two.jpg", "none of the 2 pictures"))
+    assert "Traceback" not in result.err
+
+
+def test_folders_and_patterns_are_expanded(run: Run, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "again.jpg").write_bytes(photo.read_bytes())
+    for pattern in (tmp_path, f"{tmp_path}/**/*.jpg"):
+        result = run("detect", pattern, "--json", "-")
+        images = [Path(entry["image"]).name for entry in json.loads(result.out)]
+        assert sorted(images) == ["again.jpg", "photo.jpg"]
+
+
+def test_a_drawing_goes_to_a_file_or_into_a_folder(run: Run, photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "drawn"
+    folder.mkdir()
+    before = photo.read_bytes()
+    assert run("detect", photo, "--save", tmp_path / "a.png").status == 0
+    assert run("detect", photo, "--save", folder).status == 0
+    assert names(tmp_path) == ["a.png", "drawn", "photo.jpg", "photo.jpg"]
+    assert photo.read_bytes() == before
+    drawn = read_image(tmp_path / "a.png")
+    assert drawn.shape == read_image(photo).shape
+    assert not np.array_equal(drawn, read_image(photo))
+
+
+@pytest.mark.xfail(strict=True, reason="bug: --save FOLDER overwrites photos that lie in that folder")
+def test_a_folder_that_holds_the_photo_does_not_cost_the_photo(run: Run, photo: Path, tmp_path: Path) -> None:
+    before = photo.read_bytes()
+    run("detect", photo, "--save", tmp_path)
+    assert photo.read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["--save", "--json"])
+@pytest.mark.parametrize("place", ["no/such/folder/a.png", "file/a.png", "/proc/nope.png"])
+def test_an_unwritable_place_is_one_line_and_leaves_nothing(
+    run: Run, photo: Path, tmp_path: Path, option: str, place: str
+) -> None:
+    (tmp_path / "file").touch()
+    target = tmp_path / place
+    assert str(target) in run("detect", photo, option, target).message
+    assert names(tmp_path) == ["file", "photo.jpg"]
+
+
+def test_json_over_a_folder_is_one_line(run: Run, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    assert "folder" in run("detect", photo, "--json", tmp_path / "folder").message
+    assert names(tmp_path) == ["folder", "photo.jpg"]
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "nosuffix", "a.json"])
+def test_an_unknown_picture_format_is_one_line(run: Run, photo: Path, tmp_path: Path, name: str) -> None:
+    assert "unknown picture format" in run("detect", photo, "--save", tmp_path / name).message
+    assert names(tmp_path) == ["photo.jpg"]
+
+
+def test_several_pictures_need_a_folder_to_be_drawn_into(run: Run, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "photo.jpg").write_bytes(photo.read_bytes())
+    pair = (photo, tmp_path / "b" / "photo.jpg")
+    assert "mkdir" in run("detect", *pair, "--save", tmp_path / "new").message
+    (tmp_path / "out").mkdir()
+    assert "same name" in run("detect", *pair, "--save", tmp_path / "out").message
+    assert names(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (["--size", "large"], "--size large"),
+        (["--size", "640"], "WIDTHxHEIGHT"),
+        (["--size", "640x"], "WIDTHxHEIGHT"),
+        (["--size", "-1x5"], "WIDTHxHEIGHT"),
+        (["--size", "0x480"], "at least 1 pixel"),
+        (["--size", "999999x1"], "WIDTHxHEIGHT"),
+        (["--model", "yolo"], "neither a file nor a model name"),
+        (["--weights", "w.pt"], "--weights"),
+        (["--conf", "7"], "0..1"),
+        (["--conf", "nan"], "0..1"),
+        (["--conf", "high"], "--conf"),
+        (["--iou", "-0.1"], "0..1"),
+        (["--min-face", "0"], "--min-face"),
+        (["--min-face", "100000"], "--min-face"),
+        (["--threads", "0"], "--threads"),
+        (["--nonsense"], "--nonsense"),
+        (["--json"], "--json"),
+    ],
+    ids=str,
+)
+def test_impossible_options_are_one_line(run: Run, photo: Path, options: list[str], hint: str) -> None:
+    result = run("detect", photo, *options)
+    assert hint in result.message
+    assert result.out == ""
+
+
+@pytest.mark.parametrize("arguments", [["detect"], ["nonsense"], ["detect", "no-such-*.jpg"]], ids=str)
+def test_a_command_without_sense_is_one_line(run: Run, arguments: list[str]) -> None:
+    assert run(*arguments).message
+
+
+def test_a_missing_picture_is_one_line(run: Run, tmp_path: Path) -> None:
+    assert (
+        run("detect", tmp_path / "a.jpg").message
+        == f"{tmp_path}/a.jpg: cannot be read (No such file or directory)"
+    )
+
+
+def test_files_that_are_no_contract_models_are_one_line(run: Run, photo: Path, tmp_path: Path) -> None:
+    other = constant_network(tmp_path / "other.onnx", answers(4))
+    assert "trt-mogface export" in run("detect", photo, "--model", other).message
+    assert "cannot be loaded" in run("detect", photo, "--model", photo).message.replace(
+        "not a model that can", "cannot"
+    )
+    assert str(photo) in run("detect", photo, "--model", "mogface", "--weights", photo).message
+
+
+@pytest.mark.parametrize("name", ["[bold]a.jpg", "a b\\.jpg", "ü😀.jpg", "-a.jpg", "a[1].jpg", "a\nb.jpg"])
+def test_odd_names_come_out_as_they_are(run: Run, photo: Path, tmp_path: Path, name: str) -> None:
+    odd = photo.rename(tmp_path / name)
+    result = run("detect", odd, "--json", "-")
+    assert result.status == 0
+    assert json.loads(result.out)[0]["image"] == str(odd)
+    assert run("detect", tmp_path / name, "--save", tmp_path / "drawn.png").status == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        (b"a\xff.jpg", "ascii"),
+        pytest.param(
+            b"a\xff.jpg",
+            "utf-8",
+            marks=pytest.mark.xfail(strict=True, reason="bug: a name that is not UTF-8 gives a traceback"),
+        ),
+    ],
+)
+def test_a_name_that_is_not_unicode_can_be_shown(
+    photo: Path, tmp_path: Path, name: bytes, encoding: str
+) -> None:
+    odd = photo.rename(tmp_path / os.fsdecode(name))
+    result = command("detect", odd, env={**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"})
+    if encoding == "ascii":
+        result = command("detect", odd, "--json", "-", env={**os.environ, "PYTHONIOENCODING": "ascii:strict"})
+    assert result.status == 0
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.xfail(strict=True, reason="bug: libpng prints a line of its own")
+def test_a_truncated_png_is_one_line(run: Run, tmp_path: Path) -> None:
+    done, data = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
+    assert done
+    (tmp_path / "cut.png").write_bytes(bytes(data)[:3000])
+    assert "truncated" in run("detect", tmp_path / "cut.png").message
+
+
+@pytest.mark.xfail(strict=True, raises=OSError, reason="bug: the file system's refusal is not caught")
+def test_a_name_too_long_is_one_line(run: Run) -> None:
+    assert run("detect", "a" * 5000).message
+
+
+@pytest.mark.xfail(strict=True, reason="bug: a full disk behind stdout gives a traceback")
+@pytest.mark.parametrize("options", [[], ["--json", "-"]], ids=str)
+def test_a_full_disk_behind_stdout_is_one_line(photo: Path, options: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*COMMAND, "detect", photo, *options], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("options", [[], ["--json", "-"]], ids=str)
+def test_a_reader_that_has_gone_is_not_told(photo: Path, options: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [*COMMAND, "detect", photo, *options], stdout=write, stderr=subprocess.PIPE, text=True
+        )
+    finally:
+        os.close(write)
+    assert done.stderr == ""
+    assert done.returncode != 0
+
+
+def test_an_interrupt_is_one_line_and_leaves_no_half_file(photo: Path, tmp_path: Path) -> None:
+    folder, drawn = tmp_path / "many", tmp_path / "drawn"
+    folder.mkdir()
+    drawn.mkdir()
+    for number in range(400):
+        (folder / f"{number}.jpg").symlink_to(photo)
+    process = subprocess.Popen(
+        [*COMMAND, "detect", folder, "--save", drawn, "--json", tmp_path / "faces.json", "--threads", "1"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while len(names(drawn)) < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert process.poll() is None, "too fast to be interrupted"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert [line for line in err.splitlines() if line.startswith("trt-mogface")] == [
+        "trt-mogface: interrupted"
+    ]
+    assert err.splitlines()[-1] == "trt-mogface: interrupted"
+    assert not (tmp_path / "faces.json").exists()
+    finished = names(drawn)
+    assert 3 <= len(finished) < 400
+    assert not [name for name in finished if name.startswith(".")]
+    assert all(read_image(drawn / name).shape == (443, 640, 3) for name in finished)

@@ -1,0 +1,53 @@
+"""What importing costs, and what is said where an optional package is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BLOCKED = (
+    "import sys\nfor name in {blocked!r}: sys.modules[name] = None\n"
+    "sys.argv = ['trt-mogface', *sys.argv[1:]]\nfrom trt_mogface.cli.app import main\nmain()\n"
+)
+
+
+def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+
+
+def test_the_package_imports_nothing_it_may_not_need() -> None:
+    done = python("import sys, trt_mogface\nprint(*sys.modules)")
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert "numpy" in loaded
+    unwanted = {"torch", "onnx", "PIL", "typer", "rich", "onnxruntime", "tensorrt", "supervision"}
+    assert not loaded & (unwanted | {"engine_build", "modelscope_hub", "retinaface"})
+
+
+@pytest.mark.parametrize("verb", [["--help"], ["detect", "--help"], ["models"]])
+def test_the_command_line_starts_without_the_heavy_packages(verb: list[str]) -> None:
+    done = python(BLOCKED.format(blocked=["torch", "onnx", "onnxruntime", "supervision"]), *verb)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("blocked", "arguments"),
+    [
+        ("torch", ["export", "--model", "mogface", "--weights", "{file}", "-o", "{folder}/a.onnx"]),
+        ("onnx", ["export", "-o", "{folder}/a.onnx"]),
+    ],
+)
+def test_a_missing_package_is_one_line_with_the_command_that_brings_it(
+    tmp_path: Path, blocked: str, arguments: list[str]
+) -> None:
+    (tmp_path / "weights.pt").write_bytes(b"weights")
+    texts = [text.format(file=tmp_path / "weights.pt", folder=tmp_path) for text in arguments]
+    done = python(BLOCKED.format(blocked=[blocked]), *texts)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert repr(blocked) in line
+    assert "pip install 'trt-mogface[build]'" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.pt"]
