@@ -71,12 +71,12 @@ def _download(hub: ModuleType, api: Any, model_id: str, file: str) -> Path:
             file_size=entry.size or None,  # the library makes 0 of a size that is not listed
         )
     )
-    _digest_file(path).write_text(sha256_of(path), encoding="ascii")
+    _digest_file(path).write_bytes(sha256_of(path).encode())
     return path
 
 
 def _check_reachable(endpoint: str) -> None:
-    # The library's own retries take from half a minute to minutes where there is no network.
+    # Without a network the library's own retries last from several seconds to minutes.
     requests = require("requests", extra="build")
     requests.head(endpoint, timeout=(CONNECT_SECONDS, ANSWER_SECONDS))
 
@@ -87,7 +87,7 @@ def _digest_file(path: Path) -> Path:
 
 def _intact(path: Path) -> bool:
     recorded = _digest_file(path)
-    return not recorded.exists() or recorded.read_text(encoding="ascii") == sha256_of(path)
+    return not recorded.exists() or recorded.read_bytes() == sha256_of(path).encode()
 
 
 def _reason(hub: ModuleType, config: Any, error: Exception) -> str:

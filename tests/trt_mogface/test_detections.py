@@ -95,7 +95,7 @@ def test_without_supervision_the_pip_line_is_named(monkeypatch: pytest.MonkeyPat
 def test_a_drawing_shows_the_faces_and_spares_the_rest(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     image = np.full((300, 400, 3), 128, np.uint8)
-    faces = Detections(np.float32([[100, 100, 200, 220]]), np.float32([0.9]), None, (300, 400))
+    faces = Detections(np.array([[100, 100, 200, 220]], np.float32), SCORES[:1], None, (300, 400))
     faces.save_picture(path, image)
     assert (image == 128).all()
     drawn = cv2.imread(str(path))

@@ -152,7 +152,9 @@ def test_moving_the_picture_moves_the_faces(detect: Detector, photo: Photo, nati
     """By a multiple of every stride, so that the network sees the same pixels in the same phase."""
     moved = cv2.copyMakeBorder(photo, 64, 0, 32, 0, cv2.BORDER_CONSTANT, value=(104, 117, 123))
     faces = detect(moved.astype(np.uint8))
-    back = Detections(faces.xyxy - np.float32([32, 64, 32, 64]), faces.confidence, None, native.image_size)
+    back = Detections(
+        faces.xyxy - np.array([32, 64, 32, 64], np.float32), faces.confidence, None, native.image_size
+    )
     assert_same_places(back, native, least=0.95)
 
 

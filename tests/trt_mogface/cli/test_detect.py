@@ -13,9 +13,14 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.trt_mogface.cli.command import COMMAND, Run, command
+from tests.trt_mogface.cli.command import COMMAND, Result, Run, command
 from tests.trt_mogface.onnx_files import answers, constant_network
 from trt_mogface import Detector, read_image
+
+
+def unfolded(text: str) -> str:
+    """Text without the breaks and blanks that a narrow terminal gives it."""
+    return "".join(text.split())
 
 
 def names(folder: Path) -> list[str]:
@@ -25,14 +30,14 @@ def names(folder: Path) -> list[str]:
 def test_a_photo_gives_a_table_of_its_faces(run: Run, photo: Path) -> None:
     result = run("detect", photo)
     assert (result.status, result.err) == (0, "")
-    assert f"{photo}: 6 faces in 640x443" in result.out
+    assert f"{photo}: 6 faces in 640x443".replace(" ", "") in unfolded(result.out)
 
 
 def test_no_face_is_no_failure(run: Run, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "black.png"), np.zeros((32, 32, 3), np.uint8))
     result = run("detect", tmp_path / "black.png")
     assert (result.status, result.err) == (0, "")
-    assert "0 faces in 32x32" in result.out
+    assert "0facesin32x32" in unfolded(result.out)
 
 
 def test_json_on_stdout_is_json_alone_and_what_the_library_finds(run: Run, photo: Path) -> None:
@@ -200,25 +205,20 @@ def test_odd_names_come_out_as_they_are(run: Run, photo: Path, tmp_path: Path, n
 
 
 @pytest.mark.parametrize(
-    ("name", "encoding"),
+    "options",
     [
-        (b"a\xff.jpg", "ascii"),
+        pytest.param(["--json", "-"], id="json"),
         pytest.param(
-            b"a\xff.jpg",
-            "utf-8",
+            [],
+            id="table",
             marks=pytest.mark.xfail(strict=True, reason="bug: a name that is not UTF-8 gives a traceback"),
         ),
     ],
 )
-def test_a_name_that_is_not_unicode_can_be_shown(
-    photo: Path, tmp_path: Path, name: bytes, encoding: str
-) -> None:
-    odd = photo.rename(tmp_path / os.fsdecode(name))
-    result = command("detect", odd, env={**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"})
-    if encoding == "ascii":
-        result = command("detect", odd, "--json", "-", env={**os.environ, "PYTHONIOENCODING": "ascii:strict"})
-    assert result.status == 0
-    assert "Traceback" not in result.err
+def test_a_name_that_is_not_unicode_can_be_used(photo: Path, tmp_path: Path, options: list[str]) -> None:
+    odd = photo.rename(tmp_path / os.fsdecode(b"a\xff.jpg"))
+    result = command("detect", odd, *options, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"})
+    assert (result.status, result.err) == (0, "")
 
 
 @pytest.mark.xfail(strict=True, reason="bug: libpng prints a line of its own")
@@ -245,49 +245,75 @@ def test_a_full_disk_behind_stdout_is_one_line(photo: Path, options: list[str]) 
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("options", [[], ["--json", "-"]], ids=str)
-def test_a_reader_that_has_gone_is_not_told(photo: Path, options: list[str]) -> None:
+def without_a_reader(*arguments: object) -> Result:
     read, write = os.pipe()
     os.close(read)
     try:
         done = subprocess.run(
-            [*COMMAND, "detect", photo, *options], stdout=write, stderr=subprocess.PIPE, text=True
+            [*COMMAND, *map(str, arguments)], stdout=write, stderr=subprocess.PIPE, text=True
         )
     finally:
         os.close(write)
-    assert done.stderr == ""
-    assert done.returncode != 0
+    return Result(done.returncode, "", done.stderr)
 
 
-def test_an_interrupt_is_one_line_and_leaves_no_half_file(photo: Path, tmp_path: Path) -> None:
-    folder, drawn = tmp_path / "many", tmp_path / "drawn"
-    folder.mkdir()
-    drawn.mkdir()
+@pytest.mark.parametrize("options", [[], ["--json", "-"]], ids=str)
+def test_a_reader_that_has_gone_is_not_told(photo: Path, options: list[str]) -> None:
+    result = without_a_reader("detect", photo, *options)
+    assert result.status != 0
+    assert result.err == ""
+
+
+@pytest.mark.xfail(strict=True, reason="bug: typer and rich end with 1, which means that pictures failed")
+def test_a_reader_that_has_gone_is_a_failed_command(photo: Path) -> None:
+    assert without_a_reader("detect", photo, "--json", "-").status == 2
+
+
+def interrupted(photo: Path, folder: Path, drawn: Path, json_path: Path) -> Result:
+    """What a run over 400 pictures says when it is interrupted after the third drawing."""
     for number in range(400):
         (folder / f"{number}.jpg").symlink_to(photo)
     process = subprocess.Popen(
-        [*COMMAND, "detect", folder, "--save", drawn, "--json", tmp_path / "faces.json", "--threads", "1"],
+        [*COMMAND, "detect", folder, "--save", drawn, "--json", json_path, "--threads", "1"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
         deadline = time.monotonic() + 60
-        while len(names(drawn)) < 3 and time.monotonic() < deadline:
+        while len(list(drawn.glob("[!.]*"))) < 3 and time.monotonic() < deadline:
             time.sleep(0.02)
         assert process.poll() is None, "too fast to be interrupted"
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     finally:
         process.kill()
-    assert process.returncode == 130
-    assert "Traceback" not in err
-    assert [line for line in err.splitlines() if line.startswith("trt-mogface")] == [
-        "trt-mogface: interrupted"
-    ]
-    assert err.splitlines()[-1] == "trt-mogface: interrupted"
+    return Result(process.returncode, "", err)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    folders = tmp_path / "many", tmp_path / "drawn"
+    for folder in folders:
+        folder.mkdir()
+    return folders
+
+
+def test_an_interrupt_leaves_no_half_written_file(
+    photo: Path, tmp_path: Path, folders: tuple[Path, Path]
+) -> None:
+    result = interrupted(photo, *folders, tmp_path / "faces.json")
+    assert result.status == 130
+    assert "Traceback" not in result.err
     assert not (tmp_path / "faces.json").exists()
-    finished = names(drawn)
+    finished = names(folders[1])
     assert 3 <= len(finished) < 400
     assert not [name for name in finished if name.startswith(".")]
-    assert all(read_image(drawn / name).shape == (443, 640, 3) for name in finished)
+    assert all(read_image(folders[1] / name).shape == (443, 640, 3) for name in finished)
+
+
+@pytest.mark.xfail(strict=True, reason="bug: typer makes a status of the interrupt, so nothing is said")
+def test_an_interrupt_says_so_in_one_line(photo: Path, tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    result = interrupted(photo, *folders, tmp_path / "faces.json")
+    told = [line for line in result.err.splitlines() if not line.startswith("drawn: ")]
+    assert [line for line in told if line.strip()] == ["trt-mogface: interrupted"]

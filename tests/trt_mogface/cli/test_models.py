@@ -27,7 +27,8 @@ def test_help_is_no_failure(run: Run, verb: list[str]) -> None:
 def test_python_dash_m_is_the_command() -> None:
     result = command("models")
     assert result.status == 0
-    assert all(name in result.out for name in CARDS)
+    assert "trt-mogface" not in result.err
+    assert "embedded" in result.out
 
 
 def test_without_a_verb_the_help_is_shown(run: Run) -> None:
