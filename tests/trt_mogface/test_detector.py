@@ -301,3 +301,19 @@ def test_faces_of_a_letterbox_are_in_the_pictures_pixels(tmp_path: Path) -> None
     assert faces.landmarks is not None
     np.testing.assert_allclose(faces.landmarks, [[[40, 40]] * 5], rtol=1e-6)
     assert faces.confidence.tolist() == [0.75]
+
+
+@pytest.mark.parametrize(("pad", "network_input"), [(True, (32, 64)), (False, (8, 33))])
+def test_pad_decides_what_the_network_sees(tmp_path: Path, pad: bool, network_input: tuple[int, int]) -> None:
+    """A network with the anchors of one size is refused at every other."""
+    spec, image = small_spec(), np.zeros((8, 33, 3), np.uint8)
+    for size in ((32, 64), (8, 33)):
+        path = constant_network(
+            tmp_path / f"{size}.onnx", answers(spec.anchor_count(*size)), spec=spec.to_json()
+        )
+        with Detector(path, pad=pad) as detector:
+            if size == network_input:
+                assert len(detector(image)) == 0
+            else:
+                with pytest.raises(ModelError, match="anchors"):
+                    detector(image)
