@@ -34,7 +34,7 @@ def main() -> None:
         cached = peak_memory(detect, Path(folder))
     extra = import_seconds()
     Console().print(
-        f"detect --model mogface, 640x640: peak memory {first:.2f} GB with the export, {cached:.2f} GB after\n"
+        f"detect --model mogface, 640x640: peak memory {first:.2f} GB exporting, {cached:.2f} GB after\n"
         f"import trt_mogface: {extra:.3f} s beyond numpy and OpenCV"
     )
     record("footprint", {"first_run_gb": first, "cached_run_gb": cached, "import_s": extra})

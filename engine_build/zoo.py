@@ -37,6 +37,7 @@ def make(
         DownloadError: Weights that could not be fetched.
         MissingExtraError: A package for this is not installed.
     """
+    require("onnx", extra="build")
     if name == DEFAULT:
         if weights is not None:
             raise ModelError(f"{name}: takes no --weights, it brings its own")

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_mogface.detections import Detections
-from trt_mogface.errors import ImageError
+from trt_mogface.errors import ImageError, ModelError
 from trt_mogface.executor import OnnxExecutor
-from trt_mogface.images import check_array
+from trt_mogface.images import MAX_PIXELS, check_array
 from trt_mogface.models import DEFAULT, contract_file
 from trt_mogface.resize import Image, Placement, paint, place_letterbox, place_native
 from trt_mogface.selection import Selection, select
@@ -65,8 +65,14 @@ class Detector:
         max_det: int | None = None,
         threads: int | None = None,
     ) -> None:
-        if size is not None and min(size) < 1:
-            raise ImageError(f"size {size[0]}x{size[1]}: width and height must be at least 1 pixel")
+        if size is not None and (min(size) < 1 or size[0] * size[1] > MAX_PIXELS):
+            raise ImageError(
+                f"size {size[0]}x{size[1]}: use at least 1 pixel a side and at most "
+                f"{MAX_PIXELS // 1_000_000} megapixels"
+            )
+        for name, value in (("conf", conf), ("iou", iou)):
+            if value is not None and not 0 <= value <= 1:
+                raise ModelError(f"{name} {value:g}: must lie within 0..1")
         self._executor = OnnxExecutor(contract_file(model, weights, min_face), threads=threads)
         self._canvas = None if size is None else (size[1], size[0])
         self._pad = pad

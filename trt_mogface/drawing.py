@@ -47,11 +47,20 @@ def save(path: Path, image: NDArray[np.uint8]) -> None:
     Raises:
         OutputError: An unknown suffix, or a place that cannot be written; nothing is left behind.
     """
-    if not cv2.haveImageWriter(path.name):
-        raise OutputError(f"{path}: unknown picture format {path.suffix!r}: use .jpg or .png")
+    check_format(path)
     with whole_file(path) as temporary:
         if not cv2.imwrite(str(temporary), image):
             raise OutputError(f"{path}: the picture could not be encoded")
+
+
+def check_format(path: Path) -> None:
+    """Whether a picture can be written under that name.
+
+    Raises:
+        OutputError: Its suffix stands for no format that can be.
+    """
+    if not path.suffix or not cv2.haveImageWriter(path.name):
+        raise OutputError(f"{path}: unknown picture format {path.suffix!r}: use .jpg or .png")
 
 
 def _label(canvas: NDArray[np.uint8], text: str, x: int, y: int, thickness: int) -> None:

@@ -32,3 +32,7 @@ class OutputError(MogFaceError):
 
 class MissingExtraError(MogFaceError):
     """A feature was used whose packages are not installed."""
+
+
+class UsageError(MogFaceError):
+    """A command line that cannot be understood."""

@@ -68,11 +68,13 @@ class OnnxExecutor:
         outputs = Outputs(named[SCORES], named[DELTAS], named.get(LANDMARKS))
         _, height, width, _ = images.shape
         expected = (len(images), self.spec.anchor_count(height, width))
-        if outputs.scores.shape != expected or outputs.deltas.shape != (*expected, 4):
-            raise ModelError(
-                f"{self.path}: {width}x{height} gave scores {list(outputs.scores.shape)}, but the spec's "
-                f"anchors ask for {list(expected)}: export the model again"
-            )
+        shapes = {SCORES: expected, DELTAS: (*expected, 4), LANDMARKS: (*expected, 2 * self.spec.landmarks)}
+        for name, value in named.items():
+            if value.shape != shapes[name]:
+                raise ModelError(
+                    f"{self.path}: {width}x{height} gave {name} {list(value.shape)}, but the spec asks for "
+                    f"{list(shapes[name])}: export the model again"
+                )
         return outputs
 
     def close(self) -> None:

@@ -16,11 +16,15 @@ def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its name only if the block ends without an exception.
 
     Raises:
-        OutputError: The folder is missing or not writable, or the disk is full.
+        OutputError: The folder is missing or not writable, the disk is full, or ``path`` is a folder, a
+            device or the like.
     """
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path}: exists and is not a plain file: choose another name")
+    path = path.resolve()  # a symbolic link keeps pointing where it did
     # The suffix stays last, because writers such as OpenCV choose the format by it.
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror}): choose another place") from error
     os.close(handle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import io
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_mogface.errors import ImageError
-from trt_mogface.extras import require
 
 MAX_PIXELS = 100_000_000
 """Largest picture accepted, in pixels; a file is refused from its header, before it is decoded."""
@@ -30,11 +30,11 @@ def find_images(patterns: Sequence[str]) -> list[Path]:
     found: dict[Path, None] = {}
     for pattern in patterns:
         path = Path(pattern)
-        if path.is_dir():
+        if os.path.isdir(pattern):  # noqa: PTH112 -- unlike Path.is_dir it answers to impossible names
             matches = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
             if not matches:
                 raise ImageError(f"{path}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})")
-        elif glob.has_magic(pattern) and not path.exists():
+        elif glob.has_magic(pattern) and not os.path.exists(pattern):  # noqa: PTH110
             matches = sorted(Path(p) for p in glob.glob(pattern, recursive=True))
             if not matches:
                 raise ImageError(f"{pattern}: no file matches this pattern")
@@ -55,8 +55,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ImageError(f"{path}: cannot be read ({reason})") from error
     if not data:
         raise ImageError(f"{path}: the file is empty (0 bytes)")
     width, height = _header(path, data)
@@ -76,20 +77,26 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 def _header(path: Path, data: bytes) -> tuple[int, int]:
     """Width and height from a file's header alone, which OpenCV cannot give."""
-    pillow = require("PIL.Image", extra="cli")
+    from PIL import Image as pillow  # only files need it
+    from PIL import UnidentifiedImageError
+
     try:
         with warnings.catch_warnings():  # Pillow warns of large pictures; the limit here is ours
             warnings.simplefilter("ignore")
             with pillow.open(io.BytesIO(data)) as header:
                 width, height = header.size
+                if width * height <= MAX_PIXELS:
+                    header.verify()  # of PNG alone: checksums, before libpng prints its own complaint
                 return width, height
     except pillow.DecompressionBombError as error:
         limit = MAX_PIXELS // 1_000_000
         raise ImageError(
             f"{path}: more than {limit} megapixels: scale it down or cut it into tiles"
         ) from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except UnidentifiedImageError as error:
         raise ImageError(f"{path}: not a picture in a format that can be read") from error
+    except Exception as error:  # Pillow's readers raise whatever a damaged file makes them raise
+        raise ImageError(f"{path}: truncated or damaged, the picture cannot be decoded") from error
 
 
 def check_array(image: object, name: str = "image") -> NDArray[np.uint8]:

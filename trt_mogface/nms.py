@@ -9,6 +9,7 @@ BLOCK = 128
 """Boxes resolved at a time: large enough that numpy's per-call cost vanishes, small enough for the cache."""
 
 
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def nms(
     boxes: NDArray[np.float32], iou_threshold: float, *, inclusive: bool, max_keep: int
 ) -> NDArray[np.int64]:
@@ -23,8 +24,8 @@ def nms(
     Returns:
         int64 [m <= max_keep], increasing.
 
-    An IoU that is not a number (two boxes without area) suppresses.  Every intermediate is float32, in
-    the order of operations of ``py_cpu_nms``, the published code, whose results these are.
+    An IoU that is not a number (two boxes without area, or beyond float32) suppresses.  Every intermediate is
+    float32, in the order of operations of ``py_cpu_nms``, the published code, whose results these are.
     """
     columns = np.ascontiguousarray(boxes.T, np.float32)
     areas = _areas(columns, inclusive)
@@ -65,8 +66,7 @@ def _overlaps(
     intersection = np.multiply(width, height, out=width)
     union = np.add(areas[winners, None], areas[None, others], out=height)
     union -= intersection
-    with np.errstate(divide="ignore", invalid="ignore"):
-        iou = np.divide(intersection, union, out=union)
+    iou = np.divide(intersection, union, out=union)
     suppressed: NDArray[np.bool_] = ~(iou <= np.float32(iou_threshold))
     return suppressed
 

@@ -2,7 +2,8 @@
 
 The rule, in full: a candidate is an anchor whose score is greater than the threshold.  Candidates are
 ordered by score, equal scores by anchor index; the best ``top_k`` are decoded; those whose score, box or
-landmarks are not finite are dropped and counted; greedy NMS keeps at most ``max_detections`` of the rest.
+landmarks are not finite are dropped and counted, as are all scores that are not numbers; greedy NMS keeps at
+most ``max_detections`` of the rest.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Selection:
         boxes: float32 [n, 4]: x0, y0, x1, y1.
         scores: float32 [n].
         landmarks: float32 [n, points, 2], or None where the model has none.
-        dropped: Candidates among the best ``top_k`` that were not finite.
+        dropped: Candidates among the best ``top_k`` that were not finite, and scores that were NaN.
     """
 
     boxes: Floats
@@ -63,8 +64,8 @@ def select(
     finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores[index])
     if points is not None:
         finite &= np.isfinite(points).all(axis=(1, 2))
-    dropped = len(index) - int(np.count_nonzero(finite))
-    if dropped:
+    dropped = int(np.count_nonzero(~finite)) + int(np.count_nonzero(np.isnan(scores)))
+    if not finite.all():
         index, boxes = index[finite], boxes[finite]
         points = None if points is None else points[finite]
     keep = nms(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -25,6 +26,12 @@ INPUT = "images"
 SCORES, DELTAS, LANDMARKS = OUTPUTS = ("scores", "deltas", "landmarks")
 
 Coding = Literal["mogface", "ssd", "distance"]
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
+"""A model's name becomes part of file names."""
+
+MAX_LEVELS, MAX_SIDE = 16, 1 << 16
+"""Beyond these a spec is a mistake or an attack."""
 
 
 @dataclass(frozen=True)
@@ -155,50 +162,125 @@ class DetectorSpec:
                     f"detector spec is of contract version {version}, this release reads "
                     f"{CONTRACT_VERSION}: export the model again"
                 )
-            return _spec_from(fields)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-            reason = f"{type(error).__name__}: {error}"
+            spec = _spec_from(fields)
+            if json.loads(spec.to_json()) != {"contract": version, **fields}:
+                raise ValueError("it has fields that this release does not know")
+            return spec
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            reason = f"{type(error).__name__}: {error!s:.100}"
             raise ModelError(f"detector spec in the model file cannot be read ({reason})") from error
 
 
 def _spec_from(fields: dict[str, Any]) -> DetectorSpec:
-    levels = tuple(Level(int(v["stride"]), tuple(float(s) for s in v["sides"])) for v in fields.pop("levels"))
-    coding = dict(fields.pop("coding"))
-    first, second = coding.pop("variances")
-    resize = dict(fields.pop("resize"))
-    blue, green, red = resize.pop("pad")
+    """The spec of parsed JSON.  Every value passes a reader below: a model file is untrusted input."""
+    read = _Reader(fields)
+    selection, resize, origin = (read.inner(name) for name in ("selection", "resize", "origin"))
+    coding = read.inner("coding")
     return DetectorSpec(
-        levels=levels,
-        coding=BoxCoding(variances=(float(first), float(second)), **coding),
-        selection=SelectionDefaults(**fields.pop("selection")),
-        resize=ResizeDefaults(pad=(int(blue), int(green), int(red)), **resize),
-        origin=Origin(**fields.pop("origin")),
-        **fields,
+        name=read.text("name"),
+        levels=tuple(
+            Level(level.integer("stride"), level.numbers("sides")) for level in read.inners("levels")
+        ),
+        coding=BoxCoding(
+            kind=cast(Coding, coding.text("kind")),
+            variances=cast(tuple[float, float], coding.numbers("variances")),
+            centre=coding.number("centre"),
+        ),
+        selection=SelectionDefaults(
+            score_threshold=selection.number("score_threshold"),
+            iou_threshold=selection.number("iou_threshold"),
+            top_k=selection.integer("top_k"),
+            max_detections=selection.integer("max_detections"),
+            inclusive_areas=selection.flag("inclusive_areas"),
+        ),
+        resize=ResizeDefaults(
+            multiple=resize.integer("multiple"),
+            pad=cast(tuple[int, int, int], tuple(map(int, resize.numbers("pad")))),
+            longest_over=resize.optional_integer("longest_over"),
+            longest_to=resize.optional_integer("longest_to"),
+        ),
+        origin=Origin(
+            source=origin.text("source"),
+            licence=origin.text("licence"),
+            weights_sha256=origin.text("weights_sha256"),
+        ),
+        landmarks=read.integer("landmarks"),
     )
+
+
+class _Reader:
+    """Values of a JSON object by name, each of the type asked for; TypeError or KeyError otherwise."""
+
+    def __init__(self, fields: Any) -> None:
+        self._fields = self._of(dict, fields)
+
+    def inner(self, name: str) -> _Reader:
+        return _Reader(self._fields[name])
+
+    def inners(self, name: str) -> list[_Reader]:
+        return [_Reader(value) for value in self._of(list, self._fields[name])]
+
+    def text(self, name: str) -> str:
+        return cast(str, self._of(str, self._fields[name]))
+
+    def flag(self, name: str) -> bool:
+        return cast(bool, self._of(bool, self._fields[name]))
+
+    def integer(self, name: str) -> int:
+        return cast(int, self._of(int, self._fields[name]))
+
+    def optional_integer(self, name: str) -> int | None:
+        return None if self._fields[name] is None else self.integer(name)
+
+    def number(self, name: str) -> float:
+        return self._finite(self._fields[name])
+
+    def numbers(self, name: str) -> tuple[float, ...]:
+        return tuple(self._finite(value) for value in self._of(list, self._fields[name]))
+
+    @classmethod
+    def _finite(cls, value: Any) -> float:
+        number = float(value if isinstance(value, float) else cls._of(int, value))
+        if not math.isfinite(number):
+            raise ValueError(f"{number} is not finite")
+        return number
+
+    @staticmethod
+    def _of(kind: type, value: Any) -> Any:
+        if type(value) is not kind:  # bool is an int to isinstance
+            raise TypeError(f"{value!r:.40} is no {kind.__name__}")
+        return value
 
 
 def _first_problem(spec: DetectorSpec) -> str | None:
     strides = [level.stride for level in spec.levels]
     sides = [side for level in spec.levels for side in level.sides]
-    selection, resize = spec.selection, spec.resize
+    selection, resize, coding = spec.selection, spec.resize, spec.coding
     checks = {
-        "no pyramid levels": bool(spec.levels) and all(level.sides for level in spec.levels),
-        "strides must be positive and increase": (
-            all(s > 0 for s in strides) and strides == sorted(set(strides))
+        "its name must be letters, digits, points and hyphens": NAME.fullmatch(spec.name) is not None,
+        f"it needs 1 to {MAX_LEVELS} pyramid levels with 1 to {MAX_LEVELS} anchors a cell": (
+            0 < len(spec.levels) <= MAX_LEVELS
+            and all(0 < len(level.sides) <= MAX_LEVELS for level in spec.levels)
         ),
-        "anchor sides must be positive": all(0 < s < math.inf for s in sides),
-        f"box coding must be one of {get_args(Coding)}": spec.coding.kind in get_args(Coding),
+        "strides must be positive and increase": (
+            all(0 < s <= MAX_SIDE for s in strides) and strides == sorted(set(strides))
+        ),
+        "anchor sides must be positive": all(0 < s <= MAX_SIDE for s in sides),
+        f"box coding must be one of {get_args(Coding)}": coding.kind in get_args(Coding),
+        "box coding must have two variances": len(coding.variances) == 2,
         "landmarks must be 0 or 5": spec.landmarks in (0, 5),
         "thresholds must lie in 0..1": all(
             0.0 <= t <= 1.0 for t in (selection.score_threshold, selection.iou_threshold)
         ),
         "top_k and max_detections must be positive": min(selection.top_k, selection.max_detections) > 0,
         "the padding must be three bytes and its multiple positive": (
-            resize.multiple > 0 and all(0 <= v <= 255 for v in resize.pad)
+            0 < resize.multiple <= MAX_SIDE
+            and len(resize.pad) == 3
+            and all(0 <= v <= 255 for v in resize.pad)
         ),
         "a longest side needs both its limit and its target": (
             (resize.longest_over is None) == (resize.longest_to is None)
-            and min(cast(int, resize.longest_over) or 1, cast(int, resize.longest_to) or 1) > 0
+            and all(0 < v <= MAX_SIDE for v in (resize.longest_over, resize.longest_to) if v is not None)
         ),
     }
     return next((problem for problem, holds in checks.items() if not holds), None)

@@ -11,11 +11,13 @@ import pytest
 
 from benchmarks.average_precision import ImageResult, average_precision
 
+Boxes = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
 
 @pytest.fixture(scope="module")
-def yunet(test_data: Path) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
+def yunet(test_data: Path) -> dict[str, Boxes]:
     """YuNet's boxes by picture: x, y, w, h, score."""
-    boxes = {}
+    boxes: dict[str, Boxes] = {}
     with tarfile.open(test_data / "predictions" / "yunet_made_here.tar.gz") as archive:
         for member in archive:
             file = archive.extractfile(member) if member.name.endswith(".txt") else None
@@ -30,7 +32,7 @@ def yunet(test_data: Path) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.
 )
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_reproduces_published_figures(
-    yunet: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]],
+    yunet: dict[str, Boxes],
     test_data: Path,
     setting: str,
     expected: float,

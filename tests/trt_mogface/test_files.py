@@ -84,7 +84,6 @@ def test_the_file_has_the_permissions_of_any_new_file(tmp_path: Path, mask: int)
     assert len(modes) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="bug: as root, --json /dev/null replaces the device by a file")
 def test_something_that_is_not_a_file_is_not_replaced(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -98,7 +97,6 @@ def test_something_that_is_not_a_file_is_not_replaced(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
-@pytest.mark.xfail(strict=True, raises=OutputError, reason="bug: the temporary name is longer than the name")
 def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
     path = tmp_path / ("a" * 250 + ".json")
     path.touch()

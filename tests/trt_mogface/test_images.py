@@ -264,7 +264,6 @@ def test_a_pattern_or_folder_without_pictures_is_refused(tmp_path: Path) -> None
         assert pattern in one_line(error.value)
 
 
-@pytest.mark.xfail(strict=True, raises=OSError, reason="bug: the file system's refusal is not caught")
 def test_a_name_too_long_for_the_file_system_is_one_line() -> None:
     (path,) = find_images(["a" * 5000 + ".jpg"])
     refused(path)

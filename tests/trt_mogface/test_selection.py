@@ -144,9 +144,9 @@ def test_landmarks_that_are_not_finite_are_dropped_and_counted(bad: float) -> No
     assert (faces.scores.tolist(), faces.dropped) == ([np.float32(0.9)], 1)
 
 
-def test_an_infinite_score_is_dropped_and_nan_is_no_candidate() -> None:
+def test_infinite_scores_and_nan_are_dropped_and_counted() -> None:
     faces = run(scores_at({0: np.inf, 4: np.nan, 6: 0.8, 8: -np.inf}))
-    assert (faces.scores.tolist(), faces.dropped) == ([np.float32(0.8)], 1)
+    assert (faces.scores.tolist(), faces.dropped) == ([np.float32(0.8)], 2)
 
 
 def test_numbers_of_anchors_that_are_no_candidates_do_not_count() -> None:
@@ -167,7 +167,6 @@ def test_a_dropped_candidate_suppresses_nobody() -> None:
     assert faces.scores.tolist() == [np.float32(0.8)]
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a finite box whose area is beyond float32 warns of overflow")
 def test_a_huge_finite_box_passes_silently() -> None:
     deltas = np.zeros((COUNT, 4), np.float32)
     deltas[0, 2:] = 350  # 8 px times exp(70)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from io import TextIOWrapper
+from typing import NoReturn
 
 import typer
 
@@ -10,7 +13,7 @@ from trt_mogface.cli.detect import detect
 from trt_mogface.cli.export import export
 from trt_mogface.cli.inspect import inspect
 from trt_mogface.cli.models import models
-from trt_mogface.errors import MogFaceError
+from trt_mogface.errors import MogFaceError, UsageError
 
 FAILED = 2
 INTERRUPTED = 130
@@ -18,7 +21,6 @@ INTERRUPTED = 130
 app = typer.Typer(
     name="trt-mogface",
     help="Face detection with MogFace and RetinaFace.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -32,24 +34,48 @@ def main() -> None:
     Exit status: 0; 1 when some pictures of several failed; 2 when the command failed, with one line on
     stderr; 130 when interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name need not be text
     try:
-        status = app(standalone_mode=False)
+        status = _run(sys.argv[1:])
+        sys.stdout.flush()
     except MogFaceError as error:
         _fail(str(error), FAILED)
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         _fail("interrupted", INTERRUPTED)
     except MemoryError:
         _fail("out of memory: use smaller pictures or --size", FAILED)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; there is nobody to tell
+        _discard_stdout()  # the reader of our output has gone; there is nobody to tell
         sys.exit(FAILED)
+    except OSError as error:
+        _discard_stdout()
+        _fail(f"{error.filename or 'output'}: {error.strerror or error}", FAILED)
+    sys.exit(status)
+
+
+def _run(arguments: list[str]) -> int:
+    """Parse and run; without typer's own treatment of errors, which has statuses of its own."""
+    command = typer.main.get_command(app)
+    given = arguments or ["--help"]
+    try:
+        with command.make_context(app.info.name, list(given)) as context:
+            status = command.invoke(context)
+    except typer.Exit as stop:
+        return stop.exit_code if arguments else FAILED
     except Exception as error:
         if not hasattr(error, "format_message"):  # a fault of ours: the traceback is what helps
             raise
-        _fail(f"{error.format_message()} (see --help)", FAILED)
-    sys.exit(status if isinstance(status, int) else 0)
+        raise UsageError(f"{error.format_message()} (see --help)") from error
+    return status if isinstance(status, int) else 0
 
 
-def _fail(message: str, status: int) -> None:
+def _discard_stdout() -> None:
+    """Let what is still buffered go nowhere, or the interpreter would complain of it while it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(message: str, status: int) -> NoReturn:
     print(f"trt-mogface: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)

@@ -19,9 +19,10 @@ from rich.table import Table
 from trt_mogface.cli import options
 from trt_mogface.detections import Detections
 from trt_mogface.detector import Detector
+from trt_mogface.drawing import check_format
 from trt_mogface.errors import ImageError, OutputError
 from trt_mogface.files import write_text
-from trt_mogface.images import find_images, read_image
+from trt_mogface.images import SUFFIXES, find_images, read_image
 from trt_mogface.models import DEFAULT
 
 SOME_FAILED = 1
@@ -59,6 +60,8 @@ def detect(
     paths = find_images(images)
     if save is not None:
         _check_save(save, paths)
+    if json_path not in (None, STDOUT):
+        _check_folder(json_path)
     quiet = json_path == STDOUT
     results: list[dict[str, Any]] = []
     failures: list[ImageError] = []
@@ -77,7 +80,7 @@ def detect(
             if not quiet:
                 _show(path, faces)
             if save is not None:
-                target = save / path.name if save.is_dir() else save
+                target = _target(save, path)
                 faces.save_picture(target, image)
                 err.print(f"drawn: {escape(str(target))}", soft_wrap=True, highlight=False)
     if len(failures) == len(paths) == 1:
@@ -110,12 +113,15 @@ def _show(path: Path, faces: Detections) -> None:
     title = f"{path}: {len(faces)} {'face' if len(faces) == 1 else 'faces'} in {width}x{height}"
     if faces.dropped:
         title += f", {faces.dropped} candidates were not finite"
-    table = Table(title=escape(title), title_justify="left")
+    out.print(escape(title), soft_wrap=True, highlight=False)
+    if not len(faces):
+        return
+    table = Table()
     for column in ("face", "confidence", "x0", "y0", "x1", "y1"):
         table.add_column(column, justify="right")
     for number, (box, score) in enumerate(zip(faces.xyxy[:SHOWN], faces.confidence), start=1):
         table.add_row(str(number), f"{score:.3f}", *(f"{value:.1f}" for value in box))
-    out.print(table if len(faces) else escape(title))
+    out.print(table)
     if len(faces) > SHOWN:
         out.print(f"... and {len(faces) - SHOWN} more (--json writes them all)")
 
@@ -130,14 +136,30 @@ def _write_json(path: Path, results: list[dict[str, Any]]) -> None:
 
 def _check_save(save: Path, paths: list[Path]) -> None:
     """Refuse before any work is done."""
-    if save.is_dir():
-        names = [path.name for path in paths]
-        if len(set(names)) < len(names):
-            raise OutputError(
-                f"{save}: two of the pictures have the same name: save them one folder at a time"
-            )
-    elif len(paths) > 1:
+    if len(paths) > 1 and not save.is_dir():
         raise OutputError(f"{save}: {len(paths)} pictures need a folder that exists: mkdir {save}")
+    targets = [_target(save, path) for path in paths]
+    if len(set(targets)) < len(targets):
+        raise OutputError(f"{save}: two of the pictures have the same name: save them one folder at a time")
+    originals = {path.resolve() for path in paths}
+    for target in targets:
+        check_format(target)
+        if target.resolve() in originals:
+            raise OutputError(f"{target}: is one of the pictures itself: save to another place")
+    _check_folder(targets[0])
+
+
+def _check_folder(target: Path) -> None:
+    if not target.parent.is_dir():
+        raise OutputError(f"{target}: cannot be written, there is no such folder: mkdir -p {target.parent}")
+
+
+def _target(save: Path, path: Path) -> Path:
+    """Where the drawn picture goes; one of a kind that cannot be written becomes a PNG."""
+    if not save.is_dir():
+        return save
+    name = path.name if path.suffix.lower() in SUFFIXES else f"{path.name}.png"
+    return save / name
 
 
 def _parse_size(text: str) -> tuple[int, int] | None:

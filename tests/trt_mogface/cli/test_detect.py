@@ -105,7 +105,6 @@ def test_a_drawing_goes_to_a_file_or_into_a_folder(run: Run, photo: Path, tmp_pa
     assert not np.array_equal(drawn, read_image(photo))
 
 
-@pytest.mark.xfail(strict=True, reason="bug: --save FOLDER overwrites photos that lie in that folder")
 def test_a_folder_that_holds_the_photo_does_not_cost_the_photo(run: Run, photo: Path, tmp_path: Path) -> None:
     before = photo.read_bytes()
     run("detect", photo, "--save", tmp_path)
@@ -211,7 +210,6 @@ def test_odd_names_come_out_as_they_are(run: Run, photo: Path, tmp_path: Path, n
         pytest.param(
             [],
             id="table",
-            marks=pytest.mark.xfail(strict=True, reason="bug: a name that is not UTF-8 gives a traceback"),
         ),
     ],
 )
@@ -221,7 +219,6 @@ def test_a_name_that_is_not_unicode_can_be_used(photo: Path, tmp_path: Path, opt
     assert (result.status, result.err) == (0, "")
 
 
-@pytest.mark.xfail(strict=True, reason="bug: libpng prints a line of its own")
 def test_a_truncated_png_is_one_line(run: Run, tmp_path: Path) -> None:
     done, data = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
     assert done
@@ -229,12 +226,10 @@ def test_a_truncated_png_is_one_line(run: Run, tmp_path: Path) -> None:
     assert "truncated" in run("detect", tmp_path / "cut.png").message
 
 
-@pytest.mark.xfail(strict=True, raises=OSError, reason="bug: the file system's refusal is not caught")
 def test_a_name_too_long_is_one_line(run: Run) -> None:
     assert run("detect", "a" * 5000).message
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a full disk behind stdout gives a traceback")
 @pytest.mark.parametrize("options", [[], ["--json", "-"]], ids=str)
 def test_a_full_disk_behind_stdout_is_one_line(photo: Path, options: list[str]) -> None:
     with open("/dev/full", "w") as full:
@@ -264,7 +259,6 @@ def test_a_reader_that_has_gone_is_not_told(photo: Path, options: list[str]) -> 
     assert result.err == ""
 
 
-@pytest.mark.xfail(strict=True, reason="bug: typer and rich end with 1, which means that pictures failed")
 def test_a_reader_that_has_gone_is_a_failed_command(photo: Path) -> None:
     assert without_a_reader("detect", photo, "--json", "-").status == 2
 
@@ -312,7 +306,6 @@ def test_an_interrupt_leaves_no_half_written_file(
     assert all(read_image(folders[1] / name).shape == (443, 640, 3) for name in finished)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: typer makes a status of the interrupt, so nothing is said")
 def test_an_interrupt_says_so_in_one_line(photo: Path, tmp_path: Path, folders: tuple[Path, Path]) -> None:
     result = interrupted(photo, *folders, tmp_path / "faces.json")
     told = [line for line in result.err.splitlines() if not line.startswith("drawn: ")]
