@@ -13,6 +13,7 @@ import dataclasses
 from functools import partial
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ AS_IT_IS = dataclasses.replace(SPEC.resize, longest_over=None, longest_to=None)
 def main() -> None:
     torch.set_num_threads(THREADS)
     reference = published()
-    normalise = normalisation()
+    normalise = Normalisation()
     table = Table(
         "input", "candidates", "published", "ours", "ratio", title="around the network, ms a picture"
     )
@@ -93,7 +94,7 @@ def published_steps(
 
 
 def our_steps(
-    normalise: onnxruntime.InferenceSession,
+    normalise: Normalisation,
     image: NDArray[np.uint8],
     scores: NDArray[np.float32],
     deltas: NDArray[np.float32],
@@ -102,16 +103,16 @@ def our_steps(
     placement = place_native(image.shape[0], image.shape[1], AS_IT_IS, pad=True)
     batch = np.empty((1, *placement.canvas, 3), np.uint8)
     paint(image, placement, SPEC.resize.pad, batch[0])
-    normalise.run_with_iobinding(bound(normalise, batch))
+    normalise(batch)
     faces = select(scores, deltas, None, spec=SPEC, size=placement.canvas, thresholds=SPEC.selection)
     return faces.boxes
 
 
-def normalisation() -> onnxruntime.InferenceSession:
-    """The nodes of the contract graph that stand before the network's first convolution."""
+def graph() -> onnx.ModelProto:
+    """Bytes to normalised planes, node for node as `engine_build.mogface.network` exports them."""
     mean = np.array(MEAN, np.float32).reshape(1, 3, 1, 1)
     scale = (1 / (np.array(STD) * EXTRA_DIVISOR)).astype(np.float32).reshape(1, 3, 1, 1)
-    graph = helper.make_graph(
+    nodes = helper.make_graph(
         [
             helper.make_node("Transpose", ["images"], ["planes"], perm=[0, 3, 1, 2]),
             helper.make_node("Cast", ["planes"], ["pixels"], to=TensorProto.FLOAT),
@@ -123,20 +124,28 @@ def normalisation() -> onnxruntime.InferenceSession:
         [helper.make_tensor_value_info("normalised", TensorProto.FLOAT, ["N", 3, "H", "W"])],
         [numpy_helper.from_array(mean, "mean"), numpy_helper.from_array(scale, "scale")],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = THREADS
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return helper.make_model(nodes, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
-def bound(session: onnxruntime.InferenceSession, batch: NDArray[np.uint8]) -> onnxruntime.IOBinding:
-    """Outputs stay ONNX Runtime's own, as they do between nodes of one graph."""
-    binding = session.io_binding()
-    binding.bind_cpu_input("images", batch)
-    binding.bind_output("normalised", "cpu")
-    return binding
+class Normalisation:
+    """The nodes of the contract graph before the network's first convolution, run as part of a graph is.
+
+    The result stays in ONNX Runtime's own memory, as it does between two nodes, and that memory is reused.
+    """
+
+    def __init__(self) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = THREADS
+        self._session = onnxruntime.InferenceSession(
+            graph().SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        self._binding = self._session.io_binding()
+
+    def __call__(self, batch: NDArray[np.uint8]) -> None:
+        self._binding.clear_binding_outputs()
+        self._binding.bind_cpu_input("images", batch)
+        self._binding.bind_output("normalised", "cpu")
+        self._session.run_with_iobinding(self._binding)
 
 
 if __name__ == "__main__":

@@ -86,13 +86,16 @@ def _extent(
     return extent
 
 
-def _greedy(suppresses: NDArray[np.bool_]) -> list[int]:
-    """Resolve one block exactly: row i suppresses later boxes only if i itself stayed."""
-    # A row as one Python integer: the walk then costs two machine operations a box, not a numpy call.
-    packed = np.packbits(suppresses, axis=1, bitorder="little")
-    gone, winners = 0, []
-    for index, row in enumerate(packed):
+def _greedy(suppresses: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Who stays of one block, bool [b, b] to bool [b]: a row suppresses only if its box stays."""
+    later = np.triu(suppresses, 1)
+    # A row as one Python integer: the walk costs two machine operations a box, not a numpy call, and only
+    # boxes that suppress something are walked.
+    packed = np.packbits(later, axis=1, bitorder="little")
+    gone = 0
+    for index in np.flatnonzero(later.any(axis=1)).tolist():
         if not gone >> index & 1:
-            winners.append(index)
-            gone |= int.from_bytes(row.tobytes(), "little")
-    return winners
+            gone |= int.from_bytes(packed[index].tobytes(), "little")
+    losers = np.frombuffer(gone.to_bytes(packed.shape[1], "little"), np.uint8)
+    stays: NDArray[np.bool_] = np.unpackbits(losers, count=len(suppresses), bitorder="little") == 0
+    return stays
