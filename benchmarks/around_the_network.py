@@ -109,20 +109,21 @@ def our_steps(
 
 
 def graph() -> onnx.ModelProto:
-    """Bytes to normalised planes, node for node as `engine_build.mogface.network` exports them."""
+    """Bytes to planes, node for node as in the file that ``--model mogface`` runs on a CPU.
+
+    Its scale is in the first convolution's weights, see `engine_build.cpu`.
+    """
     mean = np.array(MEAN, np.float32).reshape(1, 3, 1, 1)
-    scale = (1 / (np.array(STD) * EXTRA_DIVISOR)).astype(np.float32).reshape(1, 3, 1, 1)
     nodes = helper.make_graph(
         [
             helper.make_node("Transpose", ["images"], ["planes"], perm=[0, 3, 1, 2]),
             helper.make_node("Cast", ["planes"], ["pixels"], to=TensorProto.FLOAT),
-            helper.make_node("Sub", ["pixels", "mean"], ["centred"]),
-            helper.make_node("Mul", ["centred", "scale"], ["normalised"]),
+            helper.make_node("Sub", ["pixels", "mean"], ["normalised"]),
         ],
         "normalisation",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", "H", "W", 3])],
         [helper.make_tensor_value_info("normalised", TensorProto.FLOAT, ["N", 3, "H", "W"])],
-        [numpy_helper.from_array(mean, "mean"), numpy_helper.from_array(scale, "scale")],
+        [numpy_helper.from_array(mean, "mean")],
     )
     return helper.make_model(nodes, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engine_build.graph import without_dead_ends
-
 if TYPE_CHECKING:
     import onnx
 
@@ -80,7 +78,7 @@ Winograd <channels, kernels_count> (x, tile, kernels, untile, bias) => (y) {
 """
 
 
-def for_cpu(model: onnx.ModelProto) -> None:
+def apply(model: onnx.ModelProto) -> None:
     """Compute the wide 3x3 convolutions whose weights several nodes share by Winograd's algorithm, in place.
 
     Transformed weights are four times as large, which only shared ones are worth.  Results differ from the
@@ -118,7 +116,6 @@ def for_cpu(model: onnx.ModelProto) -> None:
         model.functions.append(parser.parse_function(BODY))
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
         model.graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in made.items())
-        without_dead_ends(model)
 
 
 def _is_plain_3x3(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto]) -> bool:

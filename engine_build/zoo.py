@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine_build import contract, winograd
+from engine_build import contract, cpu
 from engine_build.cache import cached, sha256_of
 from engine_build.download import fetch
 from engine_build.pyramid import without_small_faces
@@ -29,7 +29,7 @@ def make(
         name: One of `trt_mogface.models.CARDS`.
         weights: Trained weights; None takes those the model's card names, fetched if need be.
         min_face: See `engine_build.pyramid.without_small_faces`.
-        for_cpu: See `engine_build.winograd`; larger, and faster on a CPU alone.
+        for_cpu: See `engine_build.cpu`; larger, and faster on a CPU alone.
 
     Raises:
         ModelError: No such name, or an impossible ``min_face``.
@@ -49,7 +49,7 @@ def make(
     if min_face is not None:
         without_small_faces(model, contract.spec_of(model, Path(name)), min_face)
     if for_cpu:
-        winograd.for_cpu(model)
+        cpu.for_cpu(model)
     return model
 
 

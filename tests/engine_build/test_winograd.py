@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engine_build import contract, winograd
+from engine_build import contract, cpu, winograd
 from tests.engine_build.conftest import Pair
 from trt_mogface.executor import OnnxExecutor
 
@@ -51,7 +51,7 @@ def outputs(model: onnx.ModelProto, x: NDArray[np.float32]) -> NDArray[np.float3
 @pytest.mark.parametrize("size", [(1, 1, 1), (1, 4, 4), (2, 5, 9), (3, 16, 7), (1, 33, 2)])
 def test_equals_the_direct_convolution_at_any_size(size: tuple[int, int, int]) -> None:
     direct, fast = two_convolutions(), two_convolutions()
-    winograd.for_cpu(fast)
+    winograd.apply(fast)
     onnx.checker.check_model(fast)
     assert [node.op_type for node in fast.graph.node] == [winograd.FUNCTION] * 2
     x = np.random.default_rng(1).normal(size=(size[0], CHANNELS, *size[1:])).astype(np.float32)
@@ -63,16 +63,18 @@ def test_equals_the_direct_convolution_at_any_size(size: tuple[int, int, int]) -
 def test_other_convolutions_are_left_alone(settings: dict[str, object]) -> None:
     model = two_convolutions(**settings)
     before = model.SerializeToString()
-    winograd.for_cpu(model)
+    winograd.apply(model)
     assert model.SerializeToString() == before
 
 
 def test_mogface_for_the_cpu_equals_the_exported_file(mogface: Pair, tmp_path: Path) -> None:
     model = contract.load(mogface.onnx)
-    winograd.for_cpu(model)
+    cpu.for_cpu(model)
     contract.save(model, tmp_path / "cpu.onnx")
     # On each of six levels four convolutions in each of two deep heads, and the first of the context.
     assert Counter(node.op_type for node in model.graph.node)[winograd.FUNCTION] == 6 * (2 * 4 + 1)
+    head = [node.op_type for node in model.graph.node if node.op_type != "Constant"][:4]
+    assert head == ["Transpose", "Cast", "Sub", "Conv"]  # the picture's scale is in the weights
     images = np.random.default_rng(0).integers(0, 256, (2, 97, 131, 3), np.uint8)
     with OnnxExecutor(mogface.onnx) as direct, OnnxExecutor(tmp_path / "cpu.onnx") as fast:
         expected, got = direct.run(images), fast.run(images)
