@@ -24,8 +24,7 @@ from rich.table import Table
 from benchmarks.machine import record
 from benchmarks.reference import Published, published
 from benchmarks.timing import in_turn
-from engine_build.mogface.network import EXTRA_DIVISOR, MEAN, STD
-from engine_build.mogface.spec import mogface_spec
+from engine_build.mogface.spec import EXTRA_DIVISOR, MEAN, STD, mogface_spec
 from trt_mogface.resize import paint, place_native
 from trt_mogface.selection import select
 

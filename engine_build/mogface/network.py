@@ -11,13 +11,7 @@ from torch import Tensor, nn
 from engine_build.mogface.head import Head
 from engine_build.mogface.lfpn import LFPN
 from engine_build.mogface.resnet import ResNet101
-
-MEAN = (103.53, 116.28, 123.675)
-STD = (57.375, 57.120003, 58.395)
-"""Blue, green, red, on pixels 0..255."""
-
-EXTRA_DIVISOR = 255.0
-"""The published code divides a second time; the weights were trained so."""
+from engine_build.mogface.spec import EXTRA_DIVISOR, MEAN, STD
 
 
 class MogFace(nn.Module):

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from engine_build.mogface.network import MEAN
 from trt_mogface.spec import BoxCoding, DetectorSpec, Level, Origin, ResizeDefaults, SelectionDefaults
+
+MEAN = (103.53, 116.28, 123.675)
+STD = (57.375, 57.120003, 58.395)
+"""Blue, green, red, on pixels 0..255."""
+
+EXTRA_DIVISOR = 255.0
+"""The published code divides a second time; the weights were trained so."""
 
 STRIDES = (4, 8, 16, 32, 64, 128)
 ANCHOR_SCALE = 0.68

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pytest
-import torch
 
 from engine_build import contract
-from engine_build.export import export_mogface
-from engine_build.mogface.checkpoint import load_mogface
-from engine_build.mogface.network import MogFace
 from engine_build.mogface.spec import mogface_spec
+
+if TYPE_CHECKING:  # what needs no torch is tested without it
+    from engine_build.mogface.network import MogFace
 
 
 class Pair(NamedTuple):
@@ -27,6 +26,8 @@ class Pair(NamedTuple):
 
 def published_network(reference: ModuleType, *, spread: bool) -> Any:
     """The published network with random weights, optionally rescaled so that its scores spread."""
+    import torch
+
     torch.manual_seed(20220305)
     network = reference.MogFace().eval()
     if spread:
@@ -40,6 +41,11 @@ def published_network(reference: ModuleType, *, spread: bool) -> Any:
 
 def pair(reference: ModuleType, folder: Path, *, spread: bool) -> Pair:
     """The published network and what this package makes of its checkpoint."""
+    import torch
+
+    from engine_build.export import export_mogface
+    from engine_build.mogface.checkpoint import load_mogface
+
     network = published_network(reference, spread=spread)
     checkpoint, onnx = folder / "pytorch_model.pt", folder / "mogface.onnx"
     torch.save(network.state_dict(), checkpoint)

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-import torch
 
 from tests.engine_build.conftest import Pair
 from trt_mogface.cli.app import main
@@ -71,7 +70,6 @@ def test_exports_the_default_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     ("arguments", "told"),
     [
         (("--model", "nonsense"), "no such model"),
-        (("--model", "mogface", "--weights", "nowhere.pt"), "nowhere.pt: no such file"),
         (("--weights", "x.pt"), "takes no --weights"),
         (("--min-face", "9999"), "sees faces up to"),
     ],
@@ -95,9 +93,19 @@ def test_an_unwritable_output_is_told(
     assert "cannot be written" in one_line(capsys)
 
 
+def test_missing_weights_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch", reason="checkpoints are read with torch")
+    for verb in (("export", "--output", "x.onnx"), ("detect", "x.png")):
+        assert run(monkeypatch, *verb, "--model", "mogface", "--weights", "nowhere.pt") == 2
+        assert "nowhere.pt: no such file" in one_line(capsys)
+
+
 def test_a_checkpoint_of_another_network_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    torch = pytest.importorskip("torch", reason="checkpoints are read with torch")
     torch.save({"body.stage1.0.0.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "other.pth")
     weights = str(tmp_path / "other.pth")
     output = str(tmp_path / "x.onnx")

@@ -9,14 +9,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
-from engine_build.mogface.network import EXTRA_DIVISOR, MEAN, STD
+from engine_build.mogface.spec import EXTRA_DIVISOR, MEAN, STD
 from tests.engine_build.conftest import Pair, pair
 from trt_mogface import Detections, Detector
 from trt_mogface.executor import OnnxExecutor
 from trt_mogface.images import read_image
+
+torch = pytest.importorskip("torch", reason="MogFace's network needs torch")
 
 SIZES = [(1, 97, 131), (1, 150, 203), (3, 97, 131), (1, 1, 33)]
 LARGE_SIZES = [(1, 320, 320), (1, 480, 640)]
@@ -27,7 +28,7 @@ def pixels(batch: int, height: int, width: int) -> NDArray[np.uint8]:
     return rng.integers(0, 256, (batch, height, width, 3), np.uint8)
 
 
-def normalised(images: NDArray[np.uint8]) -> torch.Tensor:
+def normalised(images: NDArray[np.uint8]) -> Any:
     """The published preprocessing: BGR, mean, std, 255, then RGB planes."""
     values = (images.astype(np.float32) - np.array(MEAN)) / np.array(STD) / EXTRA_DIVISOR
     return torch.from_numpy(np.ascontiguousarray(values[..., ::-1].transpose(0, 3, 1, 2))).float()
