@@ -6,7 +6,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -86,17 +85,15 @@ def test_exported_file_stores_the_head_once(mogface: Pair) -> None:
     assert mogface.onnx.stat().st_size <= 250e6
 
 
-def published_detections(
-    network: Any, utils: Any, image: NDArray[np.uint8], threshold: float
+def published_selection(
+    utils: Any, size: tuple[int, ...], scores: NDArray[Any], deltas: NDArray[Any], threshold: float
 ) -> NDArray[np.float32]:
-    """The steps of ModelScope's MogFaceDetector, on a picture below its size limit."""
-    assert max(image.shape) <= 1500
-    scores, deltas = outputs_of_published(network, image[None])
-    priors = torch.tensor(utils.MogPriorBox(scale_list=[0.68])(*image.shape[:2]))
-    boxes = utils.mogdecode(torch.from_numpy(deltas[0]), priors).numpy()
-    chosen = np.where(scores[0] > threshold)[0]
-    order = scores[0, chosen].argsort()[::-1][:5000]
-    found = np.hstack((boxes[chosen][order], scores[0, chosen][order][:, None])).astype(np.float32)
+    """The steps of ModelScope's MogFaceDetector after the network: x0, y0, x1, y1, score."""
+    priors = torch.tensor(utils.MogPriorBox(scale_list=[0.68])(*size))
+    boxes = utils.mogdecode(torch.from_numpy(deltas), priors).numpy()
+    chosen = np.where(scores > threshold)[0]
+    order = scores[chosen].argsort()[::-1][:5000]
+    found = np.hstack((boxes[chosen][order], scores[chosen][order][:, None])).astype(np.float32)
     kept: NDArray[np.float32] = found[utils.py_cpu_nms(found, 0.4)][:750]
     return kept
 
@@ -105,12 +102,12 @@ def published_detections(
 def test_whole_detections_equal_the_published_ones(
     mogface: Pair, mogface_reference: Any, test_data: Path
 ) -> None:
-    photo = read_image(test_data / "demo_images" / "mog_face_detection.jpg")
-    image = cv2.resize(photo, (403, 267)).astype(np.uint8)
-    # Random weights have no faces to find, so the threshold keeps the best tenth of the anchors.
-    scores, _ = outputs_of_published(mogface.published, image[None])
-    threshold = float(np.quantile(scores, 0.9))
-    expected = published_detections(mogface.published, mogface_reference, image, threshold)
+    image = read_image(test_data / "demo_images" / "mog_face_detection.jpg")
+    assert max(image.shape) <= 1500  # below the rule for long sides
+    scores, deltas = outputs_of_published(mogface.published, image[None])
+    # Random weights have no faces to find, so the threshold keeps the best hundredth of the anchors.
+    threshold = float(np.quantile(scores, 0.99))
+    expected = published_selection(mogface_reference, image.shape[:2], scores[0], deltas[0], threshold)
     with Detector(mogface.onnx, pad=False, conf=threshold) as detect:
         faces = detect(image)
     assert len(expected) > 50
@@ -122,8 +119,9 @@ def assert_same_faces(faces: Detections, expected: NDArray[np.float32], threshol
     doubtful = np.abs(expected[:, 4] - threshold) < 1e-5
     certain = expected[~doubtful]
     assert abs(len(faces) - len(expected)) <= np.count_nonzero(doubtful) + 2
-    gaps = np.abs(faces.xyxy[None] - certain[:, None, :4]).max(axis=2)
-    found = gaps.min(axis=1) < 0.01
-    assert np.count_nonzero(~found) <= max(2, len(certain) // 100)
-    scores = faces.confidence[gaps.argmin(axis=1)][found]
-    np.testing.assert_allclose(scores, certain[found, 4], rtol=0, atol=1e-4)
+    # The export's 1e-4 on deltas is relative to a box's size.
+    sides = np.maximum(certain[:, 2:4] - certain[:, :2], 10).max(axis=1)
+    near = np.abs(faces.xyxy[None] - certain[:, None, :4]).max(axis=2) < 1e-3 * sides[:, None]
+    alike = np.abs(faces.confidence[None] - certain[:, None, 4]) < 1e-3
+    missed = np.count_nonzero(~(near & alike).any(axis=1))
+    assert missed <= max(2, len(certain) // 100)
