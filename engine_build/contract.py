@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trt_mogface.errors import ModelError
+from trt_mogface.errors import ModelError, first_line
 from trt_mogface.extras import require
 from trt_mogface.files import whole_file
 from trt_mogface.spec import DELTAS, INPUT, LANDMARKS, METADATA_KEY, SCORES, DetectorSpec
@@ -32,8 +32,7 @@ def load(path: Path) -> onnx.ModelProto:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # protobuf's and the checker's errors share no base class
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{path}: not a valid ONNX file: {reason}") from error
+        raise ModelError(f"{path}: not a valid ONNX file: {first_line(error)}") from error
     return model
 
 

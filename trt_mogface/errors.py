@@ -36,3 +36,8 @@ class MissingExtraError(MogFaceError):
 
 class UsageError(MogFaceError):
     """A command line that cannot be understood."""
+
+
+def first_line(error: Exception) -> str:
+    """What a library's exception says, cut to its first line; its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

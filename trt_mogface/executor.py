@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_mogface.decode import Floats
-from trt_mogface.errors import ModelError
+from trt_mogface.errors import ModelError, first_line
 from trt_mogface.spec import DELTAS, INPUT, LANDMARKS, METADATA_KEY, SCORES, DetectorSpec
 
 FATAL_ONLY = 4
@@ -63,7 +63,7 @@ class OnnxExecutor:
         try:
             values = self._session.run(self._outputs, {INPUT: images})
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
-            raise ModelError(f"{self.path}: the network failed: {_first_line(error)}") from error
+            raise ModelError(f"{self.path}: the network failed: {first_line(error)}") from error
         named = dict(zip(self._outputs, values))
         outputs = Outputs(named[SCORES], named[DELTAS], named.get(LANDMARKS))
         _, height, width, _ = images.shape
@@ -139,8 +139,4 @@ def _session(path: Path, threads: int | None, *, optimise: bool = True) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # see above
-        raise ModelError(f"{path}: not a model that can be loaded: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{path}: not a model that can be loaded: {first_line(error)}") from error

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine_build.mogface.network import MogFace
-from trt_mogface.errors import CheckpointError
+from trt_mogface.errors import CheckpointError, first_line
 
 TRAINING_ONLY = (
     r"fpn\.dsfd_modules\.[0-5]\.(weight|bias)",  # feeds a training loss
@@ -102,7 +102,7 @@ def _read_torch(path: Path) -> object:
             "save its state_dict, or convert it to .safetensors"
         ) from error
     except Exception as error:  # a damaged pickle can raise anything, IndexError among them
-        raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint ({_brief(error)})") from error
+        raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint ({first_line(error)})") from error
 
 
 def _read_safetensors(path: Path) -> object:
@@ -112,7 +112,7 @@ def _read_safetensors(path: Path) -> object:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: damaged or not a safetensors file ({_brief(error)})") from error
+        raise CheckpointError(f"{path}: damaged or not a safetensors file ({first_line(error)})") from error
 
 
 def _without_training_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -145,7 +145,3 @@ def _check(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-
-
-def _brief(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
