@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.average_precision import ImageResult, average_precision
 from benchmarks.machine import record
+from engine_build.accuracy.average_precision import ImageResult, average_precision
 from trt_mogface import Detections, Detector, read_image
 from trt_mogface.models import DEFAULT
 

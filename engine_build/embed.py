@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from engine_build import contract
+from engine_build import contract, pixels
 from engine_build.retinaface import adapt_retinaface
 
 if __name__ == "__main__":
-    contract.save(adapt_retinaface(), Path(sys.argv[1]))
+    model = adapt_retinaface()
+    pixels.transpose_first(model)  # the file that comes with the package runs on the CPU
+    contract.save(model, Path(sys.argv[1]))

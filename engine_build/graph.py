@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from trt_mogface.errors import ModelError, first_line
 
 if TYPE_CHECKING:
     import onnx
@@ -56,6 +59,60 @@ def rename_tensor(model: onnx.ModelProto, old: str, new: str) -> None:
     for node in model.graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
         node.output[:] = [new if name == old else name for name in node.output]
+
+
+def replace_nodes(
+    model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], stored: Sequence[onnx.TensorProto] = ()
+) -> None:
+    """Give a graph another list of nodes, in place: new initialisers join, those no longer read go."""
+    graph = model.graph
+    copies = []
+    for node in nodes:  # taken out of the list below, a node would not outlive it
+        copies.append(type(node)())
+        copies[-1].CopyFrom(node)
+    used = {name for node in copies for name in node.input}
+    unused = [i for i, tensor in enumerate(graph.initializer) if tensor.name not in used]
+    for i in reversed(unused):
+        del graph.initializer[i]
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(copies)
+    graph.initializer.extend(stored)
+
+
+def float_tensors(model: onnx.ModelProto) -> set[str]:
+    """Names of all FP32 tensors: inputs, initialisers and what nodes compute.
+
+    Raises:
+        ModelError: The types of the graph contradict each other.
+    """
+    import onnx
+
+    try:
+        typed = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    except onnx.shape_inference.InferenceError as error:
+        raise ModelError(f"the types of the graph cannot be inferred: {first_line(error)}") from error
+    values = [*typed.input, *typed.output, *typed.value_info]
+    names = {value.name for value in values if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
+    return names | {t.name for t in typed.initializer if t.data_type == onnx.TensorProto.FLOAT}
+
+
+def constants(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    """Initialisers by name."""
+    return {tensor.name: tensor for tensor in model.graph.initializer}
+
+
+def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
+    """An integer attribute of a node."""
+    return next((a.i for a in node.attribute if a.name == name), default)
+
+
+def readers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
+    """The nodes that read each tensor."""
+    found: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            found.setdefault(name, []).append(node)
+    return found
 
 
 def _origin(name: str, passed: dict[str, str]) -> str:

@@ -81,15 +81,15 @@ def _weights() -> bytes:
 
 
 def _read_pixels(model: onnx.ModelProto) -> None:
-    """Put the normalisation in front: bytes are transposed first, being a quarter of the floats."""
-    from onnx import helper, numpy_helper
+    """Put the normalisation in front."""
+    from onnx import TensorProto, helper, numpy_helper
 
     mean = np.array(MEAN, np.float32).reshape(1, 3, 1, 1)
     model.graph.initializer.append(numpy_helper.from_array(mean, "mean"))
     nodes = [
-        helper.make_node("Transpose", [INPUT], ["planes"], "planes", perm=[0, 3, 1, 2]),
-        helper.make_node("Cast", ["planes"], ["pixels"], "pixels", to=1),
-        helper.make_node("Sub", ["pixels", "mean"], ["input"], "normalise"),
+        helper.make_node("Cast", [INPUT], ["pixels"], "pixels", to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["pixels"], ["planes"], "planes", perm=[0, 3, 1, 2]),
+        helper.make_node("Sub", ["planes", "mean"], ["input"], "normalise"),
     ]
     body = list(model.graph.node)
     del model.graph.node[:]

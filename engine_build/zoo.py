@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine_build import contract, cpu
+from engine_build import contract, cpu, pixels
 from engine_build.cache import cached, sha256_of
 from engine_build.download import fetch
 from engine_build.pyramid import without_small_faces
+from trt_mogface import models
 from trt_mogface.errors import ModelError
 from trt_mogface.extras import require
 from trt_mogface.models import CARDS, DEFAULT, embedded_file
@@ -42,6 +43,7 @@ def make(
         if weights is not None:
             raise ModelError(f"{name}: takes no --weights, it brings its own")
         model = contract.load(embedded_file(name))
+        pixels.cast_first(model)
     elif name in CARDS:
         model = _mogface(weights or fetch_weights())
     else:
@@ -58,6 +60,19 @@ def contract_file(name: str, weights: str | Path | None, min_face: float | None)
     path = Path(weights) if weights is not None else fetch_weights()
     digest = sha256_of(path) if path.is_file() else "missing"
     return cached(name, (digest, min_face), lambda: make(name, path, min_face, for_cpu=True))
+
+
+def exported_file(model: str, weights: Path | None, min_face: float | None) -> Path:
+    """The contract file that an engine is built from: a file itself, or the cached export of a name."""
+    if model not in CARDS:
+        if weights is not None:
+            raise ModelError(f"{model}: takes no --weights, it brings its own")
+        return models.contract_file(model, None, min_face)
+    if CARDS[model].embedded:
+        return models.contract_file(model, weights, min_face)
+    path = weights or fetch_weights()
+    digest = sha256_of(path) if path.is_file() else "missing"
+    return cached(f"{model}-export", (digest, min_face), lambda: make(model, path, min_face))
 
 
 def contract_file_for_min_face(path: Path, min_face: float) -> Path:

@@ -18,6 +18,10 @@ class ModelError(MogFaceError):
     """A model name or model file that cannot be used, or is not of the contract."""
 
 
+class EngineError(MogFaceError):
+    """An engine that cannot be built, or does not fit this machine, its manifest or what was asked for."""
+
+
 class CheckpointError(MogFaceError):
     """A file of trained weights that is not the network it was taken for."""
 

@@ -125,18 +125,27 @@ def spec_of(session: Any, path: Path) -> DetectorSpec:
     return spec
 
 
-def _session(path: Path, threads: int | None, *, optimise: bool = True) -> Any:
+def session(model: bytes | str, threads: int | None = None, *, optimise: bool = True) -> Any:
+    """An ONNX Runtime session on the CPU, of a file or of a model's bytes.
+
+    Raises:
+        Exception: Whatever ONNX Runtime raises; its exceptions share no public base class.
+    """
     import onnxruntime
 
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = FATAL_ONLY  # errors come as exceptions, and are told in one line
     if threads is not None:
         options.intra_op_num_threads = threads
     if not optimise:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _session(path: Path, threads: int | None, *, optimise: bool = True) -> Any:
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return session(str(path), threads, optimise=optimise)
     except Exception as error:  # see above
         raise ModelError(f"{path}: not a model that can be loaded: {first_line(error)}") from error

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 from trt_mogface.errors import ModelError
+from trt_mogface.untrusted import Fields
 
 METADATA_KEY = "trt_mogface.spec"
 """Key of the spec in the ONNX file's ``metadata_props``."""
@@ -173,7 +174,7 @@ class DetectorSpec:
 
 def _spec_from(fields: dict[str, Any]) -> DetectorSpec:
     """The spec of parsed JSON.  Every value passes a reader below: a model file is untrusted input."""
-    read = _Reader(fields)
+    read = Fields(fields)
     selection, resize, origin = (read.inner(name) for name in ("selection", "resize", "origin"))
     coding = read.inner("coding")
     return DetectorSpec(
@@ -206,50 +207,6 @@ def _spec_from(fields: dict[str, Any]) -> DetectorSpec:
         ),
         landmarks=read.integer("landmarks"),
     )
-
-
-class _Reader:
-    """Values of a JSON object by name, each of the type asked for; TypeError or KeyError otherwise."""
-
-    def __init__(self, fields: Any) -> None:
-        self._fields = self._of(dict, fields)
-
-    def inner(self, name: str) -> _Reader:
-        return _Reader(self._fields[name])
-
-    def inners(self, name: str) -> list[_Reader]:
-        return [_Reader(value) for value in self._of(list, self._fields[name])]
-
-    def text(self, name: str) -> str:
-        return cast(str, self._of(str, self._fields[name]))
-
-    def flag(self, name: str) -> bool:
-        return cast(bool, self._of(bool, self._fields[name]))
-
-    def integer(self, name: str) -> int:
-        return cast(int, self._of(int, self._fields[name]))
-
-    def optional_integer(self, name: str) -> int | None:
-        return None if self._fields[name] is None else self.integer(name)
-
-    def number(self, name: str) -> float:
-        return self._finite(self._fields[name])
-
-    def numbers(self, name: str) -> tuple[float, ...]:
-        return tuple(self._finite(value) for value in self._of(list, self._fields[name]))
-
-    @classmethod
-    def _finite(cls, value: Any) -> float:
-        number = float(value if isinstance(value, float) else cls._of(int, value))
-        if not math.isfinite(number):
-            raise ValueError(f"{number} is not finite")
-        return number
-
-    @staticmethod
-    def _of(kind: type, value: Any) -> Any:
-        if type(value) is not kind:  # bool is an int to isinstance
-            raise TypeError(f"{value!r:.40} is no {kind.__name__}")
-        return value
 
 
 def _first_problem(spec: DetectorSpec) -> str | None:

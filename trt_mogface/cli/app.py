@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import typer
 
+from trt_mogface.cli.build import build
 from trt_mogface.cli.detect import detect
 from trt_mogface.cli.export import export
 from trt_mogface.cli.inspect import inspect
@@ -24,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (detect, export, models, inspect):
+for verb in (detect, export, build, models, inspect):
     app.command()(verb)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,7 +68,7 @@ def detect(
         model,
         weights=weights,
         min_face=min_face,
-        size=_parse_size(size),
+        size=options.parse_size("--size", size),
         pad=pad,
         conf=conf,
         iou=iou,
@@ -160,12 +159,3 @@ def _target(save: Path, path: Path) -> Path:
         return save
     name = path.name if path.suffix.lower() in SUFFIXES else f"{path.name}.png"
     return save / name
-
-
-def _parse_size(text: str) -> tuple[int, int] | None:
-    if text == "native":
-        return None
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
-    if match is None:
-        raise ImageError(f"--size {text}: use native, or WIDTHxHEIGHT such as 640x480")
-    return int(match[1]), int(match[2])

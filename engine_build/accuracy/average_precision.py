@@ -63,6 +63,18 @@ def average_precision(images: Sequence[ImageResult]) -> float:
     return _area(hits / total, precision)
 
 
+def ious(predicted: Floats, faces: Floats) -> Floats:
+    """IoU of each prediction with each face, with the + 1 convention, float64 [p, f]."""
+    a, b = predicted[:, None], faces[None]
+    extent = (
+        np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + 1
+    )
+    intersection = extent.clip(0).prod(axis=-1)
+    union = (a[..., 2:] + 1).prod(axis=-1) + (b[..., 2:] + 1).prod(axis=-1) - intersection
+    overlap: Floats = intersection / union
+    return overlap
+
+
 def _score_range(images: Sequence[ImageResult]) -> tuple[float, float]:
     scores = np.concatenate([image.scores for image in images] or [np.empty(0)])
     if not scores.size:
@@ -91,21 +103,10 @@ def _judge(predicted: Floats, faces: Floats, counted: NDArray[np.bool_]) -> tupl
 def _best_faces(predicted: Floats, faces: Floats) -> tuple[NDArray[np.intp], Floats]:
     """Index of and IoU with each prediction's best face, in pieces that bound the memory."""
     pieces = [
-        _ious(piece, faces) for piece in np.array_split(predicted, len(predicted) // FACES_AT_A_TIME + 1)
+        ious(piece, faces) for piece in np.array_split(predicted, len(predicted) // FACES_AT_A_TIME + 1)
     ]
     best = np.concatenate([piece.argmax(axis=1) for piece in pieces])
     return best, np.concatenate([piece.max(axis=1) for piece in pieces])
-
-
-def _ious(predicted: Floats, faces: Floats) -> Floats:
-    a, b = predicted[:, None], faces[None]
-    extent = (
-        np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + 1
-    )
-    intersection = extent.clip(0).prod(axis=-1)
-    union = (a[..., 2:] + 1).prod(axis=-1) + (b[..., 2:] + 1).prod(axis=-1) - intersection
-    ious: Floats = intersection / union
-    return ious
 
 
 def _area(recall: Floats, precision: Floats) -> float:

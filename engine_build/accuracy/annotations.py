@@ -1,0 +1,77 @@
+"""Annotated faces, in the form of WIDER FACE's ``wider_face_val_bbx_gt.txt``, and AP by face size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from engine_build.accuracy.average_precision import Floats, ImageResult, average_precision
+from engine_build.accuracy.candidates import as_xywh
+from trt_mogface.errors import ImageError
+from trt_mogface.selection import Selection
+
+SIZES = {"below 16 px": (2.0, 16.0), "16 to 64 px": (16.0, 64.0), "from 64 px": (64.0, np.inf)}
+"""Classes of the longer side of a face, in pixels of the network input."""
+
+Annotations = Mapping[str, Floats]
+
+
+def read_annotations(path: Path) -> Annotations:
+    """Faces by picture name.
+
+    Returns:
+        float64 [n, 4], x, y, width, height in pixels of the picture, by file name without folder.
+
+    Raises:
+        ImageError: Not such a file.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImageError(f"{path}: the annotations cannot be read ({error})") from error
+    found: dict[str, Floats] = {}
+    rows = iter(line.strip() for line in lines if line.strip())
+    try:
+        for name in rows:
+            count = int(next(rows))
+            # A picture without faces still has one line, of zeros.
+            boxes = [[float(value) for value in next(rows).split()[:4]] for _ in range(max(count, 1))]
+            found[Path(name).name] = np.array(boxes[:count], np.float64).reshape(-1, 4)
+    except (ValueError, StopIteration) as error:
+        raise ImageError(
+            f"{path}: not annotations in WIDER FACE's form: a name, a count, a line `x y w h` for each face"
+        ) from error
+    return found
+
+
+def ap_by_size(
+    names: Sequence[str], scales: Sequence[float], found: Sequence[Selection], truth: Annotations
+) -> dict[str, float]:
+    """AP of all annotated faces, and of each class of `SIZES` alone; classes without a face are left out.
+
+    Args:
+        names: Of the pictures.
+        scales: Network pixels per picture pixel, of each.
+        found: Candidates, in pixels of the network input.
+        truth: Annotated faces.
+    """
+    figures = {}
+    for label, (low, high) in {"all": (2.0, np.inf), **SIZES}.items():
+        results = []
+        for name, scale, selection in zip(names, scales, found):
+            faces = truth.get(name, np.empty((0, 4))) * scale
+            side = faces[:, 2:].max(axis=1, initial=0)
+            results.append(
+                ImageResult(
+                    as_xywh(selection.boxes),
+                    selection.scores.astype(np.float64),
+                    faces,
+                    (side >= low) & (side < high),
+                )
+            )
+        if any(result.counted.any() for result in results):
+            scored = len({float(score) for result in results for score in result.scores}) > 1
+            figures[label] = average_precision(results) if scored else 0.0
+    return figures

@@ -1,0 +1,154 @@
+"""Peaks and ranges of activations over a stream of pictures.  Statistics are kept, never activations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine_build.precision.equalise import Peaks
+from trt_mogface.errors import ModelError
+from trt_mogface.executor import session
+from trt_mogface.spec import INPUT
+
+if TYPE_CHECKING:
+    import onnx
+
+Method = Literal["minmax", "percentile", "entropy"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+BINS = 2048
+PERCENTILE = 0.9999
+"""Share of an activation's values that its range holds."""
+
+QUANTISED_BINS = 128
+"""Magnitudes of INT8, the levels that entropy calibration compares with."""
+
+Batches = Iterable[NDArray[np.uint8]]
+
+
+def channel_peaks(
+    model: onnx.ModelProto, tensors: Sequence[str], batches: Batches
+) -> tuple[int, dict[str, Peaks]]:
+    """Largest magnitude of each channel of some activations.
+
+    Args:
+        model: FP32, opset 18 or newer.
+        tensors: Activations [N, C, H, W].
+        batches: Network inputs, uint8 [N, H, W, 3].
+
+    Returns:
+        The number of batches, and float32 [C] by activation.
+
+    Raises:
+        ModelError: An activation that is not finite.
+    """
+    from onnx import helper, numpy_helper
+
+    axes = numpy_helper.from_array(np.array([0, 2, 3]), "calibration.axes")
+    nodes, results = [], []
+    for i, tensor in enumerate(tensors):
+        results.append(f"calibration.peak{i}")
+        nodes.append(helper.make_node("Abs", [tensor], [f"calibration.abs{i}"]))
+        nodes.append(
+            helper.make_node("ReduceMax", [f"calibration.abs{i}", axes.name], [results[-1]], keepdims=0)
+        )
+    peaks: dict[str, Peaks] = {}
+    count = 0
+    for values in _observe(model, nodes, [axes], results, batches):
+        count += 1
+        for tensor, value in zip(tensors, values):
+            if not np.isfinite(value).all():
+                raise ModelError(f"{tensor}: not finite on a calibration picture: the FP32 model is broken")
+            peak = value.astype(np.float32, copy=False)
+            peaks[tensor] = np.maximum(peaks[tensor], peak) if tensor in peaks else peak
+    return count, peaks
+
+
+def tensor_ranges(
+    model: onnx.ModelProto, largest: Mapping[str, float], method: Method, batches: Batches
+) -> dict[str, float]:
+    """The magnitude up to which each activation is worth representing.
+
+    Args:
+        model: FP32, equalised.
+        largest: Largest magnitude of each activation, as `channel_peaks` finds it.
+        method: ``minmax`` takes the largest magnitude; ``percentile`` lets `PERCENTILE` of all values be
+            below; ``entropy`` is the threshold of least information loss (Migacz, GTC 2017) as ONNX Runtime
+            computes it.
+        batches: Network inputs, uint8 [N, H, W, 3].
+    """
+    if method == "minmax":
+        return dict(largest)
+    tensors = [name for name, value in largest.items() if value > 0]
+    counts = _histograms(model, {name: largest[name] for name in tensors}, batches)
+    threshold = _percentile if method == "percentile" else _entropy
+    return {name: threshold(counts[name], largest[name]) if name in counts else 0.0 for name in largest}
+
+
+def _histograms(
+    model: onnx.ModelProto, largest: Mapping[str, float], batches: Batches
+) -> dict[str, NDArray[np.int64]]:
+    """Counts of magnitudes in `BINS` equal steps from 0 to the largest.  The graph does the binning."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    stored = [numpy_helper.from_array(np.array(BINS - 1, np.float32), "calibration.last")]
+    nodes, results = [], []
+    for i, (tensor, peak) in enumerate(largest.items()):
+        step = numpy_helper.from_array(np.array(BINS / peak, np.float32), f"calibration.step{i}")
+        stored.append(step)
+        names = [tensor, *(f"calibration.{what}{i}" for what in ("abs", "scaled", "limited", "bin"))]
+        results.append(names[-1])
+        nodes += [
+            helper.make_node("Abs", [names[0]], [names[1]]),
+            helper.make_node("Mul", [names[1], step.name], [names[2]]),
+            helper.make_node("Min", [names[2], stored[0].name], [names[3]]),
+            helper.make_node("Cast", [names[3]], [names[4]], to=TensorProto.UINT16),
+        ]
+    counts = {tensor: np.zeros(BINS, np.int64) for tensor in largest}
+    for values in _observe(model, nodes, stored, results, batches):
+        for tensor, bins in zip(largest, values):
+            counts[tensor] += np.bincount(bins.ravel(), minlength=BINS)
+    return counts
+
+
+def _percentile(counts: NDArray[np.int64], largest: float) -> float:
+    cumulated = np.cumsum(counts)
+    last = int(np.searchsorted(cumulated, PERCENTILE * cumulated[-1]))
+    return float(largest * (last + 1) / BINS)
+
+
+def _entropy(counts: NDArray[np.int64], largest: float) -> float:
+    from onnxruntime.quantization.calibrate import HistogramCollector
+
+    both = np.concatenate([counts[::-1], counts])
+    edges = np.linspace(-largest, largest, len(both) + 1, dtype=np.float32)
+    collector = HistogramCollector("entropy", True, BINS, QUANTISED_BINS, 100 * PERCENTILE, "same")
+    limit = np.float32(largest)
+    low, high = collector.get_entropy_threshold((both, edges, -limit, limit, limit), QUANTISED_BINS)
+    return float(max(abs(low), abs(high)))
+
+
+def _observe(
+    model: onnx.ModelProto,
+    nodes: Sequence[onnx.NodeProto],
+    stored: Sequence[onnx.TensorProto],
+    results: Sequence[str],
+    batches: Batches,
+) -> Iterable[list[NDArray[Any]]]:
+    """What further nodes at a network's side compute, batch after batch."""
+    from onnx import helper
+
+    watched = type(model)()
+    watched.CopyFrom(model)
+    graph = watched.graph
+    graph.node.extend(nodes)
+    graph.initializer.extend(stored)
+    del graph.output[:]
+    graph.output.extend(helper.make_empty_tensor_value_info(name) for name in results)
+    running = session(watched.SerializeToString())
+    del watched, graph
+    for batch in batches:
+        yield running.run(list(results), {INPUT: batch})

@@ -1,0 +1,130 @@
+"""Channels of an activation brought to like ranges before they share one INT8 scale.
+
+Between two convolutions with a positively homogeneous activation (ReLU, LeakyReLU, none) a channel can be
+divided by any s > 0 in the first and multiplied by it in the second: the network computes the same.  Nagel
+et al. 2019 ("Data-Free Quantization Through Weight Equalization and Bias Correction", equation 6) choose s by
+the weights; Xiao et al. 2023 ("SmoothQuant", equation 4) by activations and weights,
+s = max|X|^a / max|W|^(1-a), which is what is done here.  Weights have a scale for each output channel, so
+they bear more than activations, and those of a depthwise convolution bear everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine_build.graph import attribute, constants, readers
+from engine_build.precision.quantise import convolutions
+
+if TYPE_CHECKING:
+    import onnx
+
+MIGRATION = 0.75
+"""The exponent a: how much of the difference between channels goes into the weights."""
+
+WIDEST = 1e3
+"""Limit of a factor and of its inverse, so that channels of almost nothing stay within FP16."""
+
+HOMOGENEOUS = frozenset({"Relu", "LeakyRelu"})
+
+Peaks = NDArray[np.float32]
+
+
+class Link(NamedTuple):
+    """A convolution whose output, behind its activation, only other convolutions read."""
+
+    source: onnx.NodeProto
+    tensor: str
+    readers: tuple[onnx.NodeProto, ...]
+
+
+def links(model: onnx.ModelProto) -> list[Link]:
+    """Where channels can be rescaled.  Weights and biases that several nodes share are left alone."""
+    read_by = readers(model)
+    results = {value.name for value in model.graph.output}
+    nodes = {node.name: node for node in convolutions(model)}
+    found = []
+    for source in nodes.values():
+        tensor = source.output[0]
+        following = read_by.get(tensor, [])
+        while len(following) == 1 and following[0].op_type in HOMOGENEOUS:
+            tensor = following[0].output[0]
+            following = read_by.get(tensor, [])
+        if not following or tensor in results or any(node.name not in nodes for node in following):
+            continue
+        touched = [*source.input[1:], *(node.input[1] for node in following)]
+        groups = [(attribute(node, "group", 1), len(_weight(model, node))) for node in following]
+        if all(len(read_by[name]) == 1 for name in touched) and all(g in (1, n) for g, n in groups):
+            found.append(Link(source, tensor, tuple(following)))
+    return found
+
+
+def factors(model: onnx.ModelProto, peaks: Mapping[str, Peaks]) -> dict[str, Peaks]:
+    """The divisor of every channel of every link.
+
+    Args:
+        model: FP32.
+        peaks: Largest magnitude of each channel of each link's tensor, float32 [C].
+
+    Returns:
+        float32 [C] for each link's tensor; a channel that is never used keeps 1.
+    """
+    found: dict[str, Peaks] = {}
+    weights = {node.name: _weight(model, node) for node in convolutions(model)}
+    for link in links(model):
+        reach = np.max([_reach(weights[node.name], node) for node in link.readers], axis=0)
+        depthwise = all(attribute(node, "group", 1) > 1 for node in link.readers)
+        share = 1.0 if depthwise else MIGRATION
+        peak = peaks[link.tensor].astype(np.float64)
+        used = (peak > 0) & (reach > 0)
+        log = np.zeros(len(peak))
+        log[used] = share * np.log(peak[used]) - (1 - share) * np.log(reach[used])
+        if used.any():
+            log[used] -= log[used].mean()
+        found[link.tensor] = np.clip(np.exp(log), 1 / WIDEST, WIDEST).astype(np.float32)
+    return found
+
+
+def equalise(model: onnx.ModelProto, divisors: Mapping[str, Sequence[float] | Peaks]) -> None:
+    """Divide channels and multiply the weights that read them, in place.
+
+    Args:
+        model: FP32; the one `factors` was given, or an equal one.
+        divisors: From `factors`.
+    """
+    from onnx import numpy_helper
+
+    stored = constants(model)
+    values: dict[str, NDArray[np.float32]] = {}
+
+    def scale(name: str, by: NDArray[np.floating]) -> None:
+        value = values[name] if name in values else numpy_helper.to_array(stored[name])
+        values[name] = (value * by).astype(np.float32)
+
+    for link in links(model):
+        s = np.asarray(divisors[link.tensor], np.float32)
+        scale(link.source.input[1], 1 / s.reshape(-1, 1, 1, 1))
+        for bias in link.source.input[2:]:
+            scale(bias, 1 / s)
+        for node in link.readers:
+            shape = (-1, 1, 1, 1) if attribute(node, "group", 1) > 1 else (1, -1, 1, 1)
+            scale(node.input[1], s.reshape(shape))
+    for name, value in values.items():
+        stored[name].CopyFrom(numpy_helper.from_array(value, name))
+
+
+def _weight(model: onnx.ModelProto, node: onnx.NodeProto) -> NDArray[np.float32]:
+    from onnx import numpy_helper
+
+    weight: NDArray[np.float32] = numpy_helper.to_array(constants(model)[node.input[1]])
+    return weight
+
+
+def _reach(weight: NDArray[np.float32], node: onnx.NodeProto) -> NDArray[np.float32]:
+    """Largest weight that each input channel meets."""
+    axes = (1, 2, 3) if attribute(node, "group", 1) > 1 else (0, 2, 3)
+    reach: NDArray[np.float32] = np.abs(weight).max(axis=axes)
+    return reach

@@ -1,0 +1,38 @@
+"""ONNX operator sets that have the types a precision needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine_build.precision import Precision
+from trt_mogface.errors import ModelError, first_line
+
+if TYPE_CHECKING:
+    import onnx
+
+NEEDED: dict[Precision, int] = {"fp32": 11, "fp16": 13, "bf16": 22, "int8": 19, "fp8": 19}
+"""Q/DQ nodes take FP16 scales, and FP8 exists, from 19 on; convolutions are BF16 from 22 on.
+
+No higher than needed: TensorRT 10.3, which JetPack 6 brings, reads opsets up to 20.
+"""
+
+
+def upgraded(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
+    """The model in an opset that has the precision's types; itself where it already is.
+
+    Raises:
+        ModelError: It cannot be converted.
+    """
+    from onnx import version_converter
+
+    have = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    if have >= NEEDED[precision]:
+        return model
+    try:
+        converted = version_converter.convert_version(model, NEEDED[precision])
+    except Exception as error:  # the converter raises what its C++ side happens to throw
+        raise ModelError(
+            f"opset {have} cannot be raised to the {NEEDED[precision]} that {precision} needs: "
+            f"{first_line(error)}"
+        ) from error
+    return converted

@@ -1,0 +1,147 @@
+"""INT8 and FP8: Q/DQ nodes where TensorRT fuses them into its convolutions.
+
+NVIDIA's placement ("Working with Quantized Types" in the TensorRT documentation): the input and the weight of
+a convolution, and the other input of a sum that follows it directly, so that convolution, sum and activation
+become one kernel that reads and writes eight bits.  Outputs of heads are not quantised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine_build.graph import constants, readers, replace_nodes
+
+if TYPE_CHECKING:
+    import onnx
+
+Quantised = Literal["int8", "fp8"]
+
+LARGEST = {"int8": 127.0, "fp8": 448.0}
+"""Largest number of each type: symmetric INT8, and FP8 E4M3."""
+
+SMALLEST_SCALE = 2.0**-20
+"""Scales are exact in FP16, which ends not far below; only channels of next to nothing meet this."""
+
+
+def convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """The convolutions that can be quantised: those whose weight is an initialiser."""
+    weights = constants(model)
+    return [node for node in model.graph.node if node.op_type == "Conv" and node.input[1] in weights]
+
+
+def quantised_tensors(model: onnx.ModelProto) -> list[str]:
+    """The activations that `quantise` may put Q/DQ nodes on, whose ranges calibration must find."""
+    nodes = convolutions(model)
+    found = dict.fromkeys(node.input[0] for node in nodes)
+    found.update(dict.fromkeys(_residuals(model, {node.output[0] for node in nodes}).values()))
+    return list(found)
+
+
+def quantise(
+    model: onnx.ModelProto, kind: Quantised, ranges: Mapping[str, float], nodes: Collection[str]
+) -> None:
+    """Put Q/DQ nodes into an FP32 graph, in place.
+
+    Weights become INT8 or FP8 initialisers with a scale for each output channel, stored once however many
+    nodes share them; activations have one scale a tensor.
+
+    Args:
+        model: Of an opset whose Q/DQ nodes take FP16 scales (`engine_build.precision.opset`).
+        kind: The type.
+        ranges: Largest magnitude to be represented, by activation.
+        nodes: Names of the convolutions to quantise.
+    """
+    _Quantising(model, kind, ranges).run(set(nodes))
+
+
+class _Quantising:
+    def __init__(self, model: onnx.ModelProto, kind: Quantised, ranges: Mapping[str, float]) -> None:
+        from onnx import TensorProto
+
+        self.graph = model.graph
+        self.model = model
+        self.largest = LARGEST[kind]
+        self.type = TensorProto.INT8 if kind == "int8" else TensorProto.FLOAT8E4M3FN
+        self.ranges = ranges
+        self.weights = constants(model)
+        self.nodes: list[onnx.NodeProto] = []
+        self.stored: list[onnx.TensorProto] = []
+        self.done: dict[str, str] = {}
+
+    def run(self, names: set[str]) -> None:
+        chosen = {node.output[0] for node in convolutions(self.model) if node.name in names}
+        residuals = _residuals(self.model, chosen)
+        for node in self.graph.node:
+            if node.output[0] in chosen:
+                node.input[0] = self._activation(node.input[0])
+                node.input[1] = self._weight(node.input[1])
+            elif node.output[0] in residuals:
+                skip = residuals[node.output[0]]
+                node.input[list(node.input).index(skip)] = self._activation(skip)
+            self.nodes.append(node)
+        replace_nodes(self.model, self.nodes, self.stored)
+
+    def _activation(self, name: str) -> str:
+        from onnx import helper
+
+        if name not in self.done:
+            constants = self._scale(name, np.array(self.ranges[name] / self.largest))
+            quantised, self.done[name] = f"{name}.q", f"{name}.dq"
+            self.nodes += [
+                helper.make_node("QuantizeLinear", [name, *constants], [quantised], quantised),
+                helper.make_node("DequantizeLinear", [quantised, *constants], [f"{name}.dq"], f"{name}.dq"),
+            ]
+        return self.done[name]
+
+    def _weight(self, name: str) -> str:
+        from onnx import helper, numpy_helper
+
+        if name not in self.done:
+            value = numpy_helper.to_array(self.weights[name])
+            scale, zero = self._scale(name, np.abs(value).max(axis=(1, 2, 3)) / self.largest)
+            steps = value / numpy_helper.to_array(self.stored[-2]).reshape(-1, 1, 1, 1)
+            quantised, self.done[name] = f"{name}.q", f"{name}.dq"
+            self.stored.append(self._tensor(quantised, steps))
+            self.nodes.append(
+                helper.make_node(
+                    "DequantizeLinear", [quantised, scale, zero], [f"{name}.dq"], f"{name}.dq", axis=0
+                )
+            )
+        return self.done[name]
+
+    def _scale(self, name: str, scale: NDArray[np.floating]) -> tuple[str, str]:
+        """Store a scale and its zero point.  The scale is an FP16 number, whatever type it is stored in."""
+        from onnx import numpy_helper
+
+        exact = np.maximum(scale, SMALLEST_SCALE).astype(np.float16).astype(np.float32)
+        self.stored.append(numpy_helper.from_array(exact, f"{name}.scale"))
+        self.stored.append(self._tensor(f"{name}.zero", np.zeros_like(exact)))
+        return f"{name}.scale", f"{name}.zero"
+
+    def _tensor(self, name: str, steps: NDArray[np.float32]) -> onnx.TensorProto:
+        from onnx import TensorProto, helper
+
+        kind = helper.tensor_dtype_to_np_dtype(self.type)
+        limited = np.clip(steps, -self.largest, self.largest)
+        value = (np.rint(limited) if self.type == TensorProto.INT8 else limited).astype(kind)
+        return helper.make_tensor(name, self.type, value.shape, value.tobytes(), raw=True)
+
+
+def _residuals(model: onnx.ModelProto, from_convolutions: Collection[str]) -> dict[str, str]:
+    """Of each sum that TensorRT fuses into a convolution (by its output): the other summand.
+
+    Where both summands come from convolutions the first is the fused one.
+    """
+    read_by = readers(model)
+    found = {}
+    for node in model.graph.node:
+        if node.op_type != "Add" or node.input[0] == node.input[1]:
+            continue
+        fused = [n for n in node.input if n in from_convolutions and len(read_by[n]) == 1]
+        if fused:
+            found[node.output[0]] = next(n for n in node.input if n != fused[0])
+    return {output: skip for output, skip in found.items() if skip not in constants(model)}

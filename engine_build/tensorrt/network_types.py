@@ -1,0 +1,38 @@
+"""Types read back from a parsed network: what was asked for is not always what was understood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+NAMES = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8", "FP8": "fp8"}
+
+
+def convolution_types(network: Any, trt: Any) -> dict[str, str]:
+    """The type each convolution computes in, by its layer's name, which is the ONNX node's.
+
+    A convolution computes in INT8 or FP8 where both its picture and its weight come out of a dequantisation
+    of that type; otherwise in the type of its input.
+
+    Args:
+        network: ``INetworkDefinition``, strongly typed.
+        trt: The flavour's module.
+    """
+    layers = [network.get_layer(i) for i in range(network.num_layers)]
+    made_by = {layer.get_output(i).name: layer for layer in layers for i in range(layer.num_outputs)}
+
+    def type_of(tensor: Any) -> str:
+        layer = made_by.get(tensor.name)
+        if layer is not None and layer.type == trt.LayerType.DEQUANTIZE:
+            tensor = layer.get_input(0)
+        kind = str(tensor.dtype.name)
+        return NAMES.get(kind, kind.lower())
+
+    found = {}
+    for layer in layers:
+        if layer.type != trt.LayerType.CONVOLUTION:
+            continue
+        inputs = [layer.get_input(i) for i in range(min(layer.num_inputs, 2))]
+        types = {type_of(tensor) for tensor in inputs if tensor is not None}
+        plain = NAMES.get(inputs[0].dtype.name, "?")
+        found[layer.name] = types.pop() if len(types) == 1 else plain
+    return found

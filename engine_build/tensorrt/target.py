@@ -1,0 +1,72 @@
+"""What an engine is to run on."""
+
+from __future__ import annotations
+
+import re
+
+from engine_build.precision import Precision
+from engine_build.tensorrt.builder import Options
+from trt_mogface.errors import UsageError
+from trt_mogface.gpu import Gpu
+from trt_mogface.tensorrt import Flavour
+
+NEEDS: dict[Precision, tuple[int, int]] = {"bf16": (8, 0), "fp8": (8, 9)}
+"""Compute capability that a precision needs; the others run wherever TensorRT 10 does."""
+
+
+def check_precision(precision: Precision, flavour: Flavour, gpu: Gpu | None, options: Options) -> None:
+    """Refuse a precision that the GPU lacks, before any work.
+
+    Raises:
+        UsageError: It names the GPU and what would do.
+    """
+    needed = NEEDS.get(precision, (0, 0))
+    targets = {f"compute capability {text}": _parsed(text) for text in options.compute_capabilities}
+    if not flavour.is_rtx and gpu is not None:
+        targets[gpu.name] = gpu.capability
+    for name, capability in targets.items():
+        if capability < needed:
+            raise UsageError(
+                f"--precision {precision}: {name} lacks it, it needs compute capability "
+                f"{'.'.join(map(str, needed))} or newer: use fp16 or int8"
+            )
+
+
+def capabilities(flavour: Flavour, gpu: Gpu | None, options: Options) -> tuple[str, ...]:
+    """The compute capabilities an engine is bound to; empty where it is not."""
+    if flavour.is_rtx:
+        return options.compute_capabilities
+    if gpu is None or options.hardware_compatibility == "ampere+":
+        return ()
+    return (".".join(map(str, gpu.capability)),)
+
+
+def described(precision: Precision, flavour: Flavour, gpu: Gpu | None, options: Options) -> str:
+    """What an engine runs on, in words."""
+    oldest = ".".join(map(str, max(NEEDS.get(precision, (8, 0)), (8, 0))))
+    if flavour.is_rtx:
+        chosen = ", ".join(options.compute_capabilities)
+        return f"compute capability {chosen}" if chosen else f"any Ampere or newer, from {oldest} on"
+    if gpu is None:
+        return "unknown: built without a GPU at hand"
+    if options.hardware_compatibility == "ampere+":
+        return f"any Ampere or newer, from {oldest} on (built on {gpu.name})"
+    return f"{gpu.name}, compute capability {'.'.join(map(str, gpu.capability))}"
+
+
+def parse_capabilities(text: str | None) -> tuple[str, ...]:
+    """Compute capabilities from what ``--compute-capabilities`` takes.
+
+    Raises:
+        UsageError: Not of the form ``8.9``.
+    """
+    found = tuple(text.split(",")) if text else ()
+    for each in found:
+        if re.fullmatch(r"\d{1,2}\.\d", each) is None:
+            raise UsageError(f"--compute-capabilities {text}: use the form 8.9, several with commas")
+    return found
+
+
+def _parsed(text: str) -> tuple[int, int]:
+    major, minor = text.split(".")
+    return int(major), int(minor)

@@ -1,0 +1,217 @@
+"""``trt-mogface build``: engines of a contract ONNX file."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from trt_mogface.cli import build_options, options
+from trt_mogface.cli.build_progress import BuildProgress
+from trt_mogface.errors import OutputError, UsageError
+from trt_mogface.executor import read_spec
+from trt_mogface.extras import require
+from trt_mogface.gpu import find_gpu
+from trt_mogface.tensorrt import MODULES, FlavourName, find_tensorrt
+
+if TYPE_CHECKING:
+    from engine_build.calibration.pictures import Pictures
+    from engine_build.engine import Outcome
+    from engine_build.precision import Precision
+    from trt_mogface.manifest import Profile
+
+out = Console()
+err = Console(stderr=True)
+
+
+def build(
+    model: build_options.Model,
+    output: build_options.Output = None,
+    precision: build_options.PrecisionList = "fp16",
+    weights: options.Weights = None,
+    min_face: options.MinFace = None,
+    shapes: build_options.Shapes = None,
+    calib: build_options.Calib = None,
+    calib_images: build_options.CalibImages = 512,
+    calib_method: build_options.CalibMethod = "percentile",
+    calib_cache: build_options.CalibCache = None,
+    calib_size: build_options.CalibSize = "auto",
+    sensitivity: build_options.Sensitivity = False,
+    keep_fp16: build_options.KeepFp16 = "none",
+    max_loss: build_options.MaxLoss = None,
+    boxes: build_options.Boxes = None,
+    mem_pool_size: build_options.MemPoolSize = None,
+    builder_optimization_level: build_options.OptimizationLevel = 3,
+    timing_cache_file: build_options.TimingCacheFile = None,
+    version_compatible: build_options.VersionCompatible = False,
+    hardware_compatibility_level: build_options.HardwareCompatibility = "none",
+    compute_capabilities: build_options.ComputeCapabilities = None,
+    use_dla_core: build_options.UseDlaCore = None,
+    allow_gpu_fallback: build_options.AllowGpuFallback = False,
+    strip_weights: build_options.StripWeights = False,
+    refit: build_options.Refit = False,
+    tensorrt: build_options.Tensorrt = None,
+    verbose: build_options.Verbose = False,
+) -> None:
+    """Build TensorRT engines of a model, with their accuracy against FP32 in a manifest beside each.
+
+    An engine that is there already, built from the same inputs, is left as it is.
+    """
+    engines = _module("engine")
+    wanted = _precisions(precision)
+    profiles = _module("tensorrt.profiles").parse_profiles(shapes)
+    settings = _module("tensorrt.builder").Options(
+        profiles=profiles,
+        workspace_mib=_workspace(mem_pool_size),
+        optimization_level=builder_optimization_level,
+        timing_cache=timing_cache_file,
+        version_compatible=version_compatible,
+        hardware_compatibility=hardware_compatibility_level,
+        compute_capabilities=_module("tensorrt.target").parse_capabilities(compute_capabilities),
+        dla_core=use_dla_core,
+        gpu_fallback=allow_gpu_fallback,
+        strip_weights=strip_weights,
+        refit=refit,
+    )
+    with BuildProgress(err) as progress:
+        progress.status(f"reading {model}")
+        file = _contract_file(model, weights, min_face)
+        request = engines.Request(
+            model=file,
+            options=settings,
+            pictures=_pictures(calib, file, _calibration_size(calib_size, profiles), calib_images),
+            method=calib_method,
+            calibration_file=calib_cache,
+            keep_fp16=keep_fp16,
+            sensitivity=sensitivity,
+            max_loss=max_loss,
+            annotations=boxes,
+            command=shlex.join(["trt-mogface", *sys.argv[1:]]),
+        )
+        building = engines.EngineBuild(request, progress.status)
+        if output is not None and output.suffix == ".onnx":
+            outcomes = []
+            agreement = building.onnx_file(_only_one(wanted, output), output)
+        else:
+            log = progress.log if verbose else None
+            flavour, gpu = find_tensorrt(_flavour_name(tensorrt)), find_gpu()
+            places = [_place(output, len(wanted)) for _ in wanted]
+            outcomes = [
+                building.engine(each, flavour, gpu, place, progress, log)
+                for each, place in zip(wanted, places)
+            ]
+    if outcomes:
+        _show(outcomes)
+    elif output is not None:
+        size = output.stat().st_size / 1e6
+        _tell(
+            out, f"{output}: {size:.1f} MB; {agreement or 'not compared with FP32: no pictures were given'}"
+        )
+    if request.pictures is not None and request.pictures.skipped:
+        _tell(err, f"{len(request.pictures.skipped)} pictures could not be used:")
+        for reason in request.pictures.skipped.values():
+            _tell(err, f"  {reason}")
+
+
+def _module(name: str) -> ModuleType:
+    """A module of the offline half, which has packages of its own."""
+    return require(f"engine_build.{name}", extra="build")
+
+
+def _contract_file(model: str, weights: Path | None, min_face: float | None) -> Path:
+    file: Path = _module("zoo").exported_file(model, weights, min_face)
+    return file
+
+
+def _precisions(text: str) -> list[Precision]:
+    known: tuple[Precision, ...] = _module("precision").PRECISIONS
+    wanted = [name for name in known if name in text.split(",")]
+    unknown = set(text.split(",")) - set(known)
+    if unknown:
+        raise UsageError(f"--precision {text}: {sorted(unknown)[0]!r} is none of {', '.join(known)}")
+    return wanted
+
+
+def _workspace(text: str | None) -> int | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(?:workspace:)?(\d{1,7})", text)
+    if match is None or not int(match[1]):
+        raise UsageError(f"--mem-pool-size {text}: use workspace:MiB such as workspace:2048")
+    return int(match[1])
+
+
+def _flavour_name(text: str | None) -> FlavourName | None:
+    for name in MODULES:
+        if text == name:
+            return name
+    if text is not None:
+        raise UsageError(f"--tensorrt {text}: is none of {', '.join(MODULES)}")
+    return None
+
+
+def _calibration_size(text: str, profiles: tuple[Profile, ...]) -> tuple[int, int] | None:
+    """What the pictures are scaled into: the size that the engine will see."""
+    if text != "auto":
+        return options.parse_size("--calib-size", text)
+    sizes = {shape[1:] for profile in profiles for shape in profile}
+    if len(sizes) > 1:
+        return None
+    height, width = sizes.pop()
+    return width, height
+
+
+def _pictures(pattern: str | None, file: Path, size: tuple[int, int] | None, limit: int) -> Pictures | None:
+    if pattern is None:
+        return None
+    found: Pictures = _module("calibration.pictures").find_pictures(
+        pattern, read_spec(file).resize, size, limit
+    )
+    return found
+
+
+def _only_one(wanted: list[Precision], output: Path) -> Precision:
+    if len(wanted) > 1:
+        raise UsageError(f"{output}: one file cannot hold {len(wanted)} precisions: name one")
+    return wanted[0]
+
+
+def _place(output: Path | None, count: int) -> Path | None:
+    """The engine's file as asked for; None or a folder leave the name to the engine."""
+    if output is None or output.is_dir():
+        return output
+    if count > 1:
+        raise OutputError(f"{output}: {count} engines need a folder that exists: mkdir {output}")
+    if not output.parent.is_dir():
+        raise OutputError(f"{output}: there is no such folder: mkdir -p {output.parent}")
+    return output
+
+
+def _show(outcomes: list[Outcome]) -> None:
+    table = Table()
+    for column in ("precision", "size", "built in", "multiply-adds", "agreement with FP32"):
+        table.add_column(column)
+    for outcome in outcomes:
+        manifest = outcome.manifest
+        took = "unchanged" if outcome.unchanged else f"{manifest.seconds:.1f} s"
+        table.add_row(
+            manifest.precision,
+            f"{manifest.plan_bytes / 1e6:.1f} MB",
+            took,
+            ", ".join(f"{100 * share:.0f}% {kind}" for kind, share in manifest.multiply_adds.items()),
+            escape(manifest.accuracy),
+        )
+    out.print(table)
+    for engine, manifest, _ in outcomes:
+        _tell(out, f"{engine}{': ' if manifest.sensitivity else ''}{manifest.sensitivity}")
+
+
+def _tell(console: Console, text: str) -> None:
+    console.print(escape(text), soft_wrap=True, highlight=False)

@@ -1,0 +1,81 @@
+"""What a build is doing, as a Rich progress bar on a terminal."""
+
+from __future__ import annotations
+
+import signal
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+
+class BuildProgress:
+    """Follows the steps of a build, and TensorRT's own phases where it builds.
+
+    Ctrl-C while TensorRT builds stops it at its next step: an exception cannot pass through its C++.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._main = self._bar.add_task("", total=None)
+        self._phases: dict[str, TaskID] = {}
+        self._interrupted = False
+        self._before: Any = None
+
+    def __enter__(self) -> BuildProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        self._listen(building=False)
+        if self._interrupted:
+            raise KeyboardInterrupt from None
+
+    def status(self, text: str) -> None:
+        """What is being done."""
+        self._bar.update(self._main, description=escape(text))
+
+    def log(self, message: str) -> None:
+        """A line of TensorRT's log."""
+        self._console.print(escape(message), soft_wrap=True, highlight=False)
+
+    def start(self, phase: str, parent: str | None, steps: int) -> None:
+        """A phase begins; phases within phases have bars of their own."""
+        if not self._phases:
+            self._listen(building=True)
+        indent = "  " if parent else ""
+        self._phases[phase] = self._bar.add_task(f"{indent}{escape(phase)}", total=steps)
+
+    def step(self, phase: str, step: int) -> bool:
+        """A step is done; False stops TensorRT."""
+        self._bar.update(self._phases[phase], completed=step)
+        return not self._interrupted
+
+    def finish(self, phase: str) -> None:
+        """A phase is over."""
+        self._bar.remove_task(self._phases.pop(phase))
+        if not self._phases:
+            self._listen(building=False)
+
+    def _listen(self, *, building: bool) -> None:
+        if building:
+            self._before = signal.signal(signal.SIGINT, self._interrupt)
+        elif self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
+
+    def _interrupt(self, *_: object) -> None:
+        self._interrupted = True
