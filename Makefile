@@ -4,16 +4,19 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 TORCH  := 2.13.0
-# A public-domain NASA portrait that scikit-image ships; `make demo PHOTO=yours.jpg` takes another.
-PHOTO  ?= $(VENV)/astronaut.png
+# Photos that scikit-image ships, a public-domain NASA portrait among them; `make demo PHOTO=yours.jpg PHOTOS=folder`
+# takes others, to find faces in and to calibrate INT8 on.
+PHOTOS ?= $(VENV)/photos
+PHOTO  ?= $(PHOTOS)/astronaut.png
 
 .PHONY: help demo test lint bench clean
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-demo: $(VENV)/.package $(PHOTO) ## find the faces of a real photo (PHOTO=yours.jpg for another)
+demo: $(VENV)/.package $(PHOTO) ## find the faces of a photo, then build TensorRT engines (PHOTO=yours.jpg PHOTOS=folder)
 	@mkdir -p out
 	$(BIN)/trt-mogface detect $(PHOTO) --save out/faces.jpg
+	$(BIN)/trt-mogface build retinaface-mnet025 --precision fp32,fp16,int8 --calib $(PHOTOS) -o out
 
 test: $(VENV)/.dev ## run the tests
 	$(BIN)/python -m pytest -n auto --dist loadfile
@@ -35,13 +38,15 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --upgrade pip
 
-$(VENV)/astronaut.png: $(BIN)/python
+$(VENV)/photos/astronaut.png: $(BIN)/python
 	$(PIP) install --quiet scikit-image
-	@$(BIN)/python -c "import skimage, shutil; shutil.copy(skimage.__path__[0] + '/data/astronaut.png', '$@')"
+	@mkdir -p $(@D)
+	@cd $$($(BIN)/python -c "import skimage; print(skimage.__path__[0])")/data && \
+	  cp camera.png chelsea.png coffee.png hubble_deep_field.jpg motorcycle_left.png rocket.jpg astronaut.png $(abspath $(@D))
 
 # OpenCV's desktop build wants libGL, which a bare server lacks; the headless build does not.
 $(VENV)/.package: $(BIN)/python pyproject.toml CMakeLists.txt engine_build/retinaface.py
-	$(PIP) install --quiet --editable .
+	$(PIP) install --quiet --editable ".[engines,rtx]"
 	@$(BIN)/python -c "import cv2" 2>/dev/null || $(PIP) install --quiet --force-reinstall --no-deps opencv-python-headless
 	@touch $@
 

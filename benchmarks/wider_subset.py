@@ -22,25 +22,34 @@ from trt_mogface.models import DEFAULT
 
 SETTINGS = ("easy", "medium", "hard")
 CONFIDENCE = 0.01
-DATA = Path(os.environ.get("MOGFACE_TEST_DATA") or "../shared/data") / "wider_val_subset"
+DATA = Path(os.environ.get("MOGFACE_TEST_DATA") or "../shared/data")
+SUBSET = DATA / "wider_val_subset"
 
 
 def main(model: Annotated[str, typer.Option(help="A model name or contract file.")] = DEFAULT) -> None:
     """Detect on the subset at original size and print the three APs."""
-    annotations = json.loads((DATA / "annotations.json").read_text())
+    figures = evaluate(model)
+    Console().print(f"{model}, at original size: {' / '.join(SETTINGS)} {told(figures)}")
+    record("wider_subset", {"model": model, "ap": figures})
+
+
+def evaluate(model: str | Path) -> dict[str, float]:
+    """AP of each setting."""
+    annotations = json.loads((SUBSET / "annotations.json").read_text())
     with Detector(model, conf=CONFIDENCE) as detect:
         shown = track(annotations, "detecting", console=Console(stderr=True), transient=True)
         found = [detect(read_image(picture(entry))) for entry in shown]
-        name = detect.spec.name
-    figures = {setting: round(ap(annotations, found, setting), 4) for setting in SETTINGS}
-    told = " / ".join(f"{value:.3f}" for value in figures.values())
-    Console().print(f"{name}, {len(annotations)} pictures at original size: {' / '.join(SETTINGS)} {told}")
-    record("wider_subset", {"model": name, "pictures": len(annotations), "ap": figures})
+    return {setting: round(ap(annotations, found, setting), 4) for setting in SETTINGS}
+
+
+def told(figures: dict[str, float]) -> str:
+    """The three APs as WIDER FACE's results are written."""
+    return " / ".join(f"{value:.3f}" for value in figures.values())
 
 
 def picture(entry: dict[str, Any]) -> Path:
     """Where an annotated picture lies."""
-    return DATA / "images" / str(entry["event"]) / f"{entry['file']}.jpg"
+    return SUBSET / "images" / str(entry["event"]) / f"{entry['file']}.jpg"
 
 
 def ap(annotations: list[dict[str, Any]], found: list[Detections], setting: str) -> float:

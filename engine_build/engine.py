@@ -28,11 +28,12 @@ from engine_build.precision import QUANTISED, Precision
 from engine_build.precision.prepare import at_precision, normalised
 from engine_build.precision.workload import multiply_adds
 from engine_build.tensorrt.builder import Options, Progress, build
-from engine_build.tensorrt.target import capabilities, check_precision, described
+from engine_build.tensorrt.target import capabilities, check_precision, described, timing_cache
 from trt_mogface.errors import EngineError, UsageError
 from trt_mogface.executor import read_spec
 from trt_mogface.files import whole_file
 from trt_mogface.gpu import Gpu
+from trt_mogface.inspector import check_has_type, layers
 from trt_mogface.manifest import Manifest, load_manifest, load_plan, manifest_path
 from trt_mogface.spec import DetectorSpec
 from trt_mogface.tensorrt import Flavour
@@ -148,8 +149,11 @@ class EngineBuild:
             return Outcome(engine, known, unchanged=True)
         lowered = self.lowered(precision)
         self._status(f"building {precision} with {flavour.name} {flavour.version}")
-        built = build(flavour, lowered.model.SerializeToString(), options, progress, log)
+        timed = dataclasses.replace(options, timing_cache=options.timing_cache or timing_cache(flavour, gpu))
+        built = build(flavour, lowered.model.SerializeToString(), timed, progress, log)
         check_types(lowered.types, built.convolution_types, flavour)
+        if gpu is not None:  # without one a plan cannot be read
+            check_has_type(layers(flavour, built.plan, engine), precision, engine)
         manifest = Manifest(
             spec=self.spec,
             precision=precision,
@@ -239,8 +243,7 @@ class EngineBuild:
             found = load_calibration(path)
             found.check_belongs_to(model, self.spec.name, path)
             return found
-        self._status("calibrating")
-        found = calibrate(model, self.spec.name, self.request.method, pictures)
+        found = calibrate(model, self.spec.name, self.request.method, pictures, self._status)
         if path is not None:
             save_calibration(found, path)
         return found

@@ -10,6 +10,7 @@ from typing import cast
 
 from trt_mogface.errors import ModelError
 from trt_mogface.extras import require
+from trt_mogface.manifest import manifest_path
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ def contract_file(
     card = CARDS.get(str(model))
     if card is None and not os.path.isfile(model):  # noqa: PTH113 -- also answers to impossible names
         raise ModelError(f"{model}: neither a file nor a model name ({', '.join(CARDS)})")
+    if card is None and manifest_path(Path(model)).is_file():
+        raise ModelError(f"{model}: an engine; the GPU executor is not there yet: use the ONNX file")
     if weights is not None and (card is None or card.embedded):
         raise ModelError(f"{model}: takes no --weights, it brings its own")
     if card is None or card.embedded:

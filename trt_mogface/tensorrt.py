@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from trt_mogface.errors import MissingExtraError, ModelError
+from trt_mogface.errors import EngineError, MissingExtraError
 
 FlavourName = Literal["tensorrt", "tensorrt-rtx"]
 
@@ -47,7 +47,7 @@ def find_tensorrt(name: FlavourName | None = None) -> Flavour:
 
     Raises:
         MissingExtraError: None is installed; the message says which package this machine needs.
-        ModelError: A release this project does not know.
+        EngineError: A release this project does not know.
     """
     for candidate in (name,) if name else MODULES:
         try:
@@ -58,12 +58,24 @@ def find_tensorrt(name: FlavourName | None = None) -> Flavour:
         release = tuple(int(part) for part in version.split(".")[:2])
         if release < OLDEST[candidate] or release[0] > NEWEST[candidate]:
             first = ".".join(map(str, OLDEST[candidate]))
-            raise ModelError(
+            raise EngineError(
                 f"{candidate} {version} is installed; this release works with {first} to "
                 f"{NEWEST[candidate]}.x: install one of those"
             )
         return Flavour(candidate, version, module)
     raise MissingExtraError(f"{name or 'TensorRT'} is not installed: {_advice()}")
+
+
+def flavour_name(text: str) -> FlavourName:
+    """A flavour's name, as given by a user or a manifest.
+
+    Raises:
+        EngineError: Neither of the two.
+    """
+    for name in MODULES:
+        if text == name:
+            return name
+    raise EngineError(f"{text!r} is no TensorRT known here: use {' or '.join(MODULES)}")
 
 
 def _advice() -> str:

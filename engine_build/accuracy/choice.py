@@ -45,7 +45,8 @@ def choose(
         status(f"measuring {group.name}")
         return few.drift(lower(everything - set(group.nodes)))
 
-    ranked = rank(groups, alone)
+    status("measuring FP16")
+    ranked = rank(groups, alone, few.drift(lower(everything)))
     losses: dict[int, float] = {}
 
     def kept(count: int) -> onnx.ModelProto:

@@ -30,7 +30,7 @@ class Group:
         name: What their names begin with.
         nodes: Their names.
         share: Their share of the network's multiply-adds, within 0..1.
-        drift: How far faces move when this group alone is quantised; see `drift`.
+        drift: How much farther faces move when this group alone is quantised; see `drift`.
     """
 
     name: str
@@ -93,14 +93,15 @@ def groups_of(model: onnx.ModelProto, work: Mapping[str, int]) -> list[Group]:
     ]
 
 
-def rank(groups: Iterable[Group], measure: Callable[[Group], float]) -> tuple[Group, ...]:
+def rank(groups: Iterable[Group], measure: Callable[[Group], float], least: float) -> tuple[Group, ...]:
     """Groups with their drift, those first that lose most for their work.
 
     Args:
         groups: Without drift.
         measure: The drift with this group alone quantised.
+        least: The drift with none quantised, which leaving groups out cannot undo.
     """
-    measured = [Group(g.name, g.nodes, g.share, measure(g)) for g in groups]
+    measured = [Group(g.name, g.nodes, g.share, max(measure(g) - least, 0.0)) for g in groups]
     return tuple(sorted(measured, key=lambda g: (-g.drift / max(g.share, 1e-6), g.name)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -58,9 +58,11 @@ class Pictures:
         for name, image in self._images():
             yield self._placed(name, image)
 
-    def batches(self) -> Iterator[NDArray[np.uint8]]:
-        """Network inputs alone, uint8 [1, H, W, 3]."""
-        return (item.batch for item in self)
+    def batches(self, status: Callable[[str], None] = lambda _: None) -> Iterator[NDArray[np.uint8]]:
+        """Network inputs alone, uint8 [1, H, W, 3]; ``status`` is told how many have passed."""
+        for number, item in enumerate(self, start=1):
+            status(f"picture {number}")
+            yield item.batch
 
     def _images(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
         if _is_video(self.sources[0]):

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from engine_build.precision.bias import Means
 from engine_build.precision.equalise import Peaks
+from engine_build.precision.quantise import scale_of
 from trt_mogface.errors import ModelError
 from trt_mogface.executor import session
 from trt_mogface.spec import INPUT
@@ -20,7 +22,7 @@ Method = Literal["minmax", "percentile", "entropy"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 BINS = 2048
-PERCENTILE = 0.9999
+PERCENTILE = 0.99999
 """Share of an activation's values that its range holds."""
 
 QUANTISED_BINS = 128
@@ -86,6 +88,43 @@ def tensor_ranges(
     counts = _histograms(model, {name: largest[name] for name in tensors}, batches)
     threshold = _percentile if method == "percentile" else _entropy
     return {name: threshold(counts[name], largest[name]) if name in counts else 0.0 for name in largest}
+
+
+def channel_means(model: onnx.ModelProto, ranges: Mapping[str, float], batches: Batches) -> Means:
+    """Mean of each channel of some activations [N, C, H, W], before and after quantisation to INT8.
+
+    Args:
+        model: FP32, equalised, opset 19 or newer.
+        ranges: Magnitude up to which each is represented.
+        batches: Network inputs, uint8 [N, H, W, 3].
+    """
+    from onnx import helper, numpy_helper
+
+    axes = numpy_helper.from_array(np.array([0, 2, 3]), "calibration.axes")
+    stored = [axes, numpy_helper.from_array(np.array(0, np.int8), "calibration.zero")]
+    nodes, results = [], []
+    for i, (tensor, largest) in enumerate(ranges.items()):
+        scale = numpy_helper.from_array(scale_of(largest, "int8"), f"calibration.scale{i}")
+        stored.append(scale)
+        steps, rounded, before, after = (
+            f"calibration.{what}{i}" for what in ("steps", "rounded", "before", "after")
+        )
+        results += [before, after]
+        nodes += [
+            helper.make_node("QuantizeLinear", [tensor, scale.name, stored[1].name], [steps]),
+            helper.make_node("DequantizeLinear", [steps, scale.name, stored[1].name], [rounded]),
+            helper.make_node("ReduceMean", [tensor, axes.name], [before], keepdims=0),
+            helper.make_node("ReduceMean", [rounded, axes.name], [after], keepdims=0),
+        ]
+    sums = [np.zeros(0)] * len(results)
+    count = 0
+    for values in _observe(model, nodes, stored, results, batches):
+        count += 1
+        sums = [
+            total + value if total.size else value.astype(np.float64) for total, value in zip(sums, values)
+        ]
+    means = [total / count for total in sums]
+    return {name: (means[2 * i], means[2 * i + 1]) for i, name in enumerate(ranges)}
 
 
 def _histograms(

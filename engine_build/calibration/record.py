@@ -5,12 +5,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engine_build.calibration.pictures import Pictures
-from engine_build.calibration.ranges import METHODS, Method, channel_peaks, tensor_ranges
+from engine_build.calibration.ranges import METHODS, Method, channel_means, channel_peaks, tensor_ranges
+from engine_build.precision.bias import corrections
 from engine_build.precision.equalise import equalise, factors
 from engine_build.precision.quantise import quantised_tensors
 from trt_mogface.errors import ImageError, ModelError
@@ -21,6 +26,9 @@ if TYPE_CHECKING:
     import onnx
 
 FORMAT = 1
+
+MEANS_PICTURES = 32
+"""Means need fewer pictures than extremes do."""
 
 FEWEST = 4
 """Pictures below which statistics are those of single pictures."""
@@ -40,6 +48,7 @@ class Calibration:
         largest: Largest magnitude of each quantised activation: the range of FP8, whose steps shrink with
             the numbers, so that nothing is gained by cutting.
         ranges: Magnitude up to which INT8 represents each of them.
+        biases: What is added to the bias of each INT8 convolution, see `engine_build.precision.bias`.
     """
 
     network: str
@@ -51,6 +60,7 @@ class Calibration:
     divisors: dict[str, list[float]]
     largest: dict[str, float]
     ranges: dict[str, float]
+    biases: dict[str, list[float]]
 
     def __str__(self) -> str:
         return f"{self.method} on {self.pictures} pictures, sha256 {self.pictures_sha256[:12]}"
@@ -100,17 +110,24 @@ class Calibration:
         raise ModelError(f"{path}: a calibration of another network ({differs}): calibrate with --calib")
 
 
-def calibrate(model: onnx.ModelProto, name: str, method: Method, pictures: Pictures) -> Calibration:
+def calibrate(
+    model: onnx.ModelProto,
+    name: str,
+    method: Method,
+    pictures: Pictures,
+    status: Callable[[str], None] = lambda _: None,
+) -> Calibration:
     """Go through the pictures and find divisors and ranges.
 
-    The pictures pass twice: once for the peaks that equalisation needs, once for the ranges of the
-    equalised network (``minmax`` needs no second pass).
+    The pictures pass up to three times: for the peaks that equalisation needs, for the ranges of the
+    equalised network (``minmax`` needs no such pass), and some of them for the means that correct biases.
 
     Args:
         model: FP32, of an opset for quantised precisions; left as it is.
         name: The network's name.
         method: How ranges are chosen.
         pictures: What is seen.
+        status: Told how far it is.
 
     Raises:
         ImageError: Too few usable pictures.
@@ -118,7 +135,11 @@ def calibrate(model: onnx.ModelProto, name: str, method: Method, pictures: Pictu
     """
     graph, weights = fingerprint(model)
     tensors = quantised_tensors(model)
-    count, peaks = channel_peaks(model, tensors, pictures.batches())
+
+    def passing(what: str, over: Pictures = pictures) -> Iterator[NDArray[np.uint8]]:
+        return over.batches(lambda text: status(f"calibrating, {what}: {text}"))
+
+    count, peaks = channel_peaks(model, tensors, passing("peaks"))
     if count < FEWEST:
         raise ImageError(_too_few(pictures, count))
     divisors = factors(model, peaks)
@@ -129,6 +150,9 @@ def calibrate(model: onnx.ModelProto, name: str, method: Method, pictures: Pictu
     equal = type(model)()
     equal.CopyFrom(model)
     equalise(equal, divisors)
+    ranges = tensor_ranges(equal, largest, method, passing("ranges"))
+    few = dataclasses.replace(pictures, limit=min(pictures.limit, MEANS_PICTURES))
+    biases = corrections(equal, channel_means(equal, ranges, passing("means", few)))
     return Calibration(
         network=name,
         graph_sha256=graph,
@@ -138,7 +162,8 @@ def calibrate(model: onnx.ModelProto, name: str, method: Method, pictures: Pictu
         pictures_sha256=pictures.digest(),
         divisors={tensor: [float(v) for v in values] for tensor, values in divisors.items()},
         largest=largest,
-        ranges=tensor_ranges(equal, largest, method, pictures.batches()),
+        ranges=ranges,
+        biases={node: [float(v) for v in values] for node, values in biases.items()},
     )
 
 
@@ -194,7 +219,9 @@ def _one_line_each(value: object) -> str:
 
 
 def _calibration_from(read: Fields) -> Calibration:
-    divisors, largest, ranges = (read.inner(name) for name in ("divisors", "largest", "ranges"))
+    divisors, largest, ranges, biases = (
+        read.inner(name) for name in ("divisors", "largest", "ranges", "biases")
+    )
     method = read.text("method")
     if method not in METHODS:
         raise ValueError(f"no method {method!r}")
@@ -208,6 +235,7 @@ def _calibration_from(read: Fields) -> Calibration:
         divisors={name: list(divisors.numbers(name)) for name in divisors.names()},
         largest={name: largest.number(name) for name in largest.names()},
         ranges={name: ranges.number(name) for name in ranges.names()},
+        biases={name: list(biases.numbers(name)) for name in biases.names()},
     )
     if any(value <= 0 for values in found.divisors.values() for value in values):
         raise ValueError("a divisor is not positive")

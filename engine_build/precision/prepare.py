@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine_build import pixels
 from engine_build.precision import Precision
+from engine_build.precision.bias import correct_biases
 from engine_build.precision.casts import to_low_precision
 from engine_build.precision.equalise import equalise
 from engine_build.precision.opset import upgraded
@@ -57,6 +58,8 @@ def at_precision(
             raise ModelError(f"{precision} needs calibration: --calib DIR, or --calib-cache FILE")
         equalise(result, calibration.divisors)
         names = [node.name for node in convolutions(result) if node.name not in keep_fp16]
+        if precision == "int8":
+            correct_biases(result, calibration.biases, names)
         ranges = calibration.ranges if precision == "int8" else calibration.largest
         quantise(result, precision, ranges, names)
         to_low_precision(result, "fp16")

@@ -58,13 +58,32 @@ def quantise(
     _Quantising(model, kind, ranges).run(set(nodes))
 
 
+def scale_of(largest: NDArray[np.floating] | float, kind: Quantised) -> NDArray[np.float32]:
+    """The step of magnitudes up to ``largest``: an FP16 number, whatever type it is stored in."""
+    step = np.maximum(np.asarray(largest) / LARGEST[kind], SMALLEST_SCALE)
+    return step.astype(np.float16).astype(np.float32)
+
+
+def quantised_weight(
+    weight: NDArray[np.float32], kind: Quantised
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A weight float32 [K, C, h, w] in steps, and the step of each output channel, float32 [K]."""
+    scale = scale_of(np.abs(weight).max(axis=(1, 2, 3)), kind)
+    return _limited(weight / scale.reshape(-1, 1, 1, 1), kind), scale
+
+
+def _limited(steps: NDArray[np.float32], kind: Quantised) -> NDArray[np.float32]:
+    limited: NDArray[np.float32] = np.clip(steps, -LARGEST[kind], LARGEST[kind])
+    return np.rint(limited) if kind == "int8" else limited
+
+
 class _Quantising:
     def __init__(self, model: onnx.ModelProto, kind: Quantised, ranges: Mapping[str, float]) -> None:
         from onnx import TensorProto
 
         self.graph = model.graph
         self.model = model
-        self.largest = LARGEST[kind]
+        self.kind = kind
         self.type = TensorProto.INT8 if kind == "int8" else TensorProto.FLOAT8E4M3FN
         self.ranges = ranges
         self.weights = constants(model)
@@ -89,7 +108,7 @@ class _Quantising:
         from onnx import helper
 
         if name not in self.done:
-            constants = self._scale(name, np.array(self.ranges[name] / self.largest))
+            constants = self._store_scale(name, scale_of(self.ranges[name], self.kind))
             quantised, self.done[name] = f"{name}.q", f"{name}.dq"
             self.nodes += [
                 helper.make_node("QuantizeLinear", [name, *constants], [quantised], quantised),
@@ -101,33 +120,29 @@ class _Quantising:
         from onnx import helper, numpy_helper
 
         if name not in self.done:
-            value = numpy_helper.to_array(self.weights[name])
-            scale, zero = self._scale(name, np.abs(value).max(axis=(1, 2, 3)) / self.largest)
-            steps = value / numpy_helper.to_array(self.stored[-2]).reshape(-1, 1, 1, 1)
+            steps, scale = quantised_weight(numpy_helper.to_array(self.weights[name]), self.kind)
+            constants = self._store_scale(name, scale)
             quantised, self.done[name] = f"{name}.q", f"{name}.dq"
             self.stored.append(self._tensor(quantised, steps))
             self.nodes.append(
                 helper.make_node(
-                    "DequantizeLinear", [quantised, scale, zero], [f"{name}.dq"], f"{name}.dq", axis=0
+                    "DequantizeLinear", [quantised, *constants], [f"{name}.dq"], f"{name}.dq", axis=0
                 )
             )
         return self.done[name]
 
-    def _scale(self, name: str, scale: NDArray[np.floating]) -> tuple[str, str]:
-        """Store a scale and its zero point.  The scale is an FP16 number, whatever type it is stored in."""
+    def _store_scale(self, name: str, scale: NDArray[np.float32]) -> tuple[str, str]:
+        """Store a scale and its zero point."""
         from onnx import numpy_helper
 
-        exact = np.maximum(scale, SMALLEST_SCALE).astype(np.float16).astype(np.float32)
-        self.stored.append(numpy_helper.from_array(exact, f"{name}.scale"))
-        self.stored.append(self._tensor(f"{name}.zero", np.zeros_like(exact)))
+        self.stored.append(numpy_helper.from_array(scale, f"{name}.scale"))
+        self.stored.append(self._tensor(f"{name}.zero", np.zeros_like(scale)))
         return f"{name}.scale", f"{name}.zero"
 
     def _tensor(self, name: str, steps: NDArray[np.float32]) -> onnx.TensorProto:
-        from onnx import TensorProto, helper
+        from onnx import helper
 
-        kind = helper.tensor_dtype_to_np_dtype(self.type)
-        limited = np.clip(steps, -self.largest, self.largest)
-        value = (np.rint(limited) if self.type == TensorProto.INT8 else limited).astype(kind)
+        value = steps.astype(helper.tensor_dtype_to_np_dtype(self.type))
         return helper.make_tensor(name, self.type, value.shape, value.tobytes(), raw=True)
 
 

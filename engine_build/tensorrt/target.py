@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+from engine_build.cache import cache_folder
 from engine_build.precision import Precision
 from engine_build.tensorrt.builder import Options
 from trt_mogface.errors import UsageError
@@ -39,6 +41,17 @@ def capabilities(flavour: Flavour, gpu: Gpu | None, options: Options) -> tuple[s
     if gpu is None or options.hardware_compatibility == "ampere+":
         return ()
     return (".".join(map(str, gpu.capability)),)
+
+
+def timing_cache(flavour: Flavour, gpu: Gpu | None) -> Path | None:
+    """Where the times of layers are kept: a file for each GPU and version.
+
+    None where nothing is timed: TensorRT-RTX chooses its kernels on the machine that runs them.
+    """
+    if flavour.is_rtx or gpu is None:
+        return None
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{gpu.name}-{flavour.version}")
+    return cache_folder() / f"timing-{name}.cache"
 
 
 def described(precision: Precision, flavour: Flavour, gpu: Gpu | None, options: Options) -> str:

@@ -14,6 +14,7 @@ from trt_mogface.cli.detect import detect
 from trt_mogface.cli.export import export
 from trt_mogface.cli.inspect import inspect
 from trt_mogface.cli.models import models
+from trt_mogface.cli.refit import refit
 from trt_mogface.errors import MogFaceError, UsageError
 
 FAILED = 2
@@ -25,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (detect, export, build, models, inspect):
+for verb in (detect, export, build, refit, models, inspect):
     app.command()(verb)
 
 

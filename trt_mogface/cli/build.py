@@ -19,7 +19,7 @@ from trt_mogface.errors import OutputError, UsageError
 from trt_mogface.executor import read_spec
 from trt_mogface.extras import require
 from trt_mogface.gpu import find_gpu
-from trt_mogface.tensorrt import MODULES, FlavourName, find_tensorrt
+from trt_mogface.tensorrt import find_tensorrt, flavour_name
 
 if TYPE_CHECKING:
     from engine_build.calibration.pictures import Pictures
@@ -101,7 +101,7 @@ def build(
             agreement = building.onnx_file(_only_one(wanted, output), output)
         else:
             log = progress.log if verbose else None
-            flavour, gpu = find_tensorrt(_flavour_name(tensorrt)), find_gpu()
+            flavour, gpu = find_tensorrt(flavour_name(tensorrt) if tensorrt else None), find_gpu()
             places = [_place(output, len(wanted)) for _ in wanted]
             outcomes = [
                 building.engine(each, flavour, gpu, place, progress, log)
@@ -146,15 +146,6 @@ def _workspace(text: str | None) -> int | None:
     if match is None or not int(match[1]):
         raise UsageError(f"--mem-pool-size {text}: use workspace:MiB such as workspace:2048")
     return int(match[1])
-
-
-def _flavour_name(text: str | None) -> FlavourName | None:
-    for name in MODULES:
-        if text == name:
-            return name
-    if text is not None:
-        raise UsageError(f"--tensorrt {text}: is none of {', '.join(MODULES)}")
-    return None
 
 
 def _calibration_size(text: str, profiles: tuple[Profile, ...]) -> tuple[int, int] | None:

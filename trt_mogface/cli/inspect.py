@@ -1,4 +1,4 @@
-"""``trt-mogface inspect``: what a contract ONNX file is."""
+"""``trt-mogface inspect``: what a contract ONNX file or an engine is."""
 
 from __future__ import annotations
 
@@ -10,17 +10,59 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from trt_mogface.errors import MogFaceError
 from trt_mogface.executor import read_spec
+from trt_mogface.gpu import find_gpu
+from trt_mogface.inspector import layers
+from trt_mogface.manifest import Manifest, load_manifest, load_plan, manifest_path
 from trt_mogface.pyramid import largest_face
 from trt_mogface.spec import DELTAS, INPUT, LANDMARKS, SCORES, DetectorSpec
+from trt_mogface.tensorrt import find_tensorrt, flavour_name
+
+ENGINES = frozenset({".engine", ".plan", ".trt"})
 
 
-def inspect(file: Annotated[Path, typer.Argument(help="A contract ONNX file.")]) -> None:
-    """Summarise a contract ONNX file: network, inputs and outputs, pyramid, thresholds, origin."""
-    spec = read_spec(file)
+def inspect(file: Annotated[Path, typer.Argument(help="A contract ONNX file, or an engine.")]) -> None:
+    """Summarise a contract ONNX file or an engine: what it is, from what, for what, and how good.
+
+    Of an engine also the layers, where a GPU can read it.
+    """
+    if file.suffix in ENGINES or manifest_path(file).is_file():
+        _inspect_engine(file)
+    else:
+        spec = read_spec(file)
+        _print_rows(_onnx_rows(spec, file))
+        _print_pyramid(spec)
+
+
+def _inspect_engine(file: Path) -> None:
+    manifest = load_manifest(file)
+    plan = load_plan(file, manifest)
+    _print_rows(_engine_rows(manifest, file) | _spec_rows(manifest.spec))
+    _print_pyramid(manifest.spec)
+    console = Console()
+    try:
+        flavour = find_tensorrt(flavour_name(manifest.flavour))
+        manifest.check_runs_on(flavour, find_gpu(), file)
+    except MogFaceError as error:
+        console.print(escape(f"its layers cannot be read here: {error}"), soft_wrap=True, highlight=False)
+        return
+    table = Table(title="layers", title_justify="left")
+    for column in ("layer", "kind", "outputs"):
+        table.add_column(column, overflow="fold")
+    for layer in layers(flavour, plan, file):
+        table.add_row(escape(layer.name), layer.kind, escape(", ".join(layer.formats)))
+    console.print(table)
+
+
+def _print_rows(rows: dict[str, str]) -> None:
     summary = Table(show_header=False)
-    for name, text in _rows(spec, file).items():
+    for name, text in rows.items():
         summary.add_row(name, escape(text))
+    Console().print(summary)
+
+
+def _print_pyramid(spec: DetectorSpec) -> None:
     pyramid = Table(title="pyramid", title_justify="left")
     for column in ("stride", "anchor sides", "faces up to", "anchors at 640x640"):
         pyramid.add_column(column, justify="right")
@@ -32,12 +74,33 @@ def inspect(file: Annotated[Path, typer.Argument(help="A contract ONNX file.")])
             f"{largest_face(level):.0f} px",
             str(rows * columns * len(level.sides)),
         )
-    console = Console()
-    console.print(summary)
-    console.print(pyramid)
+    Console().print(pyramid)
 
 
-def _rows(spec: DetectorSpec, file: Path) -> dict[str, str]:
+def _engine_rows(manifest: Manifest, file: Path) -> dict[str, str]:
+    shares = ", ".join(f"{100 * share:.1f}% {kind}" for kind, share in manifest.multiply_adds.items())
+    return {
+        "file": f"{file}, {manifest.plan_bytes / 1e6:.1f} MB",
+        "precision": f"{manifest.precision}; multiply-adds {shares}",
+        "accuracy": manifest.accuracy,
+        "calibration": manifest.calibration or "none",
+        "sensitivity": manifest.sensitivity or "not measured",
+        "shapes": ", ".join(map(str, manifest.profiles)) + " (batch x height x width)",
+        "runs with": f"{manifest.flavour} {manifest.tensorrt}"
+        + (" or a later release of it" if manifest.version_compatible else ""),
+        "runs on": manifest.gpu,
+        "built": f"{manifest.built}, in {manifest.seconds:.1f} s; driver {manifest.driver or 'none'}",
+        "ONNX sha256": manifest.onnx_sha256,
+        "plan sha256": manifest.plan_sha256,
+        "command": manifest.command,
+    }
+
+
+def _onnx_rows(spec: DetectorSpec, file: Path) -> dict[str, str]:
+    return {"file": f"{file}, {file.stat().st_size / 1e6:.1f} MB"} | _spec_rows(spec)
+
+
+def _spec_rows(spec: DetectorSpec) -> dict[str, str]:
     chosen, resize = spec.selection, spec.resize
     outputs = f"{SCORES} [N, A], {DELTAS} [N, A, 4]"
     if spec.landmarks:
@@ -47,7 +110,6 @@ def _rows(spec: DetectorSpec, file: Path) -> dict[str, str]:
         longest = f"; a longer side above {resize.longest_over} px becomes {resize.longest_to} px"
     areas = "inclusive" if chosen.inclusive_areas else "plain"
     return {
-        "file": f"{file}, {file.stat().st_size / 1e6:.1f} MB",
         "network": spec.name,
         "input": f"{INPUT} uint8 [N, H, W, 3], BGR; any N, H, W",
         "outputs": f"{outputs}; float32",

@@ -1,0 +1,76 @@
+"""AP of the default model in each precision on the 244 annotated WIDER FACE pictures, at original size.
+
+Calibrated on the 122 further pictures of the test data alone.  The ONNX of each precision is run by ONNX
+Runtime on the CPU, where INT8 and FP8 convolutions are computed on dequantised numbers.
+
+    python -m benchmarks.precisions
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import record
+from benchmarks.wider_subset import DATA, SETTINGS, evaluate
+from engine_build import contract
+from engine_build.calibration.pictures import find_pictures
+from engine_build.calibration.ranges import Method
+from engine_build.engine import EngineBuild, Request
+from engine_build.precision import Precision
+from engine_build.precision.workload import multiply_adds
+from engine_build.tensorrt.builder import Options
+from engine_build.tensorrt.profiles import parse_profiles
+from engine_build.zoo import exported_file
+from trt_mogface.executor import read_spec
+from trt_mogface.models import DEFAULT
+
+ROWS: tuple[tuple[str, Precision, Method, str], ...] = (
+    ("FP32", "fp32", "percentile", "none"),
+    ("FP16", "fp16", "percentile", "none"),
+    ("INT8, minmax", "int8", "minmax", "none"),
+    ("INT8, entropy", "int8", "entropy", "none"),
+    ("INT8, percentile", "int8", "percentile", "none"),
+    ("INT8, percentile, --keep-fp16 auto", "int8", "percentile", "auto"),
+    ("FP8", "fp8", "percentile", "none"),
+    ("FP8, --keep-fp16 auto", "fp8", "percentile", "auto"),
+)
+
+
+def main() -> None:
+    table = Table()
+    for column in ("precision", *SETTINGS, "quantised multiply-adds"):
+        table.add_column(column)
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for label, precision, method, keep in ROWS:
+            file = Path(folder, "model.onnx")
+            share = lower(precision, method, keep, file)
+            ap = evaluate(file)
+            figures[label] = {"ap": ap, "quantised_share": share}
+            table.add_row(label, *(f"{value:.4f}" for value in ap.values()), f"{100 * share:.1f}%")
+    Console().print(table)
+    record("precisions", figures)
+
+
+def lower(precision: Precision, method: Method, keep: str, output: Path) -> float:
+    """Write the default model at a precision; the share of its multiply-adds that is quantised."""
+    model = exported_file(DEFAULT, None, None)
+    pictures = find_pictures(str(DATA / "wider_val_calib"), read_spec(model).resize, None, 512)
+    options = Options(parse_profiles(None))
+    request = Request(model, options, pictures, method=method, keep_fp16=keep, max_loss=100)
+    if keep == "auto":
+        request = Request(model, options, pictures, method=method, keep_fp16=keep)
+    lowered = EngineBuild(request).lowered(precision)
+    contract.save(lowered.model, output)
+    work = multiply_adds(contract.load(model))
+    quantised = sum(work[name] for name, kind in lowered.types.items() if kind in ("int8", "fp8"))
+    return round(quantised / sum(work.values()), 4)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Biases corrected for the mean error of quantisation.
+
+Rounding and clipping move the mean of what a convolution computes.  Nagel et al. 2019 ("Data-Free
+Quantization Through Weight Equalization and Bias Correction", section 4.2) subtract that shift from the bias.
+Here each convolution is corrected for its own error alone, from the means of its input before and after
+quantisation, so that one correction does not depend on another; borders, where padding takes part, are
+neglected.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine_build.graph import attribute, constants
+from engine_build.precision.quantise import convolutions, quantised_weight
+
+if TYPE_CHECKING:
+    import onnx
+
+Means = Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""Mean of each channel of an activation, before and after quantisation, float64 [C] by name."""
+
+
+def corrections(model: onnx.ModelProto, means: Means) -> dict[str, NDArray[np.float64]]:
+    """What to add to the bias of each convolution, float64 [K] by its name.
+
+    Args:
+        model: FP32, equalised.
+        means: Of all inputs of convolutions, for INT8.
+    """
+    from onnx import numpy_helper
+
+    stored = constants(model)
+    found = {}
+    for node in convolutions(model):
+        if len(node.input) < 3:
+            continue
+        before, after = means[node.input[0]]
+        weight = numpy_helper.to_array(stored[node.input[1]])
+        steps, scale = quantised_weight(weight, "int8")
+        rounded = steps.astype(np.float64) * scale.reshape(-1, 1, 1, 1)
+        found[node.name] = _of_means(weight, before, node) - _of_means(rounded, after, node)
+    return found
+
+
+def correct_biases(
+    model: onnx.ModelProto, additions: Mapping[str, Sequence[float]], nodes: Collection[str]
+) -> None:
+    """Correct the biases of some convolutions, in place.
+
+    One that several of them share is corrected by the mean of their corrections.
+
+    Args:
+        model: FP32, equalised.
+        additions: From `corrections`.
+        nodes: Names of the convolutions that are quantised.
+    """
+    from onnx import numpy_helper
+
+    stored = constants(model)
+    by_bias = defaultdict(list)
+    for node in convolutions(model):
+        if node.name in nodes and node.name in additions and node.input[2] in stored:
+            by_bias[node.input[2]].append(np.asarray(additions[node.name]))
+    for name, shares in by_bias.items():
+        value = numpy_helper.to_array(stored[name]) + np.mean(shares, axis=0)
+        stored[name].CopyFrom(numpy_helper.from_array(value.astype(np.float32), name))
+
+
+def _of_means(
+    weight: NDArray[np.floating], means: NDArray[np.float64], node: onnx.NodeProto
+) -> NDArray[np.float64]:
+    """A convolution's output for a picture that has its mean everywhere."""
+    groups = attribute(node, "group", 1)
+    per_group = means.reshape(groups, 1, -1)
+    sums = weight.astype(np.float64).sum(axis=(2, 3)).reshape(groups, -1, weight.shape[1])
+    result: NDArray[np.float64] = (sums * per_group).sum(axis=2).ravel()
+    return result
