@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("numpy", "opencv-python", "onnxruntime", "torch", "modelscope")
+PACKAGES = ("numpy", "opencv-python", "onnx", "onnxruntime", "tensorrt-rtx-cu13", "torch", "modelscope")
 
 
 def machine() -> dict[str, Any]:

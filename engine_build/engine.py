@@ -28,7 +28,7 @@ from engine_build.precision import QUANTISED, Precision
 from engine_build.precision.prepare import at_precision, normalised
 from engine_build.precision.workload import multiply_adds
 from engine_build.tensorrt.builder import Options, Progress, build
-from engine_build.tensorrt.target import capabilities, check_precision, described, timing_cache
+from engine_build.tensorrt.target import capabilities, check_options, check_precision, described, timing_cache
 from trt_mogface.errors import EngineError, UsageError
 from trt_mogface.executor import read_spec
 from trt_mogface.files import whole_file
@@ -139,6 +139,7 @@ class EngineBuild:
         """
         started = time.monotonic()
         options = self.request.options
+        check_options(flavour, gpu, options)
         check_precision(precision, flavour, gpu, options)
         digest = self._digest(precision, flavour, gpu)
         engine = output or Path()
@@ -189,7 +190,7 @@ class EngineBuild:
         Raises:
             As `engine`.
         """
-        model = normalised(self._source, precision)
+        model = self._model(precision)
         quantised = precision in QUANTISED
         if quantised and self._calibration is None:
             raise UsageError(f"{precision} needs calibration: --calib PICTURES, or --calib-cache FILE")
@@ -199,7 +200,7 @@ class EngineBuild:
             return at_precision(model, precision, calibration, kept, simulate=simulate)
 
         sensitivity = self._measured(model, lower) if quantised else None
-        kept = self._kept(sensitivity) if quantised else frozenset()
+        kept = self._kept(model, sensitivity) if quantised else frozenset()
         agreement = self._checked(precision, model, lower(kept, simulate=True))
         rest = "fp16" if quantised else precision
         types = {name: rest if name in kept else precision for name in self._work}
@@ -220,9 +221,9 @@ class EngineBuild:
         """The model's spec."""
         return read_spec(self.request.model)
 
-    @cached_property
-    def _source(self) -> onnx.ModelProto:
-        return contract.load(self.request.model)
+    def _model(self, precision: Precision) -> onnx.ModelProto:
+        """Read anew each time: a copy kept would weigh as much as the network."""
+        return normalised(contract.load(self.request.model), precision)
 
     @cached_property
     def _onnx_sha256(self) -> str:
@@ -230,13 +231,13 @@ class EngineBuild:
 
     @cached_property
     def _work(self) -> dict[str, int]:
-        return multiply_adds(normalised(self._source, "fp32"))
+        return multiply_adds(self._model("fp32"))
 
     @cached_property
     def _calibration(self) -> Calibration | None:
         """From the pictures, or else from the file; None with neither."""
         path, pictures = self.request.calibration_file, self.request.pictures
-        model = normalised(self._source, "int8")
+        model = self._model("int8")
         if pictures is None:
             if path is None:
                 return None
@@ -254,7 +255,7 @@ class EngineBuild:
             return None
         annotations = self.request.annotations
         return Comparison(
-            normalised(self._source, "fp32"),
+            self._model("fp32"),
             self.request.pictures,
             None if annotations is None else read_annotations(annotations),
         )
@@ -271,10 +272,10 @@ class EngineBuild:
         allowed = AUTO_LOSS if self.request.max_loss is None else self.request.max_loss
         return choose(model, lower, self._comparison, count, allowed, self._status)
 
-    def _kept(self, sensitivity: Sensitivity | None) -> frozenset[str]:
+    def _kept(self, model: onnx.ModelProto, sensitivity: Sensitivity | None) -> frozenset[str]:
         keep = self.request.keep_fp16
         if keep not in ("none", "auto") and not keep.isdigit():
-            return nodes_matching(self._source, keep.split(","))
+            return nodes_matching(model, keep.split(","))
         return sensitivity.kept_nodes if sensitivity else frozenset()
 
     def _checked(

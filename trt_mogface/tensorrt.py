@@ -6,7 +6,6 @@ What has run where is in docs/engines.md.  Everything that differs between the f
 from __future__ import annotations
 
 import importlib
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -63,7 +62,7 @@ def find_tensorrt(name: FlavourName | None = None) -> Flavour:
                 f"{NEWEST[candidate]}.x: install one of those"
             )
         return Flavour(candidate, version, module)
-    raise MissingExtraError(f"{name or 'TensorRT'} is not installed: {_advice()}")
+    raise MissingExtraError(f"{name or 'TensorRT'} is not installed: {_advice(name)}")
 
 
 def flavour_name(text: str) -> FlavourName:
@@ -78,15 +77,15 @@ def flavour_name(text: str) -> FlavourName:
     raise EngineError(f"{text!r} is no TensorRT known here: use {' or '.join(MODULES)}")
 
 
-def _advice() -> str:
+def _advice(name: FlavourName | None) -> str:
+    if name == "tensorrt-rtx":
+        return "pip install 'trt-mogface[rtx]'"
     if Path("/etc/nv_tegra_release").exists():
         return (
             "on Jetson it comes with JetPack: sudo apt install python3-libnvinfer, and a virtual "
             "environment made with --system-site-packages"
         )
-    if platform.machine() == "aarch64":
-        return "pip install 'trt-mogface[tensorrt]' (on Jetson: sudo apt install python3-libnvinfer)"
-    return (
-        "pip install 'trt-mogface[rtx]' (GeForce RTX, RTX PRO; builds without a GPU too) or "
-        "pip install 'trt-mogface[tensorrt]' (data centre GPUs)"
+    full = (
+        "pip install 'trt-mogface[tensorrt]' (data centre GPUs; Jetson: sudo apt install python3-libnvinfer)"
     )
+    return full if name else f"pip install 'trt-mogface[rtx]' (RTX GPUs; builds without a GPU too) or {full}"

@@ -128,7 +128,7 @@ def channel_means(model: onnx.ModelProto, ranges: Mapping[str, float], batches: 
 
 
 def _histograms(
-    model: onnx.ModelProto, largest: Mapping[str, float], batches: Batches
+    model: onnx.ModelProto, largest: dict[str, float], batches: Batches
 ) -> dict[str, NDArray[np.int64]]:
     """Counts of magnitudes in `BINS` equal steps from 0 to the largest.  The graph does the binning."""
     from onnx import TensorProto, helper, numpy_helper
@@ -148,8 +148,9 @@ def _histograms(
         ]
     counts = {tensor: np.zeros(BINS, np.int64) for tensor in largest}
     for values in _observe(model, nodes, stored, results, batches):
-        for tensor, bins in zip(largest, values):
-            counts[tensor] += np.bincount(bins.ravel(), minlength=BINS)
+        for tensor in reversed(largest):
+            # Taken out one by one: what is left in the list would lie beside the next picture's activations.
+            counts[tensor] += np.bincount(values.pop().ravel(), minlength=BINS)
     return counts
 
 
@@ -187,7 +188,7 @@ def _observe(
     graph.initializer.extend(stored)
     del graph.output[:]
     graph.output.extend(helper.make_empty_tensor_value_info(name) for name in results)
-    running = session(watched.SerializeToString())
+    running = session(watched.SerializeToString(), arena=False)
     del watched, graph
     for batch in batches:
         yield running.run(list(results), {INPUT: batch})

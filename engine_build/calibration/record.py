@@ -123,7 +123,7 @@ def calibrate(
     equalised network (``minmax`` needs no such pass), and some of them for the means that correct biases.
 
     Args:
-        model: FP32, of an opset for quantised precisions; left as it is.
+        model: FP32, of an opset for quantised precisions; equalised in place.
         name: The network's name.
         method: How ranges are chosen.
         pictures: What is seen.
@@ -147,12 +147,10 @@ def calibrate(
         name: float((peaks[name] / divisors[name] if name in divisors else peaks[name]).max())
         for name in tensors
     }
-    equal = type(model)()
-    equal.CopyFrom(model)
-    equalise(equal, divisors)
-    ranges = tensor_ranges(equal, largest, method, passing("ranges"))
+    equalise(model, divisors)
+    ranges = tensor_ranges(model, largest, method, passing("ranges"))
     few = dataclasses.replace(pictures, limit=min(pictures.limit, MEANS_PICTURES))
-    biases = corrections(equal, channel_means(equal, ranges, passing("means", few)))
+    biases = corrections(model, channel_means(model, ranges, passing("means", few)))
     return Calibration(
         network=name,
         graph_sha256=graph,

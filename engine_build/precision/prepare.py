@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 def normalised(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
     """A contract model as every pass expects it: pixels cast first, an opset that has the types.
 
+    The model itself is changed, or taken over by a new one in the newer opset.
+
     Raises:
         ModelError: A file for CPUs alone, or one that cannot be raised to the opset.
     """
     if model.functions:
         raise ModelError("a file made for CPUs (Winograd convolutions): export it again without --cpu")
-    copy = type(model)()
-    copy.CopyFrom(model)
-    pixels.cast_first(copy)
-    return upgraded(copy, precision)
+    pixels.cast_first(model)
+    return upgraded(model, precision)
 
 
 def at_precision(

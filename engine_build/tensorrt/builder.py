@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from engine_build.tensorrt.network_types import convolution_types
 from trt_mogface.errors import EngineError
@@ -16,6 +16,7 @@ from trt_mogface.spec import INPUT
 from trt_mogface.tensorrt import Flavour
 
 Compatibility = Literal["none", "ampere+", "same-compute-capability"]
+COMPATIBILITIES: tuple[Compatibility, ...] = get_args(Compatibility)
 
 
 @dataclass(frozen=True)
@@ -140,11 +141,6 @@ def _config(trt: Any, builder: Any, options: Options, flavour: Flavour) -> Any:
 
 
 def _target(trt: Any, config: Any, capabilities: tuple[str, ...], flavour: Flavour) -> None:
-    if not flavour.is_rtx:
-        raise EngineError(
-            "--compute-capabilities is an option of tensorrt-rtx: tensorrt builds for the GPU at hand, "
-            "or with --hardware-compatibility-level for others"
-        )
     config.num_compute_capabilities = len(capabilities)
     for i, capability in enumerate(capabilities):
         name = f"SM{capability.replace('.', '')}"

@@ -34,6 +34,29 @@ def check_precision(precision: Precision, flavour: Flavour, gpu: Gpu | None, opt
             )
 
 
+def check_options(flavour: Flavour, gpu: Gpu | None, options: Options) -> None:
+    """Refuse options that this flavour, or a machine without a GPU, does not have.
+
+    Raises:
+        UsageError: It says which, and what there is instead.
+    """
+    refused = {
+        "--compute-capabilities: tensorrt builds for the GPU at hand, others take "
+        "--hardware-compatibility-level": bool(options.compute_capabilities) and not flavour.is_rtx,
+        "--version-compatible: tensorrt-rtx has no runtime that would run such an engine": (
+            options.version_compatible and flavour.is_rtx
+        ),
+        "--hardware-compatibility-level: tensorrt-rtx builds for any Ampere or newer, or for "
+        "--compute-capabilities": options.hardware_compatibility != "none" and flavour.is_rtx,
+        "--strip-weights and --refit: tensorrt-rtx needs a GPU to build such an engine, and none was found": (
+            (options.strip_weights or options.refit) and flavour.is_rtx and gpu is None
+        ),
+    }
+    for reason, applies in refused.items():
+        if applies:
+            raise UsageError(reason)
+
+
 def capabilities(flavour: Flavour, gpu: Gpu | None, options: Options) -> tuple[str, ...]:
     """The compute capabilities an engine is bound to; empty where it is not."""
     if flavour.is_rtx:

@@ -73,7 +73,11 @@ def build(
         optimization_level=builder_optimization_level,
         timing_cache=timing_cache_file,
         version_compatible=version_compatible,
-        hardware_compatibility=hardware_compatibility_level,
+        hardware_compatibility=_one_of(
+            "--hardware-compatibility-level",
+            hardware_compatibility_level,
+            _module("tensorrt.builder").COMPATIBILITIES,
+        ),
         compute_capabilities=_module("tensorrt.target").parse_capabilities(compute_capabilities),
         dla_core=use_dla_core,
         gpu_fallback=allow_gpu_fallback,
@@ -87,7 +91,7 @@ def build(
             model=file,
             options=settings,
             pictures=_pictures(calib, file, _calibration_size(calib_size, profiles), calib_images),
-            method=calib_method,
+            method=_one_of("--calib-method", calib_method, _module("calibration.ranges").METHODS),
             calibration_file=calib_cache,
             keep_fp16=keep_fp16,
             sensitivity=sensitivity,
@@ -128,6 +132,12 @@ def _module(name: str) -> ModuleType:
 def _contract_file(model: str, weights: Path | None, min_face: float | None) -> Path:
     file: Path = _module("zoo").exported_file(model, weights, min_face)
     return file
+
+
+def _one_of(option: str, text: str, known: tuple[str, ...]) -> str:
+    if text not in known:
+        raise UsageError(f"{option} {text}: is none of {', '.join(known)}")
+    return text
 
 
 def _precisions(text: str) -> list[Precision]:

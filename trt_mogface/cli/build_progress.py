@@ -33,7 +33,8 @@ class BuildProgress:
         self._before: Any = None
 
     def __enter__(self) -> BuildProgress:
-        self._bar.start()
+        if self._console.is_terminal:  # elsewhere a bar would leave an empty line
+            self._bar.start()
         return self
 
     def __exit__(
