@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,6 +42,14 @@ class Profile(NamedTuple):
         return shapes[0] if len(set(shapes)) == 1 else ":".join(shapes)
 
 
+class Layer(NamedTuple):
+    """A layer of an engine: its name, its kind in TensorRT's words, and the type it reads."""
+
+    name: str
+    kind: str
+    type: str
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What an engine is, from what, for what, and how good.
@@ -49,6 +58,7 @@ class Manifest:
         spec: How its outputs become faces.
         precision: What was asked for, e.g. ``int8``.
         multiply_adds: Share of the convolutions' multiply-adds in each type, as the parsed network has them.
+        layers: Of the engine, in the order they run; empty where TensorRT does not describe them.
         profiles: Input shapes.
         flavour, tensorrt: Which TensorRT, and its version.
         version_compatible: Whether later releases of that major version run it too.
@@ -69,6 +79,7 @@ class Manifest:
     spec: DetectorSpec
     precision: str
     multiply_adds: dict[str, float]
+    layers: tuple[Layer, ...]
     profiles: tuple[Profile, ...]
     flavour: str
     tensorrt: str
@@ -133,8 +144,8 @@ class Manifest:
             )
 
     def _version_fits(self, version: str) -> bool:
-        built, here = ([int(part) for part in text.split(".")[:3]] for text in (self.tensorrt, version))
-        return built == here or (self.version_compatible and built[0] == here[0] and here >= built)
+        built, here = (_release(text) for text in (self.tensorrt, version))
+        return built == here or (self.version_compatible and built[:1] == here[:1] and here >= built)
 
     def _refuse(self, path: Path, reason: str) -> None:
         raise EngineError(f"{path}: {reason}: rebuild it with: {self.command}")
@@ -228,6 +239,7 @@ def _manifest_from(fields: dict[str, Any]) -> Manifest:
     return Manifest(
         spec=DetectorSpec.from_json(json.dumps(fields["spec"])),
         multiply_adds={name: shares.number(name) for name in shares.names()},
+        layers=tuple(_layer_from(layer) for layer in fields["layers"]),
         profiles=tuple(_profile_from(profile) for profile in fields["profiles"]),
         version_compatible=read.flag("version_compatible"),
         compute_capabilities=read.texts("compute_capabilities"),
@@ -235,6 +247,18 @@ def _manifest_from(fields: dict[str, Any]) -> Manifest:
         seconds=read.number("seconds"),
         **texts,
     )
+
+
+def _release(version: str) -> list[int]:
+    """The first three numbers of a version, whatever else is in it."""
+    return [int(part) for part in re.findall(r"[0-9]{1,9}", version)[:3]]
+
+
+def _layer_from(layer: Any) -> Layer:
+    texts = Fields({"layer": layer}).texts("layer")
+    if len(texts) != 3:
+        raise ValueError("a layer has a name, a kind and a type")
+    return Layer(*texts)
 
 
 def _profile_from(shapes: Any) -> Profile:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
+from engine_build.tensorrt.engine_layers import layers_in
 from engine_build.tensorrt.network_types import convolution_types
 from trt_mogface.errors import EngineError
 from trt_mogface.files import whole_file
-from trt_mogface.manifest import Profile
+from trt_mogface.manifest import Layer, Profile
 from trt_mogface.spec import INPUT
 from trt_mogface.tensorrt import Flavour
 
@@ -52,14 +53,24 @@ class Options:
 
 @dataclass(frozen=True)
 class Built:
-    """A plan, and the type in which its network computes each convolution."""
+    """What TensorRT made.
+
+    Attributes:
+        plan: The engine.
+        convolution_types: Of the parsed network, by convolution.
+        layers: Of the engine, as TensorRT describes them.
+    """
 
     plan: bytes
     convolution_types: dict[str, str]
+    layers: tuple[Layer, ...]
 
 
 class Progress(Protocol):
     """Told of TensorRT's phases, from whatever thread it builds in."""
+
+    def building(self) -> AbstractContextManager[None]:
+        """Entered around all of TensorRT's work."""
 
     def start(self, phase: str, parent: str | None, steps: int) -> None:
         """A phase of so many steps begins, within another one."""
@@ -91,6 +102,17 @@ def build(
         EngineError: An operator or an option that this TensorRT does not have, a build that failed, or one
             that ``progress`` stopped.
     """
+    with progress.building() if progress else nullcontext():
+        return _built(flavour, model, options, progress, log)
+
+
+def _built(
+    flavour: Flavour,
+    model: bytes,
+    options: Options,
+    progress: Progress | None,
+    log: Callable[[str], None] | None,
+) -> Built:
     trt = flavour.module
     logger = _logger(trt, log)
     builder = trt.Builder(logger)
@@ -109,7 +131,7 @@ def build(
     if cache is not None and options.timing_cache is not None:
         with whole_file(options.timing_cache) as temporary:
             temporary.write_bytes(memoryview(cache.serialize()))
-    return Built(bytes(memoryview(plan)), convolution_types(network, trt))
+    return Built(bytes(memoryview(plan)), convolution_types(network, trt), tuple(logger.layers))
 
 
 def _config(trt: Any, builder: Any, options: Options, flavour: Flavour) -> Any:
@@ -195,8 +217,10 @@ def _logger(trt: Any, log: Callable[[str], None] | None) -> Any:
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.last_error = ""
+            self.layers: list[Layer] = []
 
         def log(self, severity: Any, message: str) -> None:
+            self.layers += layers_in(message)
             if severity <= trt.ILogger.Severity.ERROR:
                 self.last_error = " ".join(message.split())[:300]
             if log is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from trt_mogface.errors import EngineError
-from trt_mogface.inspector import deserialised
 from trt_mogface.tensorrt import Flavour
 
 
@@ -22,8 +21,10 @@ def refitted(flavour: Flavour, plan: bytes, model: bytes, path: Path) -> bytes:
         EngineError: Not refittable, or a model of another graph.
     """
     trt = flavour.module
-    engine = deserialised(flavour, plan, path)
     logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
+    engine = trt.Runtime(logger).deserialize_cuda_engine(plan)
+    if engine is None:
+        raise EngineError(f"{path}: {flavour.name} {flavour.version} cannot read this plan on this machine")
     if not engine.refittable:
         raise EngineError(f"{path}: cannot be refitted: build it with --refit or --strip-weights")
     refitter = trt.Refitter(engine, logger)

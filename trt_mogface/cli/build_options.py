@@ -54,7 +54,7 @@ KeepFp16 = Annotated[
 ]
 MaxLoss = Annotated[
     Optional[float],  # noqa: UP045
-    _accuracy(metavar="POINTS", min=0.0, help="AP that may be lost against FP32 [5; 0.5 for auto]."),
+    _accuracy(metavar="POINTS", min=0.0, help="AP that may be lost against FP32 [5; 0.25 for auto]."),
 ]
 Boxes = Annotated[
     Optional[Path],  # noqa: UP045

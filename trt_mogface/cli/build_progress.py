@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,7 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 class BuildProgress:
     """Follows the steps of a build, and TensorRT's own phases where it builds.
 
-    Ctrl-C while TensorRT builds stops it at its next step: an exception cannot pass through its C++.
+    Exceptions cannot pass through TensorRT's C++, which is why Ctrl-C is only noted while it works.
     """
 
     def __init__(self, console: Console) -> None:
@@ -30,7 +31,6 @@ class BuildProgress:
         self._main = self._bar.add_task("", total=None)
         self._phases: dict[str, TaskID] = {}
         self._interrupted = False
-        self._before: Any = None
 
     def __enter__(self) -> BuildProgress:
         if self._console.is_terminal:  # elsewhere a bar would leave an empty line
@@ -40,10 +40,8 @@ class BuildProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
-        self._listen(building=False)
-        if self._interrupted:
-            raise KeyboardInterrupt from None
+        if self._console.is_terminal:
+            self._bar.stop()
 
     def status(self, text: str) -> None:
         """What is being done."""
@@ -53,10 +51,19 @@ class BuildProgress:
         """A line of TensorRT's log."""
         self._console.print(escape(message), soft_wrap=True, highlight=False)
 
+    @contextmanager
+    def building(self) -> Iterator[None]:
+        """Around TensorRT's work: Ctrl-C stops it at its next step, and is raised once it has stopped."""
+        before = signal.signal(signal.SIGINT, self._interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+            if self._interrupted:
+                raise KeyboardInterrupt from None
+
     def start(self, phase: str, parent: str | None, steps: int) -> None:
         """A phase begins; phases within phases have bars of their own."""
-        if not self._phases:
-            self._listen(building=True)
         indent = "  " if parent else ""
         self._phases[phase] = self._bar.add_task(f"{indent}{escape(phase)}", total=steps)
 
@@ -68,15 +75,6 @@ class BuildProgress:
     def finish(self, phase: str) -> None:
         """A phase is over."""
         self._bar.remove_task(self._phases.pop(phase))
-        if not self._phases:
-            self._listen(building=False)
-
-    def _listen(self, *, building: bool) -> None:
-        if building:
-            self._before = signal.signal(signal.SIGINT, self._interrupt)
-        elif self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
 
     def _interrupt(self, *_: object) -> None:
         self._interrupted = True

@@ -10,14 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from trt_mogface.errors import MogFaceError
 from trt_mogface.executor import read_spec
-from trt_mogface.gpu import find_gpu
-from trt_mogface.inspector import layers
 from trt_mogface.manifest import Manifest, load_manifest, load_plan, manifest_path
 from trt_mogface.pyramid import largest_face
 from trt_mogface.spec import DELTAS, INPUT, LANDMARKS, SCORES, DetectorSpec
-from trt_mogface.tensorrt import find_tensorrt, flavour_name
 
 ENGINES = frozenset({".engine", ".plan", ".trt"})
 
@@ -25,7 +21,7 @@ ENGINES = frozenset({".engine", ".plan", ".trt"})
 def inspect(file: Annotated[Path, typer.Argument(help="A contract ONNX file, or an engine.")]) -> None:
     """Summarise a contract ONNX file or an engine: what it is, from what, for what, and how good.
 
-    Of an engine also the layers, where a GPU can read it.
+    Of an engine also the layers with their types.
     """
     if file.suffix in ENGINES or manifest_path(file).is_file():
         _inspect_engine(file)
@@ -37,22 +33,15 @@ def inspect(file: Annotated[Path, typer.Argument(help="A contract ONNX file, or 
 
 def _inspect_engine(file: Path) -> None:
     manifest = load_manifest(file)
-    plan = load_plan(file, manifest)
+    load_plan(file, manifest)  # is it the plan that the manifest describes?
     _print_rows(_engine_rows(manifest, file) | _spec_rows(manifest.spec))
     _print_pyramid(manifest.spec)
-    console = Console()
-    try:
-        flavour = find_tensorrt(flavour_name(manifest.flavour))
-        manifest.check_runs_on(flavour, find_gpu(), file)
-    except MogFaceError as error:
-        console.print(escape(f"its layers cannot be read here: {error}"), soft_wrap=True, highlight=False)
-        return
     table = Table(title="layers", title_justify="left")
-    for column in ("layer", "kind", "outputs"):
+    for column in ("layer", "kind", "reads"):
         table.add_column(column, overflow="fold")
-    for layer in layers(flavour, plan, file):
-        table.add_row(escape(layer.name), layer.kind, escape(", ".join(layer.formats)))
-    console.print(table)
+    for layer in manifest.layers:
+        table.add_row(escape(layer.name), escape(layer.kind), escape(layer.type))
+    Console().print(table)
 
 
 def _print_rows(rows: dict[str, str]) -> None:

@@ -1,0 +1,38 @@
+"""The layers of a built engine, from what TensorRT logs of them: no GPU has to read the plan back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from trt_mogface.errors import EngineError
+from trt_mogface.manifest import Layer
+
+DESCRIBED = re.compile(
+    r"^Name: (?P<name>.*?), LayerType: (?P<kind>[^,]*), Inputs: \[(?P<inputs>.*?)\], (?:Constants|Outputs): ",
+    re.MULTILINE,
+)
+"""The builder's verbose description of a layer, with detailed profiling verbosity."""
+
+TYPES = {"Float": "fp32", "Half": "fp16", "BFloat16": "bf16", "Int8": "int8", "FP8": "fp8"}
+
+
+def layers_in(message: str) -> list[Layer]:
+    """The layers that a message of the builder describes, one a line; none in most messages."""
+    return [_layer(found) for found in DESCRIBED.finditer(message)]
+
+
+def _layer(found: re.Match[str]) -> Layer:
+    types = re.findall(r"Datatype: (\w+)", found["inputs"])
+    return Layer(found["name"], found["kind"], TYPES.get(types[0], types[0].lower()) if types else "")
+
+
+def check_computes_in(layers: Sequence[Layer], precision: str) -> None:
+    """Refuse an engine in which no layer reads the type that was asked for.
+
+    Raises:
+        EngineError: None does.  Nothing is said where TensorRT described no layer.
+    """
+    if layers and all(layer.type != precision for layer in layers):
+        have = ", ".join(sorted({layer.type for layer in layers if layer.type}))
+        raise EngineError(f"{precision} was asked for, but the layers of the engine compute in {have}")

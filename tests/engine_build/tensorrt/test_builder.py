@@ -1,0 +1,397 @@
+"""Plans that TensorRT-RTX really builds, the types it understood, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from engine_build import zoo
+from engine_build.calibration.pictures import find_pictures
+from engine_build.calibration.record import Calibration, calibrate
+from engine_build.engine import check_types
+from engine_build.precision import PRECISIONS, QUANTISED, Precision
+from engine_build.precision.casts import to_low_precision
+from engine_build.precision.prepare import at_precision, normalised
+from engine_build.precision.quantise import quantise, quantised_tensors
+from engine_build.tensorrt.builder import Built, Options, build
+from engine_build.tensorrt.profiles import parse_profiles
+from tests.trt_mogface.specs import one_line
+from trt_mogface.errors import EngineError
+from trt_mogface.gpu import find_gpu
+from trt_mogface.models import DEFAULT
+from trt_mogface.spec import ResizeDefaults
+from trt_mogface.tensorrt import Flavour, find_tensorrt
+
+pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
+
+SIDE = 128
+FAST = Options(parse_profiles([f"1x{SIDE}x{SIDE}"]), optimization_level=0)
+
+
+@pytest.fixture(scope="module")
+def flavour() -> Flavour:
+    return find_tensorrt("tensorrt-rtx")
+
+
+@pytest.fixture(scope="module")
+def model() -> onnx.ModelProto:
+    return zoo.make(DEFAULT)
+
+
+@pytest.fixture(scope="module")
+def calibration(model: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> Calibration:
+    """Of smooth and of noisy pictures."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        coarse = rng.integers(0, 256, (4 * 2**i, 4 * 2**i, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(coarse, (SIDE, SIDE)))
+    pictures = find_pictures(str(folder), ResizeDefaults(), (SIDE, SIDE), 6)
+    return calibrate(normalised(model, "int8"), DEFAULT, "percentile", pictures)
+
+
+@pytest.fixture(scope="module")
+def built(flavour: Flavour, model: onnx.ModelProto, calibration: Calibration) -> Mapping[Precision, Built]:
+    """The default model in every precision."""
+    return {kind: build(flavour, lowered(model, kind, calibration), FAST) for kind in PRECISIONS}
+
+
+def lowered(
+    model: onnx.ModelProto, kind: Precision, calibration: Calibration, kept: Sequence[str] = ()
+) -> bytes:
+    found = calibration if kind in QUANTISED else None
+    result: bytes = at_precision(normalised(model, kind), kind, found, kept).SerializeToString()
+    return result
+
+
+def convolution_names(model: onnx.ModelProto) -> list[str]:
+    """Straight from the file, whatever this project takes for a convolution."""
+    return [node.name for node in model.graph.node if node.op_type == "Conv"]
+
+
+@pytest.mark.parametrize("kind", PRECISIONS)
+def test_every_convolution_has_the_type_that_was_asked_for(
+    built: Mapping[Precision, Built], model: onnx.ModelProto, kind: Precision
+) -> None:
+    names = convolution_names(model)
+    assert len(names) > 50
+    assert built[kind].convolution_types == dict.fromkeys(names, kind)
+    check_types(dict.fromkeys(names, kind), built[kind].convolution_types, find_tensorrt("tensorrt-rtx"))
+
+
+def test_plans_hold_weights_of_their_type(built: Mapping[Precision, Built], model: onnx.ModelProto) -> None:
+    weights = sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
+    sizes = {kind: len(built[kind].plan) for kind in PRECISIONS}
+    assert sizes["fp32"] > 4 * weights
+    assert 2 * weights < sizes["fp16"] < sizes["fp32"]
+    assert sizes["bf16"] < sizes["fp32"]
+    assert len({built[kind].plan for kind in PRECISIONS}) == len(PRECISIONS)
+
+
+@pytest.mark.parametrize("kind", QUANTISED)
+def test_exactly_the_kept_convolutions_are_fp16(
+    flavour: Flavour, model: onnx.ModelProto, calibration: Calibration, kind: Precision
+) -> None:
+    names = convolution_names(model)
+    kept = {names[0], names[7], names[-1]}
+    types = build(flavour, lowered(model, kind, calibration, sorted(kept)), FAST).convolution_types
+    assert types == {name: "fp16" if name in kept else kind for name in names}
+
+
+def test_types_that_were_not_asked_for_are_refused(
+    flavour: Flavour, built: Mapping[Precision, Built], model: onnx.ModelProto
+) -> None:
+    names = convolution_names(model)
+    given = built["int8"].convolution_types
+    asked = dict.fromkeys(names, "int8") | {names[3]: "fp8"}
+    with pytest.raises(EngineError) as error:
+        check_types(asked, given, flavour)
+    message = one_line(error.value)
+    assert f"1 of {len(names)}" in message
+    assert f"{names[3]!r}: int8, not fp8" in message
+    with pytest.raises(EngineError, match=f"{len(names)} of {len(names)}"):
+        check_types(dict.fromkeys(names, "fp16"), given, flavour)
+    with pytest.raises(EngineError, match="'/lost/Conv': not there, not int8"):
+        check_types({**given, "/lost/Conv": "int8"}, given, flavour)
+
+
+@pytest.mark.xfail(strict=True, reason="the parser does not take over the graph's name")
+def test_the_plan_bears_the_network_s_name(built: Mapping[Precision, Built], model: onnx.ModelProto) -> None:
+    assert model.graph.name == DEFAULT
+    assert DEFAULT.encode() in built["fp16"].plan
+
+
+def test_the_plan_names_the_layers_for_inspect(
+    built: Mapping[Precision, Built], model: onnx.ModelProto
+) -> None:
+    assert convolution_names(model)[0].encode() in built["fp16"].plan
+
+
+# Small networks
+
+
+def node(kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(kind, inputs, [output], f"/made/up/{output}", **attributes)
+
+
+def weight(*shape: int, seed: int = 0) -> NDArray[np.float32]:
+    return (0.3 * np.random.default_rng(seed).normal(size=shape)).astype(np.float32)
+
+
+def network(
+    nodes: Sequence[onnx.NodeProto], weights: Mapping[str, NDArray[Any]], output_type: int = TensorProto.FLOAT
+) -> onnx.ModelProto:
+    """From ``pixels``, float32 [N, 3, H, W], to ``y``."""
+    beginning = [
+        node("Cast", ["images"], "planes", to=TensorProto.FLOAT),
+        node("Transpose", ["planes"], "pixels", perm=[0, 3, 1, 2]),
+    ]
+    graph = helper.make_graph(
+        [*beginning, *nodes],
+        "small",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", "H", "W", 3])],
+        [helper.make_tensor_value_info("y", output_type, None)],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=10)
+    model = onnx.shape_inference.infer_shapes(model, strict_mode=True)  # outputs need their shapes
+    del model.graph.value_info[:]
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+@pytest.fixture(scope="module")
+def small() -> onnx.ModelProto:
+    return network([node("Conv", ["pixels", "w"], "y")], {"w": weight(8, 3, 3, 3)})
+
+
+def test_a_residual_sum_is_understood(flavour: Flavour) -> None:
+    """Both summands are quantised: convolution, sum and activation can become one INT8 kernel."""
+    model = network(
+        [
+            node("Conv", ["pixels", "w0"], "a", pads=[1] * 4),
+            node("Relu", ["a"], "skip"),
+            node("Conv", ["skip", "w1"], "b", pads=[1] * 4),
+            node("Add", ["b", "skip"], "sum"),
+            node("Relu", ["sum"], "y"),
+        ],
+        {"w0": weight(16, 3, 3, 3), "w1": weight(16, 16, 3, 3, seed=1)},
+    )
+    tensors = quantised_tensors(model)
+    assert sorted(tensors) == ["pixels", "skip"]
+    quantise(model, "int8", dict.fromkeys(tensors, 255.0), ["/made/up/a", "/made/up/b"])
+    to_low_precision(model, "fp16")
+    (added,) = (each for each in model.graph.node if each.op_type == "Add")
+    assert list(added.input) == ["b", "skip.dq"]
+    found = build(flavour, model.SerializeToString(), FAST)
+    assert found.convolution_types == {"/made/up/a": "int8", "/made/up/b": "int8"}
+    assert found.plan
+
+
+def test_an_activation_quantised_alone_is_not_taken_for_int8(
+    flavour: Flavour, small: onnx.ModelProto
+) -> None:
+    """With a weight that is not quantised the convolution computes in the type of its input."""
+    model = onnx.ModelProto()
+    model.CopyFrom(small)
+    scale = numpy_helper.from_array(np.array(2.0, np.float32), "scale")
+    zero = numpy_helper.from_array(np.array(0, np.int8), "zero")
+    model.graph.initializer.extend([scale, zero])
+    convolution = model.graph.node.pop()
+    convolution.input[0] = "back"
+    model.graph.node.extend(
+        [
+            node("QuantizeLinear", ["pixels", "scale", "zero"], "steps"),
+            node("DequantizeLinear", ["steps", "scale", "zero"], "back"),
+            convolution,
+        ]
+    )
+    assert build(flavour, model.SerializeToString(), FAST).convolution_types == {"/made/up/y": "fp32"}
+
+
+def refused(flavour: Flavour, model: bytes, options: Options = FAST) -> str:
+    with pytest.raises(EngineError) as error:
+        build(flavour, model, options)
+    message = one_line(error.value)
+    assert len(message) < 600
+    return message
+
+
+def test_an_operator_that_tensorrt_lacks_is_named(flavour: Flavour) -> None:
+    """RTX has no NonMaxSuppression and no plugins that could take its place."""
+    boxes = numpy_helper.from_array(np.zeros((1, 4, 4), np.float32), "boxes")
+    scores = numpy_helper.from_array(np.zeros((1, 1, 4), np.float32), "scores")
+    graph = helper.make_graph(
+        [helper.make_node("NonMaxSuppression", ["boxes", "scores"], ["y"], "/the/one/to/name")],
+        "small",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", "H", "W", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.INT64, ["n", 3])],
+        [boxes, scores],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=10)
+    onnx.checker.check_model(model, full_check=True)
+    message = refused(flavour, model.SerializeToString())
+    assert "'/the/one/to/name'" in message
+    assert "(NonMaxSuppression)" in message
+    assert f"tensorrt-rtx {flavour.version}" in message
+
+
+def test_an_operator_that_nobody_knows_is_named(flavour: Flavour, small: onnx.ModelProto) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(small)
+    model.graph.node[-1].op_type = "Frobnicate"
+    message = refused(flavour, model.SerializeToString())
+    assert "'/made/up/y'" in message
+    assert "Frobnicate" in message
+
+
+@pytest.mark.parametrize("damage", ["nothing", "text", "half", "zeros", "noise"])
+def test_a_corrupt_model_is_refused(flavour: Flavour, small: onnx.ModelProto, damage: str) -> None:
+    whole = small.SerializeToString()
+    noise = np.random.default_rng(0).integers(0, 256, 5000, np.uint8).tobytes()
+    data = {
+        "nothing": b"",
+        "text": b"not a model\n" * 99,
+        "half": whole[: len(whole) // 2],
+        "zeros": bytes(4096),
+        "noise": noise,
+    }
+    assert "cannot read the model" in refused(flavour, data[damage])
+
+
+def test_compute_capabilities(flavour: Flavour, small: onnx.ModelProto) -> None:
+    model = small.SerializeToString()
+    several = dataclasses.replace(FAST, compute_capabilities=("8.9", "12.0"))
+    assert build(flavour, model, several).plan != build(flavour, model, FAST).plan
+    message = refused(flavour, model, dataclasses.replace(FAST, compute_capabilities=("8.9", "3.5")))
+    assert "no SM35" in message
+    for name in flavour.module.ComputeCapability.__members__:
+        assert name in message
+
+
+def test_a_capability_is_no_option_of_the_full_tensorrt(flavour: Flavour, small: onnx.ModelProto) -> None:
+    """The check comes before anything in which the two differ, so RTX can stand in for the other."""
+    other = dataclasses.replace(flavour, name="tensorrt")
+    options = dataclasses.replace(FAST, compute_capabilities=("8.9",))
+    assert "option of tensorrt-rtx" in refused(other, small.SerializeToString(), options)
+
+
+def test_a_dla_core_that_is_not_there_is_refused(flavour: Flavour, small: onnx.ModelProto) -> None:
+    for core in (0, 7):
+        options = dataclasses.replace(FAST, dla_core=core, gpu_fallback=True)
+        message = refused(flavour, small.SerializeToString(), options)
+        assert f"--use-dla-core {core}" in message
+        assert "has 0 DLA cores" in message
+
+
+@pytest.mark.parametrize("compatibility", ["ampere+", "same-compute-capability"])
+def test_hardware_compatibility_is_taken(
+    flavour: Flavour, small: onnx.ModelProto, compatibility: Any
+) -> None:
+    options = dataclasses.replace(FAST, hardware_compatibility=compatibility)
+    assert build(flavour, small.SerializeToString(), options).plan
+
+
+def test_too_little_workspace_is_told_by_tensorrt(
+    flavour: Flavour, model: onnx.ModelProto, calibration: Calibration
+) -> None:
+    options = dataclasses.replace(FAST, workspace_mib=1)
+    message = refused(flavour, lowered(model, "fp16", calibration), options)
+    assert "could not build the engine" in message
+    assert "workspace" in message
+
+
+def test_weights_are_left_out_where_a_gpu_lets_them(
+    flavour: Flavour, built: Mapping[Precision, Built], model: onnx.ModelProto, calibration: Calibration
+) -> None:
+    data, options = lowered(model, "fp16", calibration), dataclasses.replace(FAST, strip_weights=True)
+    if find_gpu() is None:  # TensorRT-RTX builds such plans through CUDA
+        assert "could not build the engine" in refused(flavour, data, options)
+        return
+    weights = sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
+    stripped = build(flavour, data, options)
+    assert len(stripped.plan) < len(built["fp16"].plan) - weights
+    assert stripped.convolution_types == built["fp16"].convolution_types
+
+
+class Follower:
+    """Counts what it is told, and stops the build at a step."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.stop_at = stop_at
+        self.started: list[str] = []
+        self.finished: list[str] = []
+        self.steps = 0
+
+    def start(self, phase: str, parent: str | None, steps: int) -> None:
+        assert steps >= 0
+        assert parent is None or parent in self.started
+        self.started.append(phase)
+
+    def step(self, phase: str, step: int) -> bool:
+        assert phase in self.started
+        assert step >= 0
+        self.steps += 1
+        return self.steps != self.stop_at
+
+    def finish(self, phase: str) -> None:
+        self.finished.append(phase)
+
+
+def test_progress_follows_the_build(flavour: Flavour, small: onnx.ModelProto) -> None:
+    follower = Follower()
+    build(flavour, small.SerializeToString(), FAST, follower)
+    assert follower.steps > 0
+    assert follower.started
+    assert sorted(follower.started) == sorted(follower.finished)
+
+
+@pytest.mark.parametrize("stop_at", [1, 2])
+def test_progress_stops_the_build(flavour: Flavour, small: onnx.ModelProto, stop_at: int) -> None:
+    follower = Follower(stop_at)
+    with pytest.raises(EngineError) as error:
+        build(flavour, small.SerializeToString(), FAST, follower)
+    assert "could not build the engine" in one_line(error.value)
+    assert follower.steps == stop_at
+
+
+def test_the_log_is_given_tensorrt_s_messages(flavour: Flavour, small: onnx.ModelProto) -> None:
+    lines: list[str] = []
+    build(flavour, small.SerializeToString(), FAST, log=lines.append)
+    kinds = {line.partition(": ")[0] for line in lines}
+    assert len(lines) > 5
+    assert kinds <= {"verbose", "info", "warning", "error", "internal_error"}
+    assert "verbose" in kinds
+    assert any("/made/up/y" in line for line in lines)
+
+
+@pytest.mark.parametrize("stored", [None, b"", b"garbage" * 99])
+def test_the_timing_cache_is_kept_whatever_was_there(
+    flavour: Flavour, small: onnx.ModelProto, tmp_path: Path, stored: bytes | None
+) -> None:
+    cache = tmp_path / "timing.cache"
+    if stored is not None:
+        cache.write_bytes(stored)
+    options = dataclasses.replace(FAST, timing_cache=cache)
+    first = build(flavour, small.SerializeToString(), options)
+    kept = cache.read_bytes()
+    assert kept not in (b"", stored)
+    assert build(flavour, small.SerializeToString(), options).plan == first.plan
+    assert cache.read_bytes() == kept
+    assert [path.name for path in tmp_path.iterdir()] == ["timing.cache"]
+
+
+def test_every_profile_is_in_the_network_s_configuration(flavour: Flavour, small: onnx.ModelProto) -> None:
+    profiles = parse_profiles(["1x32x32:1x64x64:2x96x96", "4x64x64"])
+    plan = build(flavour, small.SerializeToString(), dataclasses.replace(FAST, profiles=profiles)).plan
+    first = build(flavour, small.SerializeToString(), dataclasses.replace(FAST, profiles=profiles[:1])).plan
+    assert plan != first
