@@ -68,7 +68,7 @@ MemPoolSize = Annotated[
 OptimizationLevel = Annotated[int, _tensorrt("--builder-optimization-level", min=0, max=5, help="Effort.")]
 TimingCacheFile = Annotated[
     Optional[Path],  # noqa: UP045
-    _tensorrt(metavar="FILE", help="Times of layers, kept [one for each GPU and version]."),
+    _tensorrt(metavar="FILE", help="Times of layers, kept (one for each GPU and version)."),
 ]
 VersionCompatible = Annotated[bool, _tensorrt("--version-compatible", help="For later 10.x or 11.x too.")]
 HardwareCompatibility = Annotated[
