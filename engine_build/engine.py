@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
@@ -50,7 +51,7 @@ WORST_LOSS = 5.0
 AUTO_LOSS = 0.25
 """Points that ``--keep-fp16 auto`` aims below, where nothing else is asked for."""
 
-CHECKED_PICTURES = 32
+CHECKED_PICTURES = 24
 """Pictures that every engine is compared with FP32 on, at most."""
 
 
@@ -84,11 +85,12 @@ class Request:
 
 
 class Outcome(NamedTuple):
-    """An engine that was built, or that was there already."""
+    """An engine that was built, or that was there already; with what was measured of its layer groups now."""
 
     engine: Path
     manifest: Manifest
     unchanged: bool
+    sensitivity: Sensitivity | None = None
 
 
 class Lowered(NamedTuple):
@@ -152,7 +154,7 @@ class EngineBuild:
         lowered = self.lowered(precision)
         self._status(f"building {precision} with {flavour.name} {flavour.version}")
         timed = dataclasses.replace(options, timing_cache=options.timing_cache or timing_cache(flavour, gpu))
-        built = build(flavour, lowered.model.SerializeToString(), timed, progress, log)
+        built = build(flavour, lowered.model.SerializeToString(), timed, progress, log, self.spec.name)
         check_types(lowered.types, built.convolution_types, flavour)
         check_computes_in(built.layers, precision)
         manifest = Manifest(
@@ -183,7 +185,7 @@ class EngineBuild:
             passport.write_text(manifest.to_json(), encoding="utf-8")
         if lowered.sensitivity is not None:
             write_report(engine, self.spec.name, precision, lowered.sensitivity)
-        return Outcome(engine, manifest, unchanged=False)
+        return Outcome(engine, manifest, False, lowered.sensitivity)
 
     def lowered(self, precision: Precision) -> Lowered:
         """The model at a precision, once it has passed its comparison with FP32.
@@ -265,17 +267,18 @@ class EngineBuild:
         self, model: onnx.ModelProto, lower: Callable[[Collection[str]], onnx.ModelProto]
     ) -> Sensitivity | None:
         keep = self.request.keep_fp16
-        if not (self.request.sensitivity or keep == "auto" or keep.isdigit()):
+        number = _number(keep)
+        if not (self.request.sensitivity or keep == "auto" or number is not None):
             return None
         if self._comparison is None:
             raise UsageError(f"--keep-fp16 {keep} and --sensitivity measure on pictures: give --calib")
-        count = int(keep) if keep.isdigit() else None if keep == "auto" else 0
+        count = None if keep == "auto" else number or 0
         allowed = AUTO_LOSS if self.request.max_loss is None else self.request.max_loss
         return choose(model, lower, self._comparison, count, allowed, self._status)
 
     def _kept(self, model: onnx.ModelProto, sensitivity: Sensitivity | None) -> frozenset[str]:
         keep = self.request.keep_fp16
-        if keep not in ("none", "auto") and not keep.isdigit():
+        if keep not in ("none", "auto") and _number(keep) is None:
             return nodes_matching(model, keep.split(","))
         return sensitivity.kept_nodes if sensitivity else frozenset()
 
@@ -357,6 +360,10 @@ def _unchanged(engines: Iterable[Path], digest: str) -> Outcome | None:
             if manifest.inputs_sha256 == digest and manifest.plan_bytes == engine.stat().st_size:
                 return Outcome(engine, manifest, unchanged=True)
     return None
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else None
 
 
 def _contents(path: Path | None) -> str | None:

@@ -96,6 +96,15 @@ def float_tensors(model: onnx.ModelProto) -> set[str]:
     return names | {t.name for t in typed.initializer if t.data_type == onnx.TensorProto.FLOAT}
 
 
+def name_convolutions(model: onnx.ModelProto) -> None:
+    """Give convolutions without a name, or with that of another node, one of their own, in place."""
+    taken: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type == "Conv" and (not node.name or node.name in taken):
+            node.name = f"Conv:{node.output[0]}"
+        taken.add(node.name)
+
+
 def constants(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
     """Initialisers by name."""
     return {tensor.name: tensor for tensor in model.graph.initializer}

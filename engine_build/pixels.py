@@ -37,6 +37,9 @@ def _begin_with(model: onnx.ModelProto, kind: str) -> None:
     if [node.op_type for node in (*beginning, *following)] != [OTHER[kind], kind]:
         return
     (first,), (second,) = beginning, following
+    kept = [value for value in model.graph.value_info if value.name != first.output[0]]  # its type changes
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(kept)
     was = onnx.NodeProto()
     was.CopyFrom(first)
     for node, other in ((first, second), (second, was)):

@@ -236,6 +236,8 @@ def _manifest_from(fields: dict[str, Any]) -> Manifest:
         )
     }
     shares = read.inner("multiply_adds")
+    if not fields["profiles"]:
+        raise ValueError("it has no profile")
     return Manifest(
         spec=DetectorSpec.from_json(json.dumps(fields["spec"])),
         multiply_adds={name: shares.number(name) for name in shares.names()},

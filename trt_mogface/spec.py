@@ -159,8 +159,9 @@ class DetectorSpec:
             fields = json.loads(text)
             version = fields.pop("contract")
             if version != CONTRACT_VERSION:
+                found = " ".join(str(version).split())[:20]
                 raise ModelError(
-                    f"detector spec is of contract version {version}, this release reads "
+                    f"detector spec is of contract version {found}, this release reads "
                     f"{CONTRACT_VERSION}: export the model again"
                 )
             spec = _spec_from(fields)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, cast
 
+LARGEST = 1 << 128
+"""Whole numbers beyond this are a mistake or an attack, and no float holds the largest."""
+
 
 class Fields:
     """Values of a JSON object by name, each of the type asked for.
@@ -62,7 +65,10 @@ class Fields:
 
 
 def _finite(value: Any) -> float:
-    number = float(value if isinstance(value, float) else _of(int, value))
+    whole = 0 if isinstance(value, float) else _of(int, value)
+    if abs(whole) > LARGEST:
+        raise ValueError("a number is too large")
+    number = float(value)
     if not math.isfinite(number):
         raise ValueError(f"{number} is not finite")
     return number

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine_build.accuracy.average_precision import MATCH_IOU, ImageResult, average_precision, ious
+from engine_build.accuracy.average_precision import MATCH_IOU, SCORES, ImageResult, average_precision, ious
 from engine_build.accuracy.candidates import as_xywh
 from trt_mogface.selection import Selection
 
@@ -83,14 +83,9 @@ def compare(reference: Sequence[Selection], other: Sequence[Selection], threshol
         pictures=len(results),
         faces=faces,
         found=len(overlaps),
-        ap=_ap(results) if faces >= FEWEST_FACES else None,
+        # Rounded, so that a sum of areas that lacks nothing is 1.
+        ap=round(average_precision(results, SCORES), 9) if faces >= FEWEST_FACES else None,
         score_difference=float(np.mean(differences)) if differences else 0.0,
         iou=float(np.mean(overlaps)) if overlaps else 0.0,
         dropped=sum(s.dropped for s in other) - sum(s.dropped for s in reference),
     )
-
-
-def _ap(results: Sequence[ImageResult]) -> float:
-    scores = np.concatenate([result.scores for result in results])
-    # Without a single candidate, or with one score for all, nothing is ranked: nothing was found.
-    return average_precision(results) if len(set(scores)) > 1 else 0.0

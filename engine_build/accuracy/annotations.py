@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine_build.accuracy.average_precision import Floats, ImageResult, average_precision
+from engine_build.accuracy.average_precision import SCORES, Floats, ImageResult, average_precision
 from engine_build.accuracy.candidates import as_xywh
 from trt_mogface.errors import ImageError
 from trt_mogface.selection import Selection
@@ -37,13 +37,22 @@ def read_annotations(path: Path) -> Annotations:
         for name in rows:
             count = int(next(rows))
             # A picture without faces still has one line, of zeros.
-            boxes = [[float(value) for value in next(rows).split()[:4]] for _ in range(max(count, 1))]
+            boxes = [_box(next(rows)) for _ in range(max(count, 1))]
             found[Path(name).name] = np.array(boxes[:count], np.float64).reshape(-1, 4)
+            if count < 0:
+                raise ValueError("a negative count")
     except (ValueError, StopIteration) as error:
         raise ImageError(
             f"{path}: not annotations in WIDER FACE's form: a name, a count, a line `x y w h` for each face"
         ) from error
     return found
+
+
+def _box(line: str) -> list[float]:
+    values = [float(value) for value in line.split()[:4]]
+    if len(values) != 4 or not np.isfinite(values).all():
+        raise ValueError("not four numbers")
+    return values
 
 
 def ap_by_size(
@@ -72,6 +81,5 @@ def ap_by_size(
                 )
             )
         if any(result.counted.any() for result in results):
-            scored = len({float(score) for result in results for score in result.scores}) > 1
-            figures[label] = average_precision(results) if scored else 0.0
+            figures[label] = average_precision(results, SCORES)
     return figures

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+SCORES = (0.0, 1.0)
+"""The range of a detector's scores, where it is not taken from a set of them."""
+
 THRESHOLDS = 1000
 MATCH_IOU = 0.5
 FACES_AT_A_TIME = 256
@@ -37,13 +40,18 @@ class ImageResult:
     counted: NDArray[np.bool_]
 
 
-def average_precision(images: Sequence[ImageResult]) -> float:
+def average_precision(images: Sequence[ImageResult], score_range: tuple[float, float] | None = None) -> float:
     """AP of one setting, within 0..1.
 
+    Args:
+        images: Predictions and faces.
+        score_range: Lowest and highest score there could be; None takes the set's own, as the protocol does.
+
     Raises:
-        ValueError: No prediction at all, all scores equal or not finite, or no face that counts.
+        ValueError: No face that counts; and without a range no prediction at all, or all scores equal or not
+            finite.
     """
-    low, high = _score_range(images)
+    low, high = _score_range(images) if score_range is None else score_range
     total = sum(int(image.counted.sum()) for image in images)
     if not total:
         raise ValueError("no face counts in this setting")

@@ -156,10 +156,9 @@ def nodes_matching(model: onnx.ModelProto, patterns: Sequence[str]) -> frozenset
     names = [node.name for node in convolutions(model)]
     found: set[str] = set()
     for pattern in patterns:
-        fits = {name for name in names if fnmatch.fnmatch(name, f"*{pattern.strip('*')}*")}
+        fits = {name for name in names if pattern.strip() and fnmatch.fnmatch(name, f"*{pattern}*")}
         if not fits:
-            raise UsageError(
-                f"--keep-fp16 {pattern}: fits no convolution; names look like {names[0]}, {names[-1]}"
-            )
+            like = f"; names look like {names[0]}, {names[-1]}" if names else ""
+            raise UsageError(f"--keep-fp16 {pattern}: fits no convolution{like}")
         found |= fits
     return frozenset(found)

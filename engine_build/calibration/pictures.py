@@ -110,6 +110,9 @@ def find_pictures(pattern: str, resize: ResizeDefaults, size: tuple[int, int] | 
     if size is not None and min(size) < 1:
         raise ImageError(f"calibration size {size[0]}x{size[1]}: use at least 1 pixel a side")
     sources = [path] if _is_video(path) else find_images([pattern])
+    videos = [source for source in sources if _is_video(source)]
+    if videos and len(sources) > 1:
+        raise ImageError(f"{pattern}: holds a video, {videos[0].name}: give it alone, or pictures alone")
     return Pictures(sources, resize, size, limit)
 
 

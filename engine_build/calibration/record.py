@@ -63,7 +63,7 @@ class Calibration:
     biases: dict[str, list[float]]
 
     def __str__(self) -> str:
-        return f"{self.method} on {self.pictures} pictures, sha256 {self.pictures_sha256[:12]}"
+        return f"{self.method} on {self.pictures} pictures, sha256 {self.pictures_sha256}"
 
     def to_json(self) -> str:
         """Readable JSON; `from_json` reads it back equal."""

@@ -30,7 +30,7 @@ MOVES = frozenset(
 )
 """Nodes that change no value: they run in the type they are given."""
 
-SAME_VALUE = {"Resize": (0,)}
+VALUES: dict[str, tuple[int, ...]] = {"Resize": (0,)}
 """Inputs that carry values, of operators whose other float inputs must stay FP32."""
 
 
@@ -77,7 +77,7 @@ class _Casting:
         replace_nodes(self.model, self.nodes, self.stored)
 
     def _add(self, node: onnx.NodeProto) -> None:
-        values = SAME_VALUE.get(node.op_type, range(len(node.input)))
+        values = VALUES.get(node.op_type, range(len(node.input)))
         low = self._is_low(node)
         for i, name in enumerate(node.input):
             if name in self.floats:
@@ -98,7 +98,9 @@ class _Casting:
         after = node.op_type in ("Conv", "QuantizeLinear", "DequantizeLinear") or any(
             name in self.seen_convolution for name in values
         )
-        if not after or node.op_type in STATISTICS:
+        if (
+            not after or node.op_type in STATISTICS or node.op_type == "Cast"
+        ):  # a cast says itself what it gives
             low = False
         elif node.op_type in MOVES:
             low = all(name in self.low for name in values if name not in self.constants)
@@ -121,8 +123,10 @@ class _Casting:
 
         value = numpy_helper.to_array(self.constants[name])
         kind = helper.tensor_dtype_to_np_dtype(self.type)
-        limit = 65504.0 if kind == np.float16 else np.inf
-        stored = np.clip(value, -limit, limit).astype(kind)
+        with np.errstate(
+            over="ignore"
+        ):  # an infinite weight shows in the comparison with FP32; a cut one might not
+            stored = value.astype(kind)
         renamed = f"{name}.{kind.name}"
         if self.simulate:
             self.stored.append(numpy_helper.from_array(stored.astype(np.float32), renamed))
@@ -140,15 +144,15 @@ class _Casting:
         if self.simulate:
             self._round(name, cast)
             return cast
-        self.nodes.append(helper.make_node("Cast", [name], [cast], cast, to=kind))
+        self.nodes.append(helper.make_node("Cast", [name], [cast], f"Cast:{cast}", to=kind))
         return cast
 
     def _round(self, name: str, rounded: str) -> None:
         from onnx import TensorProto, helper
 
         self.nodes += [
-            helper.make_node("Cast", [name], [f"{rounded}.bits"], f"{rounded}.bits", to=self.type),
-            helper.make_node("Cast", [f"{rounded}.bits"], [rounded], rounded, to=TensorProto.FLOAT),
+            helper.make_node("Cast", [name], [f"{rounded}.bits"], f"Round:{rounded}", to=self.type),
+            helper.make_node("Cast", [f"{rounded}.bits"], [rounded], f"Back:{rounded}", to=TensorProto.FLOAT),
         ]
 
     def _give_back(self, result: str) -> None:
@@ -161,4 +165,4 @@ class _Casting:
         for node in self.nodes:
             node.input[:] = [inner if name == result else name for name in node.input]
             node.output[:] = [inner if name == result else name for name in node.output]
-        self.nodes.append(helper.make_node("Cast", [inner], [result], result, to=TensorProto.FLOAT))
+        self.nodes.append(helper.make_node("Cast", [inner], [result], f"Cast:{result}", to=TensorProto.FLOAT))

@@ -43,22 +43,23 @@ class Link(NamedTuple):
 
 def links(model: onnx.ModelProto) -> list[Link]:
     """Where channels can be rescaled.  Weights and biases that several nodes share are left alone."""
-    read_by = readers(model)
+    read_by, stored = readers(model), constants(model)
     results = {value.name for value in model.graph.output}
     nodes = {node.name: node for node in convolutions(model)}
     found = []
     for source in nodes.values():
-        tensor = source.output[0]
-        following = read_by.get(tensor, [])
+        passed = [source.output[0]]
+        following = read_by.get(passed[-1], [])
         while len(following) == 1 and following[0].op_type in HOMOGENEOUS:
-            tensor = following[0].output[0]
-            following = read_by.get(tensor, [])
-        if not following or tensor in results or any(node.name not in nodes for node in following):
+            passed.append(following[0].output[0])
+            following = read_by.get(passed[-1], [])
+        if not following or results.intersection(passed) or any(n.name not in nodes for n in following):
             continue
         touched = [*source.input[1:], *(node.input[1] for node in following)]
+        alone = all(name in stored and len(read_by[name]) == 1 for name in touched)
         groups = [(attribute(node, "group", 1), len(_weight(model, node))) for node in following]
-        if all(len(read_by[name]) == 1 for name in touched) and all(g in (1, n) for g, n in groups):
-            found.append(Link(source, tensor, tuple(following)))
+        if alone and all(g in (1, n) for g, n in groups):
+            found.append(Link(source, passed[-1], tuple(following)))
     return found
 
 

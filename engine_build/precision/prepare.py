@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from engine_build import pixels
+from engine_build.graph import name_convolutions
 from engine_build.precision import Precision
 from engine_build.precision.bias import correct_biases
 from engine_build.precision.casts import to_low_precision
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def normalised(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
-    """A contract model as every pass expects it: pixels cast first, an opset that has the types.
+    """A contract model as every pass expects it: convolutions named, pixels cast first, a fitting opset.
 
     The model itself is changed, or taken over by a new one in the newer opset.
 
@@ -30,6 +31,7 @@ def normalised(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
     """
     if model.functions:
         raise ModelError("a file made for CPUs (Winograd convolutions): export it again without --cpu")
+    name_convolutions(model)
     pixels.cast_first(model)
     return upgraded(model, precision)
 

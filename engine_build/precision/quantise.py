@@ -8,7 +8,7 @@ become one kernel that reads and writes eight bits.  Outputs of heads are not qu
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,15 @@ Quantised = Literal["int8", "fp8"]
 LARGEST = {"int8": 127.0, "fp8": 448.0}
 """Largest number of each type: symmetric INT8, and FP8 E4M3."""
 
-SMALLEST_SCALE = 2.0**-20
-"""Scales are exact in FP16, which ends not far below; only channels of next to nothing meet this."""
+SMALLEST_SCALE, LARGEST_SCALE = 2.0**-20, 65504.0
+"""Scales are exact in FP16; only channels of next to nothing, or networks that are broken, meet its ends."""
+
+
+class Residual(NamedTuple):
+    """The summands of a sum: a convolution's output that it is fused with, and the other one."""
+
+    fused: str
+    skip: str
 
 
 def convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
@@ -37,7 +44,7 @@ def quantised_tensors(model: onnx.ModelProto) -> list[str]:
     """The activations that `quantise` may put Q/DQ nodes on, whose ranges calibration must find."""
     nodes = convolutions(model)
     found = dict.fromkeys(node.input[0] for node in nodes)
-    found.update(dict.fromkeys(_residuals(model, {node.output[0] for node in nodes}).values()))
+    found.update(dict.fromkeys(residual.skip for residual in _residuals(model).values()))
     return list(found)
 
 
@@ -60,7 +67,7 @@ def quantise(
 
 def scale_of(largest: NDArray[np.floating] | float, kind: Quantised) -> NDArray[np.float32]:
     """The step of magnitudes up to ``largest``: an FP16 number, whatever type it is stored in."""
-    step = np.maximum(np.asarray(largest) / LARGEST[kind], SMALLEST_SCALE)
+    step = np.clip(np.asarray(largest) / LARGEST[kind], SMALLEST_SCALE, LARGEST_SCALE)
     return step.astype(np.float16).astype(np.float32)
 
 
@@ -93,7 +100,7 @@ class _Quantising:
 
     def run(self, names: set[str]) -> None:
         chosen = {node.output[0] for node in convolutions(self.model) if node.name in names}
-        residuals = _residuals(self.model, chosen)
+        residuals = {out: r.skip for out, r in _residuals(self.model).items() if r.fused in chosen}
         for node in self.graph.node:
             if node.output[0] in chosen:
                 node.input[0] = self._activation(node.input[0])
@@ -146,17 +153,20 @@ class _Quantising:
         return helper.make_tensor(name, self.type, value.shape, value.tobytes(), raw=True)
 
 
-def _residuals(model: onnx.ModelProto, from_convolutions: Collection[str]) -> dict[str, str]:
-    """Of each sum that TensorRT fuses into a convolution (by its output): the other summand.
+def _residuals(model: onnx.ModelProto) -> dict[str, Residual]:
+    """The sums that TensorRT fuses into a convolution, by their output.
 
     Where both summands come from convolutions the first is the fused one.
     """
-    read_by = readers(model)
+    read_by, stored = readers(model), constants(model)
+    from_convolutions = {node.output[0] for node in convolutions(model)}
     found = {}
     for node in model.graph.node:
         if node.op_type != "Add" or node.input[0] == node.input[1]:
             continue
         fused = [n for n in node.input if n in from_convolutions and len(read_by[n]) == 1]
         if fused:
-            found[node.output[0]] = next(n for n in node.input if n != fused[0])
-    return {output: skip for output, skip in found.items() if skip not in constants(model)}
+            skip = next(name for name in node.input if name != fused[0])
+            if skip not in stored:
+                found[node.output[0]] = Residual(fused[0], skip)
+    return found

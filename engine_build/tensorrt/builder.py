@@ -88,6 +88,7 @@ def build(
     options: Options,
     progress: Progress | None = None,
     log: Callable[[str], None] | None = None,
+    name: str = "",
 ) -> Built:
     """Build an engine of a strongly typed network.
 
@@ -97,13 +98,14 @@ def build(
         options: How.
         progress: Follows the build.
         log: Is given TensorRT's messages, one a call; None keeps only the errors.
+        name: Of the network, kept in the plan.
 
     Raises:
         EngineError: An operator or an option that this TensorRT does not have, a build that failed, or one
             that ``progress`` stopped.
     """
     with progress.building() if progress else nullcontext():
-        return _built(flavour, model, options, progress, log)
+        return _built(flavour, model, options, progress, log, name)
 
 
 def _built(
@@ -112,6 +114,7 @@ def _built(
     options: Options,
     progress: Progress | None,
     log: Callable[[str], None] | None,
+    name: str,
 ) -> Built:
     trt = flavour.module
     logger = _logger(trt, log)
@@ -120,6 +123,7 @@ def _built(
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(model):
         raise EngineError(f"{flavour.name} {flavour.version} cannot read the model: {_first_error(parser)}")
+    network.name = name
     config = _config(trt, builder, options, flavour)
     cache = _timing_cache(config, options)
     if progress is not None:

@@ -34,5 +34,6 @@ def convolution_types(network: Any, trt: Any) -> dict[str, str]:
         inputs = [layer.get_input(i) for i in range(min(layer.num_inputs, 2))]
         types = {type_of(tensor) for tensor in inputs if tensor is not None}
         plain = NAMES.get(inputs[0].dtype.name, "?")
-        found[layer.name] = types.pop() if len(types) == 1 else plain
+        # A weight that is no tensor is no input, and was not quantised.
+        found[layer.name] = types.pop() if len(inputs) == 2 and len(types) == 1 else plain
     return found

@@ -46,6 +46,9 @@ def check_options(flavour: Flavour, gpu: Gpu | None, options: Options) -> None:
         "--version-compatible: tensorrt-rtx has no runtime that would run such an engine": (
             options.version_compatible and flavour.is_rtx
         ),
+        "--timing-cache-file: tensorrt-rtx times no layers when it builds": (
+            options.timing_cache is not None and flavour.is_rtx
+        ),
         "--hardware-compatibility-level: tensorrt-rtx builds for any Ampere or newer, or for "
         "--compute-capabilities": options.hardware_compatibility != "none" and flavour.is_rtx,
         "--strip-weights and --refit: tensorrt-rtx needs a GPU to build such an engine, and none was found": (

@@ -22,10 +22,14 @@ from trt_mogface.gpu import find_gpu
 from trt_mogface.tensorrt import find_tensorrt, flavour_name
 
 if TYPE_CHECKING:
+    from engine_build.accuracy.sensitivity import Sensitivity
     from engine_build.calibration.pictures import Pictures
     from engine_build.engine import Outcome
     from engine_build.precision import Precision
     from trt_mogface.manifest import Profile
+
+SHOWN = 10
+"""Layer groups printed, at least."""
 
 out = Console()
 err = Console(stderr=True)
@@ -210,8 +214,28 @@ def _show(outcomes: list[Outcome]) -> None:
             escape(manifest.accuracy),
         )
     out.print(table)
-    for engine, manifest, _ in outcomes:
+    for engine, manifest, _, sensitivity in outcomes:
+        if sensitivity is not None:
+            _show_ranking(sensitivity)
         _tell(out, f"{engine}{': ' if manifest.sensitivity else ''}{manifest.sensitivity}")
+
+
+def _show_ranking(found: Sensitivity) -> None:
+    """The worst groups; the report beside the engine has all."""
+    table = Table(title="layer groups, worst first", title_justify="left")
+    for column in ("group", "drift", "multiply-adds", "left in FP16"):
+        table.add_column(column)
+    for index, group in enumerate(found.groups[: max(SHOWN, found.kept)]):
+        kept = "yes" if index < found.kept else ""
+        table.add_row(escape(group.name), f"{group.drift:.4f}", f"{100 * group.share:.1f}%", kept)
+    out.print(table)
+    sizes = Table(title="AP by face size", title_justify="left")
+    for column in ("", *found.by_size.get("FP32", {})):
+        sizes.add_column(column)
+    for name, figures in found.by_size.items():
+        sizes.add_row(name, *(f"{value:.4f}" for value in figures.values()))
+    if found.by_size:
+        out.print(sizes)
 
 
 def _tell(console: Console, text: str) -> None:

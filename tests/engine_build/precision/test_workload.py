@@ -8,6 +8,7 @@ import pytest
 from onnx import helper
 
 from engine_build import zoo
+from engine_build.graph import name_convolutions
 from engine_build.precision.prepare import normalised
 from engine_build.precision.quantise import convolutions
 from engine_build.precision.workload import SIDE, multiply_adds
@@ -92,12 +93,12 @@ def test_maps_of_other_operators_count_in_their_size() -> None:
     assert multiply_adds(network(nodes, weights)) == {"/y/Conv": 6 * 64 * 256}
 
 
-@pytest.mark.xfail(strict=True, reason="work is kept by node names, which may be missing or equal")
 def test_nodes_without_names() -> None:
     weights = {"v": weight(4, 3, 1, 1), "w": weight(4, 4, 1, 1)}
     model = network([node("Conv", ["pixels", "v"], "x"), node("Conv", ["x", "w"], "y")], weights)
     for one in model.graph.node:
         one.name = ""
+    name_convolutions(model)
     assert sum(multiply_adds(model).values()) == (12 + 16) * 128**2
 
 
