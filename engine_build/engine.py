@@ -31,7 +31,7 @@ from engine_build.precision.workload import multiply_adds
 from engine_build.tensorrt.builder import Options, Progress, build
 from engine_build.tensorrt.engine_layers import check_computes_in
 from engine_build.tensorrt.target import capabilities, check_options, check_precision, described, timing_cache
-from trt_mogface.errors import EngineError, UsageError
+from trt_mogface.errors import EngineError, ImageError, UsageError
 from trt_mogface.executor import read_spec
 from trt_mogface.files import whole_file
 from trt_mogface.gpu import Gpu
@@ -147,7 +147,7 @@ class EngineBuild:
         engine = output or Path()
         ending = f"{precision}-{digest[:8]}.engine"
         known = _unchanged(engine.glob(f"*-{ending}") if engine.is_dir() else [engine], digest)
-        if known is not None:
+        if known is not None and not self._owes_calibration(precision):
             return known
         if engine.is_dir():
             engine /= f"{self.spec.name}-{ending}"
@@ -252,6 +252,11 @@ class EngineBuild:
             save_calibration(found, path)
         return found
 
+    def _owes_calibration(self, precision: Precision) -> bool:
+        """Whether the calibration file that was asked for is not there."""
+        path = self.request.calibration_file
+        return precision in QUANTISED and path is not None and not path.is_file()
+
     @cached_property
     def _comparison(self) -> Comparison | None:
         if self.request.pictures is None:
@@ -293,6 +298,10 @@ class EngineBuild:
             check_on_noise(model, lowered)
             return None
         agreement = self._comparison.on(CHECKED_PICTURES).agreement(lowered)
+        if not agreement.pictures:
+            pictures = self._comparison.pictures
+            first = next(iter(pictures.skipped.values()), "")
+            raise ImageError(f"{pictures.sources[0].parent}: none of these pictures can be used ({first})")
         if agreement.dropped > 0:
             raise EngineError(
                 f"{precision} not built: {agreement.dropped} candidates are not finite where FP32's are: "

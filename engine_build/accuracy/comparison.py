@@ -40,7 +40,7 @@ class Comparison:
     def __init__(
         self, model: onnx.ModelProto, pictures: Pictures, annotations: Annotations | None = None
     ) -> None:
-        self._model, self._pictures, self._annotations = model, pictures, annotations
+        self._model, self.pictures, self._annotations = model, pictures, annotations
 
     @property
     def measure(self) -> str:
@@ -84,7 +84,7 @@ class Comparison:
 
     def _run(self, model: onnx.ModelProto) -> list[Selection]:
         with tempfile.TemporaryDirectory() as folder:
-            return candidates(_stored(model, folder), self._pictures.batches())
+            return candidates(_stored(model, folder), self.pictures.batches())
 
     @cached_property
     def _reference(self) -> list[Selection]:
@@ -92,7 +92,7 @@ class Comparison:
 
     @cached_property
     def _placed(self) -> Sequence[tuple[str, float]]:
-        return [(item.name, item.scale) for item in self._pictures]
+        return [(item.name, item.scale) for item in self.pictures]
 
     @property
     def _names(self) -> list[str]:
@@ -110,9 +110,9 @@ class Comparison:
 
     def on(self, limit: int) -> Comparison:
         """The same on at most so many of the pictures."""
-        if limit >= self._pictures.limit:
+        if limit >= self.pictures.limit:
             return self
-        return Comparison(self._model, dataclasses.replace(self._pictures, limit=limit), self._annotations)
+        return Comparison(self._model, dataclasses.replace(self.pictures, limit=limit), self._annotations)
 
 
 def check_on_noise(model: onnx.ModelProto, other: onnx.ModelProto) -> None:

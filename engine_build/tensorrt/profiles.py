@@ -12,6 +12,9 @@ DEFAULT_SHAPES = "1x320x320:1x640x640:8x1280x1280"
 LIMITS = (1024, 1 << 14, 1 << 14)
 """Largest batch, height and width that make sense; beyond it is a mistake."""
 
+MOST_PIXELS = 1 << 32
+"""Of a whole batch; TensorRT-RTX 1.7 crashes on 2**36."""
+
 FORM = "MIN:OPT:MAX, each BATCHxHEIGHTxWIDTH such as 1x320x320, or one size for a fixed shape"
 
 
@@ -45,4 +48,8 @@ def _shape(part: str, text: str) -> Shape:
     shape = (int(match[1]), int(match[2]), int(match[3]))
     if not all(0 < value <= limit for value, limit in zip(shape, LIMITS)):
         raise UsageError(f"--shapes {text}: {part} must lie within 1x1x1 and {'x'.join(map(str, LIMITS))}")
+    if shape[0] * shape[1] * shape[2] > MOST_PIXELS:
+        raise UsageError(
+            f"--shapes {text}: {part} is more than {MOST_PIXELS >> 20} megapixels: use a smaller batch"
+        )
     return shape

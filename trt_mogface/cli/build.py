@@ -70,6 +70,12 @@ def build(
     """
     engines = _module("engine")
     wanted = _precisions(precision)
+    if not set(wanted) & set(_module("precision").QUANTISED) and (
+        sensitivity or boxes or keep_fp16 != "none"
+    ):
+        raise UsageError(
+            "--sensitivity, --keep-fp16 and --boxes are for int8 and fp8: name one in --precision"
+        )
     profiles = _module("tensorrt.profiles").parse_profiles(shapes)
     settings = _module("tensorrt.builder").Options(
         profiles=profiles,

@@ -459,7 +459,6 @@ def test_pictures_that_are_none_are_refused(
     assert told in message
 
 
-@pytest.mark.xfail(strict=True, reason="with no picture at all neither faces nor noise are compared")
 def test_pictures_that_are_none_are_refused_without_calibration_too(
     run: Run, here: Path, corrupt: Path
 ) -> None:
@@ -579,7 +578,6 @@ def test_a_folder_that_cannot_be_written_is_one_line(run: Run, here: Path) -> No
     assert "cannot be written" in refused(run, here, DEFAULT, *FIXED)
 
 
-@pytest.mark.xfail(strict=True, reason="TensorRT-RTX ends the process with a segmentation fault")
 @pytest.mark.parametrize("shape", ["256x16384x16384"])
 def test_a_shape_too_large_for_tensorrt_is_one_line(here: Path, shape: str) -> None:
     environment = {**os.environ, "XDG_CACHE_HOME": str(here / "cache")}
