@@ -172,7 +172,7 @@ class EngineBuild:
             onnx_sha256=self._onnx_sha256,
             calibration=str(self._calibration or "") if precision in QUANTISED else "",
             sensitivity=str(lowered.sensitivity or ""),
-            accuracy=str(lowered.agreement or "not compared with FP32: no pictures were given"),
+            accuracy=_accuracy(precision, lowered.agreement),
             plan_sha256=hashlib.sha256(built.plan).hexdigest(),
             plan_bytes=len(built.plan),
             inputs_sha256=digest,
@@ -369,6 +369,12 @@ def _unchanged(engines: Iterable[Path], digest: str) -> Outcome | None:
             if manifest.inputs_sha256 == digest and manifest.plan_bytes == engine.stat().st_size:
                 return Outcome(engine, manifest, unchanged=True)
     return None
+
+
+def _accuracy(precision: Precision, agreement: Agreement | None) -> str:
+    if precision == "fp32":
+        return "the reference"
+    return str(agreement or "compared on noise alone: no pictures were given")
 
 
 def _number(text: str) -> int | None:
