@@ -20,11 +20,9 @@ from benchmarks.wider_subset import DATA, SETTINGS, evaluate
 from engine_build import contract
 from engine_build.calibration.pictures import find_pictures
 from engine_build.calibration.ranges import Method
-from engine_build.engine import EngineBuild, Request
+from engine_build.lowering import Lowering, Request
 from engine_build.precision import Precision
 from engine_build.precision.workload import multiply_adds
-from engine_build.tensorrt.builder import Options
-from engine_build.tensorrt.profiles import parse_profiles
 from engine_build.zoo import exported_file
 from trt_mogface.executor import read_spec
 from trt_mogface.models import DEFAULT
@@ -61,11 +59,9 @@ def lower(precision: Precision, method: Method, keep: str, output: Path) -> floa
     """Write the default model at a precision; the share of its multiply-adds that is quantised."""
     model = exported_file(DEFAULT, None, None)
     pictures = find_pictures(str(DATA / "wider_val_calib"), read_spec(model).resize, None, 512)
-    options = Options(parse_profiles(None))
-    request = Request(model, options, pictures, method=method, keep_fp16=keep, max_loss=100)
-    if keep == "auto":
-        request = Request(model, options, pictures, method=method, keep_fp16=keep)
-    lowered = EngineBuild(request).lowered(precision)
+    allowed = None if keep == "auto" else 100
+    request = Request(model, pictures, method=method, keep_fp16=keep, max_loss=allowed)
+    lowered = Lowering(request).at(precision)
     contract.save(lowered.model, output)
     work = multiply_adds(contract.load(model))
     quantised = sum(work[name] for name, kind in lowered.types.items() if kind in ("int8", "fp8"))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from trt_mogface.errors import EngineError
+from trt_mogface.tensorrt import Flavour
+
 NAMES = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8", "FP8": "fp8"}
 
 
@@ -37,3 +40,23 @@ def convolution_types(network: Any, trt: Any) -> dict[str, str]:
         # A weight that is no tensor is no input, and was not quantised.
         found[layer.name] = types.pop() if len(inputs) == 2 and len(types) == 1 else plain
     return found
+
+
+def check_types(asked: dict[str, str], given: dict[str, str], flavour: Flavour) -> None:
+    """Refuse a network whose convolutions are not of the types that were asked for.
+
+    Args:
+        asked: Type by convolution.
+        given: As read back from the parsed network.
+        flavour: For the message.
+
+    Raises:
+        EngineError: It names the first that differs.
+    """
+    wrong = [name for name, kind in asked.items() if given.get(name) != kind]
+    if wrong:
+        first = wrong[0]
+        raise EngineError(
+            f"{flavour.name} {flavour.version} computes {len(wrong)} of {len(asked)} convolutions in another "
+            f"type than asked, such as {first!r}: {given.get(first, 'not there')}, not {asked[first]}"
+        )

@@ -12,7 +12,8 @@ import pytest
 from engine_build import contract
 from engine_build.calibration.pictures import find_pictures
 from engine_build.calibration.record import calibrate
-from engine_build.engine import EngineBuild, Request
+from engine_build.engine import EngineBuild
+from engine_build.lowering import Lowering, Request
 from engine_build.precision.prepare import at_precision, normalised
 from engine_build.precision.quantise import convolutions
 from engine_build.tensorrt.builder import Options, build
@@ -32,8 +33,8 @@ def flavour() -> Flavour:
 
 
 def test_fp16_engine(mogface: Pair, tmp_path: Path, flavour: Flavour) -> None:
-    building = EngineBuild(Request(mogface.onnx, OPTIONS))
-    outcome = building.engine("fp16", flavour, None, tmp_path / "mogface.engine")
+    building = EngineBuild(Lowering(Request(mogface.onnx)), OPTIONS, flavour)
+    outcome = building.engine("fp16", tmp_path / "mogface.engine")
     assert outcome.manifest.multiply_adds == {"fp16": 1.0}
     assert outcome.engine.stat().st_size <= 130e6
     kinds = {layer.type for layer in outcome.manifest.layers if "conv" in layer.name.lower()}

@@ -68,7 +68,6 @@ def build(
 
     An engine that is there already, built from the same inputs, is left as it is.
     """
-    engines = _module("engine")
     wanted = _precisions(precision)
     if not set(wanted) & set(_module("precision").QUANTISED) and (
         sensitivity or boxes or keep_fp16 != "none"
@@ -97,9 +96,8 @@ def build(
     with BuildProgress(err) as progress:
         progress.status(f"reading {model}")
         file = _contract_file(model, weights, min_face)
-        request = engines.Request(
+        request = _module("lowering").Request(
             model=file,
-            options=settings,
             pictures=_pictures(calib, file, _calibration_size(calib_size, profiles), calib_images),
             method=_one_of("--calib-method", calib_method, _module("calibration.ranges").METHODS),
             calibration_file=calib_cache,
@@ -107,27 +105,29 @@ def build(
             sensitivity=sensitivity,
             max_loss=max_loss,
             annotations=boxes,
-            command=shlex.join(["trt-mogface", *sys.argv[1:]]),
         )
-        building = engines.EngineBuild(request, progress.status)
+        lowering = _module("lowering").Lowering(request, progress.status)
         if output is not None and output.suffix == ".onnx":
             outcomes = []
-            agreement = building.onnx_file(_only_one(wanted, output), output)
+            lowered = lowering.at(_only_one(wanted, output))
+            _module("contract").save(lowered.model, output)
         else:
-            log = progress.log if verbose else None
-            flavour, gpu = find_tensorrt(flavour_name(tensorrt) if tensorrt else None), find_gpu()
-            places = [_place(output, len(wanted)) for _ in wanted]
-            outcomes = [
-                building.engine(each, flavour, gpu, place, progress, log)
-                for each, place in zip(wanted, places)
-            ]
+            building = _module("engine").EngineBuild(
+                lowering,
+                settings,
+                find_tensorrt(flavour_name(tensorrt) if tensorrt else None),
+                find_gpu(),
+                shlex.join(["trt-mogface", *sys.argv[1:]]),
+                progress,
+                progress.log if verbose else None,
+            )
+            place = _place(output, len(wanted))
+            outcomes = [building.engine(each, place) for each in wanted]
     if outcomes:
         _show(outcomes)
     elif output is not None:
         size = output.stat().st_size / 1e6
-        _tell(
-            out, f"{output}: {size:.1f} MB; {agreement or 'not compared with FP32: no pictures were given'}"
-        )
+        _tell(out, f"{output}: {size:.1f} MB; {lowered.accuracy}")
     if request.pictures is not None and request.pictures.skipped:
         _tell(err, f"{len(request.pictures.skipped)} pictures could not be used:")
         for reason in request.pictures.skipped.values():

@@ -18,13 +18,13 @@ from onnx import TensorProto, helper, numpy_helper
 from engine_build import zoo
 from engine_build.calibration.pictures import find_pictures
 from engine_build.calibration.record import Calibration, calibrate
-from engine_build.engine import check_types
 from engine_build.precision import PRECISIONS, QUANTISED, Precision
 from engine_build.precision.casts import to_low_precision
 from engine_build.precision.prepare import at_precision, normalised
 from engine_build.precision.quantise import quantise, quantised_tensors
 from engine_build.tensorrt.builder import Built, Options, build
 from engine_build.tensorrt.engine_layers import check_computes_in
+from engine_build.tensorrt.network_types import check_types
 from engine_build.tensorrt.profiles import parse_profiles
 from tests.trt_mogface.specs import one_line
 from trt_mogface.errors import EngineError

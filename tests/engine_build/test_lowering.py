@@ -1,4 +1,4 @@
-"""What an engine is refused for, by its accuracy."""
+"""What a precision is refused for, by its accuracy."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ import pytest
 from onnx import numpy_helper
 
 from engine_build import contract, zoo
-from engine_build.engine import EngineBuild, Request
 from engine_build.graph import attribute, constants
+from engine_build.lowering import Lowering, Request
 from engine_build.precision.equalise import links
-from engine_build.tensorrt.builder import Options
-from engine_build.tensorrt.profiles import parse_profiles
 from trt_mogface.errors import EngineError
 
-OPTIONS = Options(parse_profiles(["1x128x128"]))
 BEYOND_FP16 = 1e6
 
 
@@ -40,12 +37,10 @@ def overflowing(tmp_path: Path) -> Path:
     return path
 
 
-def test_an_overflow_in_fp16_is_refused(overflowing: Path, tmp_path: Path) -> None:
+def test_an_overflow_in_fp16_is_refused(overflowing: Path) -> None:
     with pytest.raises(EngineError, match=r"not finite|differ from FP32"):
-        EngineBuild(Request(overflowing, OPTIONS)).onnx_file("fp16", tmp_path / "out.onnx")
-    assert not (tmp_path / "out.onnx").exists()
+        Lowering(Request(overflowing)).at("fp16")
 
 
-def test_bf16_holds_it(overflowing: Path, tmp_path: Path) -> None:
-    EngineBuild(Request(overflowing, OPTIONS)).onnx_file("bf16", tmp_path / "out.onnx")
-    onnx.checker.check_model(str(tmp_path / "out.onnx"), full_check=True)
+def test_bf16_holds_it(overflowing: Path) -> None:
+    onnx.checker.check_model(Lowering(Request(overflowing)).at("bf16").model, full_check=True)
