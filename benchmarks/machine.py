@@ -48,6 +48,10 @@ def _version(package: str) -> str | None:
 
 def _commit() -> str:
     run = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty"],
+        cwd=RESULTS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return run.stdout.strip()

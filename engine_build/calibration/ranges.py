@@ -84,8 +84,8 @@ def tensor_ranges(
     """
     if method == "minmax":
         return dict(largest)
-    tensors = [name for name, value in largest.items() if value > 0]
-    counts = _histograms(model, {name: largest[name] for name in tensors}, batches)
+    used = {name: value for name, value in largest.items() if value > 0}
+    counts = _histograms(model, used, batches) if used else {}
     threshold = _percentile if method == "percentile" else _entropy
     return {name: threshold(counts[name], largest[name]) if name in counts else 0.0 for name in largest}
 
