@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,11 @@ import pytest
 from trt_mogface.cli.app import main
 
 COMMAND = [sys.executable, "-m", "trt_mogface"]
+
+
+def hear_interrupts() -> None:
+    """In a child before it begins: jobs in the background inherit that interrupts are ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Result(NamedTuple):

@@ -6,6 +6,9 @@ import io
 import json
 import os
 import shutil
+import signal
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -16,7 +19,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.trt_mogface.cli.command import Result, Run, command
+from tests.trt_mogface.cli.command import COMMAND, Result, Run, command, hear_interrupts
 from tests.trt_mogface.onnx_files import answers, constant_network
 from trt_mogface import gpu
 from trt_mogface.cli.app import main
@@ -582,3 +585,36 @@ def test_a_folder_that_cannot_be_written_is_one_line(run: Run, here: Path) -> No
 def test_a_shape_too_large_for_tensorrt_is_one_line(here: Path, shape: str) -> None:
     environment = {**os.environ, "XDG_CACHE_HOME": str(here / "cache")}
     assert command("build", DEFAULT, *FIXED[2:], "--shapes", shape, env=environment).message
+
+
+@pytest.mark.parametrize("after", [3.0, 6.0])
+def test_an_interrupt_leaves_nothing(here: Path, after: float) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    cv2.imwrite(str(here / "0.png"), cv2.resize(picture, (1024, 1024)))
+    for number in range(1, 500):
+        (here / f"{number}.png").symlink_to(here / "0.png")
+    there = sorted(here.iterdir())
+    process = subprocess.Popen(
+        [
+            *COMMAND,
+            "build",
+            DEFAULT,
+            "--precision",
+            "int8",
+            "--calib",
+            here,
+            "--calib-cache",
+            here / "new.json",
+        ],
+        cwd=here,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_interrupts,
+    )
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "trt-mogface: interrupted\n"
+    assert sorted(here.iterdir()) == there

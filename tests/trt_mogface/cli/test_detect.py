@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.trt_mogface.cli.command import COMMAND, Result, Run, command
+from tests.trt_mogface.cli.command import COMMAND, Result, Run, command, hear_interrupts
 from tests.trt_mogface.onnx_files import answers, constant_network
 from trt_mogface import Detector, read_image
 
@@ -271,6 +271,7 @@ def interrupted(photo: Path, folder: Path, drawn: Path, json_path: Path) -> Resu
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_interrupts,
     )
     try:
         deadline = time.monotonic() + 60
