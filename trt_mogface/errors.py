@@ -22,6 +22,10 @@ class EngineError(MogFaceError):
     """An engine that cannot be built, or does not fit this machine, its manifest or what was asked for."""
 
 
+class KernelError(MogFaceError):
+    """CUDA kernels that are missing, were given what they cannot take, or failed."""
+
+
 class CheckpointError(MogFaceError):
     """A file of trained weights that is not the network it was taken for."""
 

@@ -72,12 +72,29 @@ def paint(image: Image, placement: Placement, pad: tuple[int, int, int], out: Im
     if placement.scale == 1.0:
         out[:rows, :columns] = image
         return
-    fits = (round(image.shape[0] * placement.scale), round(image.shape[1] * placement.scale))
-    if fits == placement.content:
+    if _is_exact(placement, *image.shape[:2]):
         scaled = cv2.resize(image, None, fx=placement.scale, fy=placement.scale)
     else:  # a side shorter than half a network pixel still gets one
         scaled = cv2.resize(image, (columns, rows))
     out[:rows, :columns] = scaled
+
+
+def steps(placement: Placement, height: int, width: int) -> tuple[float, float]:
+    """Picture pixels per network pixel, across and down, in the arithmetic of ``cv2.resize`` as `paint` calls it.
+
+    Args:
+        placement: For a picture of this height and width.
+        height, width: Of the picture.
+    """
+    if _is_exact(placement, height, width):
+        return 1 / placement.scale, 1 / placement.scale
+    rows, columns = placement.content
+    return 1 / (columns / width), 1 / (rows / height)
+
+
+def _is_exact(placement: Placement, height: int, width: int) -> bool:
+    """Whether the content's size follows from the scale alone."""
+    return (round(height * placement.scale), round(width * placement.scale)) == placement.content
 
 
 def _scaled(height: int, width: int, scale: float) -> tuple[int, int]:

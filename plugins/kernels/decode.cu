@@ -1,0 +1,167 @@
+// The chosen keys become candidates: each is put in its place, best first, and its box and landmarks are decoded.
+//
+// A key's place is the number of keys that are larger.  K (K - 1) comparisons spread over the whole GPU are fewer steps,
+// one after the other, than any sort of K keys by one block.  Anchors are computed from the index; those of MogFace went
+// through float32 corners in the published code (MogPriorBox), and do here.
+#include "launch.h"
+#include "network_float.cuh"
+#include "stages.h"
+
+namespace
+{
+
+constexpr int kTHREADS = 256;
+constexpr int kPARTS = 8; // threads that count for one key
+constexpr int kKEYS = kTHREADS / kPARTS;
+
+struct Anchor
+{
+    float x; // centre
+    float y;
+    float width;
+    float height;
+};
+
+__device__ void placeOnAxis(const AnchorGrid& grid, int stride, double side, int cell, float& centre, float& size)
+{
+    const double middle = (cell + grid.centre) * stride;
+    if (grid.coding != MOGFACE_CODING_MOGFACE)
+    {
+        centre = static_cast<float>(middle);
+        size = static_cast<float>(side);
+        return;
+    }
+    const double half = (side - 1.0) / 2.0;
+    const float low = static_cast<float>(middle - half);
+    const float high = static_cast<float>(middle + half);
+    centre = (low + high) / 2.0F;
+    size = high - low + 1.0F;
+}
+
+__device__ Anchor anchorAt(const AnchorGrid& grid, int index)
+{
+    int l = 0;
+    while (l + 1 < grid.levelCount && index >= grid.levels[l + 1].first)
+    {
+        ++l;
+    }
+    const AnchorGrid::Level& level = grid.levels[l];
+    const int inLevel = index - level.first;
+    const int cell = inLevel / level.sideCount;
+    const double side = level.sides[inLevel % level.sideCount];
+    Anchor anchor{};
+    placeOnAxis(grid, level.stride, side, cell % level.columns, anchor.x, anchor.width);
+    placeOnAxis(grid, level.stride, side, cell / level.columns, anchor.y, anchor.height);
+    return anchor;
+}
+
+// One axis of trt_mogface.decode.decode_boxes, operation by operation.
+__device__ void decodeAxis(
+    const AnchorGrid& grid, float centre, float size, float delta, float sizeDelta, float& low, float& high)
+{
+    if (grid.coding == MOGFACE_CODING_DISTANCE)
+    {
+        low = centre - delta * size;
+        high = centre + sizeDelta * size;
+    }
+    else if (grid.coding == MOGFACE_CODING_MOGFACE)
+    {
+        const float middle = centre + delta * size;
+        const float extent = size * expf(sizeDelta);
+        low = middle - (extent - 1.0F) / 2.0F;
+        high = extent + (low - 1.0F);
+    }
+    else
+    {
+        const float middle = centre + delta * grid.varianceCentre * size;
+        const float extent = size * expf(sizeDelta * grid.varianceSize);
+        low = middle - extent / 2.0F;
+        high = low + extent;
+    }
+}
+
+template <typename Float>
+__device__ float4 decodeBox(const AnchorGrid& grid, const Anchor& anchor, const Float* deltas)
+{
+    float4 box{};
+    decodeAxis(grid, anchor.x, anchor.width, asFloat(deltas[0]), asFloat(deltas[2]), box.x, box.z);
+    decodeAxis(grid, anchor.y, anchor.height, asFloat(deltas[1]), asFloat(deltas[3]), box.y, box.w);
+    return box;
+}
+
+// Writes the points of a face and tells whether all are finite.
+template <typename Float>
+__device__ bool decodeLandmarks(const AnchorGrid& grid, const Anchor& anchor, const Float* deltas, float* points)
+{
+    const float factor = grid.coding == MOGFACE_CODING_SSD ? grid.varianceCentre : 1.0F;
+    bool finite = true;
+    for (int i = 0; i < grid.landmarkCount; ++i)
+    {
+        const float x = anchor.x + asFloat(deltas[2 * i]) * factor * anchor.width;
+        const float y = anchor.y + asFloat(deltas[2 * i + 1]) * factor * anchor.height;
+        points[2 * i] = x;
+        points[2 * i + 1] = y;
+        finite = finite && isfinite(x) && isfinite(y);
+    }
+    return finite;
+}
+
+template <typename Float>
+__global__ void __launch_bounds__(kTHREADS) decodeKernel(const __grid_constant__ AnchorGrid grid, const Float* deltas,
+    const Float* landmarks, const Key* best, int topK, const MogfaceCandidates out)
+{
+    const int image = blockIdx.y;
+    const int count = out.counts[image];
+    if (static_cast<int>(blockIdx.x) * kKEYS >= count)
+    {
+        return;
+    }
+    const int index = blockIdx.x * kKEYS + threadIdx.x / kPARTS;
+    const int part = threadIdx.x % kPARTS;
+    const Key* keys = best + static_cast<size_t>(image) * topK;
+    const Key key = index < count ? keys[index] : 0;
+    int place = 0;
+    for (int i = part; i < count; i += kPARTS)
+    {
+        place += keys[i] > key ? 1 : 0;
+    }
+    for (int distance = kPARTS / 2; distance > 0; distance /= 2)
+    {
+        place += __shfl_xor_sync(kALL_LANES, place, distance);
+    }
+    if (part != 0 || index >= count)
+    {
+        return;
+    }
+    const int anchorIndex = static_cast<int>(~static_cast<uint32_t>(key));
+    const float score = __uint_as_float(static_cast<uint32_t>(key >> 32));
+    const size_t from = static_cast<size_t>(image) * grid.anchorCount + anchorIndex;
+    const size_t to = static_cast<size_t>(image) * topK + place;
+    const Anchor anchor = anchorAt(grid, anchorIndex);
+    const float4 box = decodeBox(grid, anchor, deltas + 4 * from);
+    bool finite = isfinite(score) && isfinite(box.x) && isfinite(box.y) && isfinite(box.z) && isfinite(box.w);
+    if (grid.landmarkCount > 0)
+    {
+        const int width = 2 * grid.landmarkCount;
+        finite = decodeLandmarks(grid, anchor, landmarks + from * width, out.landmarks + to * width) && finite;
+    }
+    reinterpret_cast<float4*>(out.boxes)[to] = box;
+    out.scores[to] = score;
+    out.anchors[to] = finite ? anchorIndex : -1;
+    if (!finite)
+    {
+        atomicAdd(&out.dropped[image], 1);
+    }
+}
+
+} // namespace
+
+cudaError_t decode(const MogfaceOutputs& outputs, const AnchorGrid& grid, const Key* best, int topK,
+    const MogfaceCandidates& candidates, cudaStream_t stream)
+{
+    const dim3 blocks(ceilDiv(topK, kKEYS), outputs.batch);
+    return outputs.type == MOGFACE_FP16 ? launch(decodeKernel<__half>, blocks, kTHREADS, 0, stream, grid, outputs.deltas,
+                                              outputs.landmarks, best, topK, candidates)
+                                        : launch(decodeKernel<float>, blocks, kTHREADS, 0, stream, grid, outputs.deltas,
+                                              outputs.landmarks, best, topK, candidates);
+}

@@ -1,0 +1,305 @@
+// Greedy non-maximum suppression of candidates that lie best first.
+//
+// overlaps: every pair of candidates is compared once, in tiles of 64 by 64 over the whole GPU; the answers are bits.
+// sweep: a block an image walks 64 candidates at a time.  Which of the 64 stay is decided by one warp, all at once: who
+// has no suppressor left stays, who has one that stays goes, until all are decided.  Those that stay then strike out
+// the candidates after the 64.  So the walk has K / 64 steps, not K.
+#include "launch.h"
+#include "shared_memory.cuh"
+#include "stages.h"
+
+namespace
+{
+
+constexpr int kTILE = 64; // candidates of a word of bits
+constexpr int kOVERLAP_THREADS = 256;
+constexpr int kPARTS = kOVERLAP_THREADS / kTILE; // threads that share one candidate of a tile
+constexpr int kPART = kTILE / kPARTS;
+constexpr int kTILES_IN_FLIGHT = 1024; // blocks of a launch; each takes further tiles in turn
+
+struct Box
+{
+    float4 corners;
+    float area;
+    int present; // not dropped
+};
+
+struct OverlapShared
+{
+    Box boxes[kTILE + kPARTS]; // one gap a part, so that the parts of a warp read different banks
+};
+
+__device__ float areaOf(float4 box, float one)
+{
+    return (box.z - box.x + one) * (box.w - box.y + one);
+}
+
+__device__ float overlapOnAxis(float low, float high, float otherLow, float otherHigh, float one)
+{
+    return fmaxf(fminf(high, otherHigh) - fmaxf(low, otherLow) + one, 0.0F);
+}
+
+// Operation by operation as trt_mogface.nms: an IoU that is not a number suppresses.
+__device__ bool suppresses(const Box& winner, const Box& other, float threshold, float one)
+{
+    const float width = overlapOnAxis(winner.corners.x, winner.corners.z, other.corners.x, other.corners.z, one);
+    const float height = overlapOnAxis(winner.corners.y, winner.corners.w, other.corners.y, other.corners.w, one);
+    const float intersection = width * height;
+    const float both = winner.area + other.area - intersection;
+    if (intersection == 0.0F && both > 0.0F)
+    {
+        return false; // what the division would say, and what most pairs are
+    }
+    return !(intersection / both <= threshold);
+}
+
+__device__ Box loadBox(const MogfaceCandidates& candidates, size_t index, float one)
+{
+    Box box{};
+    box.corners = reinterpret_cast<const float4*>(candidates.boxes)[index];
+    box.area = areaOf(box.corners, one);
+    box.present = candidates.anchors[index] >= 0 ? 1 : 0;
+    return box;
+}
+
+// Words of one image: a row of topK for each tile of suppressors.
+__device__ size_t wordAt(int image, int tileRows, int topK, int tile, int candidate)
+{
+    return (static_cast<size_t>(image) * tileRows + tile) * topK + candidate;
+}
+
+// The tile of that number in the triangle (0, 0) (0, 1) (1, 1) (0, 2) ...: suppressors of tile `row`, others of `column`.
+__device__ void tileAt(int number, int& row, int& column)
+{
+    column = static_cast<int>((sqrtf(8.0F * static_cast<float>(number) + 1.0F) - 1.0F) / 2.0F);
+    while (column * (column + 1) / 2 > number)
+    {
+        --column;
+    }
+    while ((column + 1) * (column + 2) / 2 <= number)
+    {
+        ++column;
+    }
+    row = number - column * (column + 1) / 2;
+}
+
+__global__ void __launch_bounds__(kOVERLAP_THREADS) overlapsKernel(
+    const MogfaceCandidates candidates, int topK, float threshold, float one, uint16_t* suppressors)
+{
+    OverlapShared& shared = sharedMemory<OverlapShared>();
+    const int image = blockIdx.y;
+    const int count = candidates.counts[image];
+    const size_t first = static_cast<size_t>(image) * topK;
+    const int tileRows = ceilDiv(topK, kTILE);
+    const int tiles = ceilDiv(count, kTILE);
+    for (int number = blockIdx.x; number < tiles * (tiles + 1) / 2; number += gridDim.x)
+    {
+        int row = 0;
+        int column = 0;
+        tileAt(number, row, column);
+        const int loaded = row * kTILE + threadIdx.x;
+        if (threadIdx.x < kTILE && loaded < count)
+        {
+            shared.boxes[threadIdx.x + threadIdx.x / kPART] = loadBox(candidates, first + loaded, one);
+        }
+        __syncthreads();
+        const int candidate = column * kTILE + threadIdx.x / kPARTS;
+        const int part = threadIdx.x % kPARTS;
+        if (candidate < count)
+        {
+            const Box box = loadBox(candidates, first + candidate, one);
+            unsigned bits = 0;
+            for (int i = 0; i < kPART; ++i)
+            {
+                const Box& winner = shared.boxes[part * (kPART + 1) + i];
+                const bool better = row * kTILE + part * kPART + i < candidate;
+                if (better && winner.present && suppresses(winner, box, threshold, one))
+                {
+                    bits |= 1U << i;
+                }
+            }
+            suppressors[wordAt(image, tileRows, topK, row, candidate) * kPARTS + part] = static_cast<uint16_t>(bits);
+        }
+        __syncthreads();
+    }
+}
+
+constexpr int kSWEEP_THREADS = 1024;
+constexpr int kMAX_TILES = MOGFACE_MAX_TOP_K / kTILE;
+
+struct SweepShared
+{
+    unsigned alive[2 * kMAX_TILES]; // a bit a candidate: not dropped and not struck out so far
+    uint64_t kept[kMAX_TILES];
+    int before[kMAX_TILES + 1]; // kept in the tiles before this one
+};
+
+__device__ uint64_t ballot(bool low, bool high)
+{
+    const uint64_t upper = __ballot_sync(kALL_LANES, high);
+    return upper << kWARP | __ballot_sync(kALL_LANES, low);
+}
+
+// Which of 64 candidates stay.  Lane l brings the suppressors, among the 64, of candidates l and l + 32.
+__device__ uint64_t resolve(uint64_t undecided, uint64_t low, uint64_t high)
+{
+    uint64_t kept = 0;
+    while (undecided != 0) // the best undecided one is decided in each round
+    {
+        const uint64_t possible = kept | undecided;
+        kept |= undecided & ballot((low & possible) == 0, (high & possible) == 0);
+        undecided &= ~(kept | ballot((low & kept) != 0, (high & kept) != 0));
+    }
+    return kept;
+}
+
+// A coordinate in the frame.
+__device__ float inFrame(float value, float scale, float limit, bool clip)
+{
+    const float mapped = value / scale;
+    return clip ? fminf(fmaxf(mapped, 0.0F), limit) : mapped;
+}
+
+struct Mapping
+{
+    float scale;
+    float width;
+    float height;
+    bool clip;
+};
+
+__device__ void writeFace(const MogfaceCandidates& candidates, size_t from, int landmarkCount, const Mapping& mapping,
+    const MogfaceDetections& out, size_t to)
+{
+    const float4 box = reinterpret_cast<const float4*>(candidates.boxes)[from];
+    float4 mapped{};
+    mapped.x = inFrame(box.x, mapping.scale, mapping.width, mapping.clip);
+    mapped.y = inFrame(box.y, mapping.scale, mapping.height, mapping.clip);
+    mapped.z = inFrame(box.z, mapping.scale, mapping.width, mapping.clip);
+    mapped.w = inFrame(box.w, mapping.scale, mapping.height, mapping.clip);
+    reinterpret_cast<float4*>(out.boxes)[to] = mapped;
+    out.scores[to] = candidates.scores[from];
+    for (int i = 0; i < 2 * landmarkCount; ++i)
+    {
+        out.landmarks[to * 2 * landmarkCount + i]
+            = inFrame(candidates.landmarks[from * 2 * landmarkCount + i], mapping.scale, 0.0F, false);
+    }
+}
+
+__device__ void writeNothing(int landmarkCount, const MogfaceDetections& out, size_t to)
+{
+    reinterpret_cast<float4*>(out.boxes)[to] = float4{};
+    out.scores[to] = 0.0F;
+    for (int i = 0; i < 2 * landmarkCount; ++i)
+    {
+        out.landmarks[to * 2 * landmarkCount + i] = 0.0F;
+    }
+}
+
+__global__ void __launch_bounds__(kSWEEP_THREADS)
+    sweepKernel(const MogfaceCandidates candidates, int topK, int maxDetections, int clip, int landmarkCount,
+        const uint64_t* suppressors, const MogfaceFrame* frames, const MogfaceDetections out)
+{
+    SweepShared& shared = sharedMemory<SweepShared>();
+    const int lane = threadIdx.x % kWARP;
+    const int warp = threadIdx.x / kWARP;
+    const int image = blockIdx.x;
+    const int count = candidates.counts[image];
+    const size_t first = static_cast<size_t>(image) * topK;
+    const int tileRows = ceilDiv(topK, kTILE);
+    const int tiles = ceilDiv(count, kTILE);
+
+    for (int base = warp * kWARP; base < tiles * kTILE; base += kSWEEP_THREADS)
+    {
+        const int candidate = base + lane;
+        const bool present = candidate < count && candidates.anchors[first + candidate] >= 0;
+        const unsigned vote = __ballot_sync(kALL_LANES, present);
+        if (lane == 0)
+        {
+            shared.alive[base / kWARP] = vote;
+        }
+    }
+    if (threadIdx.x == 0)
+    {
+        shared.before[0] = 0;
+    }
+    __syncthreads();
+
+    int tile = 0;
+    for (; tile < tiles && shared.before[tile] < maxDetections; ++tile)
+    {
+        const uint64_t* words = suppressors + wordAt(image, tileRows, topK, tile, 0);
+        if (warp == 0)
+        {
+            const int candidate = tile * kTILE + lane;
+            const uint64_t low = candidate < count ? words[candidate] : 0;
+            const uint64_t high = candidate + kWARP < count ? words[candidate + kWARP] : 0;
+            const uint64_t alive = static_cast<uint64_t>(shared.alive[2 * tile + 1]) << kWARP | shared.alive[2 * tile];
+            const uint64_t kept = resolve(alive, low, high);
+            if (lane == 0)
+            {
+                shared.kept[tile] = kept;
+                shared.before[tile + 1] = shared.before[tile] + __popcll(kept);
+            }
+        }
+        __syncthreads();
+        const uint64_t kept = shared.kept[tile];
+        for (int base = (tile + 1) * kTILE + warp * kWARP; kept != 0 && base < count; base += kSWEEP_THREADS)
+        {
+            const int candidate = base + lane;
+            const unsigned vote = __ballot_sync(kALL_LANES, candidate < count && (words[candidate] & kept) != 0);
+            if (lane == 0)
+            {
+                shared.alive[base / kWARP] &= ~vote;
+            }
+        }
+        __syncthreads();
+    }
+
+    Mapping mapping{1.0F, 0.0F, 0.0F, false};
+    if (frames != nullptr)
+    {
+        const MogfaceFrame& frame = frames[image];
+        mapping = {frame.scale, static_cast<float>(frame.width), static_cast<float>(frame.height), clip != 0};
+    }
+    const int found = shared.before[tile] < maxDetections ? shared.before[tile] : maxDetections;
+    const size_t firstOut = static_cast<size_t>(image) * maxDetections;
+    for (int candidate = threadIdx.x; candidate < tile * kTILE; candidate += kSWEEP_THREADS)
+    {
+        const uint64_t kept = shared.kept[candidate / kTILE];
+        const uint64_t bit = uint64_t{1} << (candidate % kTILE);
+        const int place = shared.before[candidate / kTILE] + __popcll(kept & (bit - 1));
+        if ((kept & bit) != 0 && place < maxDetections)
+        {
+            writeFace(candidates, first + candidate, landmarkCount, mapping, out, firstOut + place);
+        }
+    }
+    for (int place = found + threadIdx.x; place < maxDetections; place += kSWEEP_THREADS)
+    {
+        writeNothing(landmarkCount, out, firstOut + place);
+    }
+    if (threadIdx.x == 0)
+    {
+        out.counts[image] = found;
+    }
+}
+
+} // namespace
+
+cudaError_t overlaps(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch,
+    uint64_t* suppressors, cudaStream_t stream)
+{
+    const int tiles = ceilDiv(thresholds.topK, kTILE);
+    const int all = tiles * (tiles + 1) / 2;
+    const int share = ceilDiv(kTILES_IN_FLIGHT, batch);
+    return launch(overlapsKernel, dim3(all < share ? all : share, batch), kOVERLAP_THREADS, sizeof(OverlapShared), stream,
+        candidates, thresholds.topK, thresholds.iou, thresholds.inclusiveAreas != 0 ? 1.0F : 0.0F,
+        reinterpret_cast<uint16_t*>(suppressors));
+}
+
+cudaError_t sweep(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch, int landmarkCount,
+    const uint64_t* suppressors, const MogfaceFrame* frames, const MogfaceDetections& detections, cudaStream_t stream)
+{
+    return launch(sweepKernel, batch, kSWEEP_THREADS, sizeof(SweepShared), stream, candidates, thresholds.topK,
+        thresholds.maxDetections, thresholds.clip, landmarkCount, suppressors, frames, detections);
+}

@@ -1,0 +1,19 @@
+// A block's shared memory, sized at the launch: one structure per kernel.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#if defined(__CUDACC__)
+template <typename Storage>
+__device__ __forceinline__ Storage& sharedMemory()
+{
+    extern __shared__ __align__(16) unsigned char bytes[];
+    return *reinterpret_cast<Storage*>(bytes);
+}
+#else // on the host the emulation gives each block memory of its own, of the size that the launch asked for
+template <typename Storage>
+Storage& sharedMemory()
+{
+    return *static_cast<Storage*>(emulation::sharedMemory(sizeof(Storage)));
+}
+#endif

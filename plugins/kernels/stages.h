@@ -1,0 +1,62 @@
+// The stages before and after the network, in the order they run.  Arguments were checked by interface.cpp.
+#pragma once
+
+#include "trt_mogface/kernels.h"
+
+// A candidate as one number: the larger, the better.  Scores above a threshold of at least 0 are positive floats, whose
+// bits order as they do; of equal scores the lower anchor index gives the larger key.  Keys of an image are distinct.
+using Key = uint64_t;
+
+constexpr int kSEGMENT = 1024; // anchors of which one block keeps the candidates side by side
+
+// Candidates where they were found: those of segment s of image n begin at keys[n * segments * kSEGMENT + s * kSEGMENT].
+struct Segments
+{
+    Key* keys;    // [N, segments, kSEGMENT]
+    int* counts;  // [N, segments]
+    int* nans;    // [N, segments]: scores that are not numbers
+    int segments; // of one image
+};
+
+// Index and size of what a level contributes; the detector's levels for one size of the network's input.
+struct AnchorGrid
+{
+    struct Level
+    {
+        double sides[MOGFACE_MAX_SIDES];
+        int first; // anchor index
+        int columns;
+        int stride;
+        int sideCount;
+    };
+    Level levels[MOGFACE_MAX_LEVELS];
+    double centre;
+    float varianceCentre;
+    float varianceSize;
+    int levelCount;
+    int coding;
+    int landmarkCount;
+    int anchorCount;
+};
+
+// frames -> the network's input
+cudaError_t letterbox(
+    const MogfaceFrame* frames, int batch, uint32_t pad, uint8_t* images, int height, int width, cudaStream_t stream);
+
+// scores -> segments
+cudaError_t collect(const MogfaceOutputs& outputs, int anchorCount, float threshold, Segments segments, cudaStream_t stream);
+
+// segments -> keys of the best topK of each image in any order [N, topK], their number and that of NaN scores [N]
+cudaError_t cut(Segments segments, int batch, int topK, Key* best, int* counts, int* nans, cudaStream_t stream);
+
+// keys, deltas, landmarks -> candidates, best first
+cudaError_t decode(const MogfaceOutputs& outputs, const AnchorGrid& grid, const Key* best, int topK,
+    const MogfaceCandidates& candidates, cudaStream_t stream);
+
+// candidates -> bit i of suppressors[n, w, j] tells whether candidate 64 w + i suppresses j; for 64 w + i < j alone
+cudaError_t overlaps(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch,
+    uint64_t* suppressors, cudaStream_t stream);
+
+// candidates and suppressors -> faces
+cudaError_t sweep(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch, int landmarkCount,
+    const uint64_t* suppressors, const MogfaceFrame* frames, const MogfaceDetections& detections, cudaStream_t stream);

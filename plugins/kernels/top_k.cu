@@ -1,0 +1,244 @@
+// The exact best K of each image's scores, without sorting them and without a global counter.
+//
+// collect: a block looks at the scores of one segment and writes the keys of those above the threshold, in anchor order.
+// cut: a block an image.  Up to K keys are all taken.  Of more, the K-th largest is found by radix selection, 11 bits at
+// a time from the top: count the keys of every digit, keep the digit in which the K-th falls, go on with the keys that
+// have it, stop as soon as all of them are wanted.
+#include "launch.h"
+#include "network_float.cuh"
+#include "shared_memory.cuh"
+#include "stages.h"
+
+namespace
+{
+
+constexpr int kCOLLECT_THREADS = 256;
+constexpr int kCOLLECT_WARPS = kCOLLECT_THREADS / kWARP;
+constexpr int kROUNDS = kSEGMENT / kCOLLECT_THREADS;
+static_assert(kROUNDS * kCOLLECT_WARPS == kWARP, "a warp adds up the counts of all rounds of all warps");
+
+struct CollectShared
+{
+    int counts[kWARP]; // of round r of warp w, at r * kCOLLECT_WARPS + w, which is anchor order
+    int nans[kCOLLECT_WARPS];
+};
+
+// The sum over the lanes before and including this one.
+__device__ int inclusiveSum(int value, int lane)
+{
+    for (int distance = 1; distance < kWARP; distance *= 2)
+    {
+        const int other = __shfl_up_sync(kALL_LANES, value, distance);
+        value += lane >= distance ? other : 0;
+    }
+    return value;
+}
+
+__device__ Key keyOf(float score, int anchor)
+{
+    return static_cast<Key>(__float_as_uint(score)) << 32 | ~static_cast<uint32_t>(anchor);
+}
+
+template <typename Float>
+__global__ void __launch_bounds__(kCOLLECT_THREADS)
+    collectKernel(const Float* scores, int anchorCount, float threshold, Segments out)
+{
+    CollectShared& shared = sharedMemory<CollectShared>();
+    const int lane = threadIdx.x % kWARP;
+    const int warp = threadIdx.x / kWARP;
+    const size_t segment = static_cast<size_t>(blockIdx.y) * out.segments + blockIdx.x;
+    const int first = blockIdx.x * kSEGMENT + threadIdx.x;
+    const Float* row = scores + static_cast<size_t>(blockIdx.y) * anchorCount;
+
+    float score[kROUNDS];
+    for (int round = 0; round < kROUNDS; ++round) // all loads are on their way before the first is used
+    {
+        const int anchor = first + round * kCOLLECT_THREADS;
+        score[round] = anchor < anchorCount ? asFloat(row[anchor]) : 0.0F; // 0 is above no threshold
+    }
+    unsigned votes[kROUNDS];
+    int nans = 0;
+    for (int round = 0; round < kROUNDS; ++round)
+    {
+        votes[round] = __ballot_sync(kALL_LANES, score[round] > threshold);
+        nans += __popc(__ballot_sync(kALL_LANES, score[round] != score[round]));
+        if (lane == 0)
+        {
+            shared.counts[round * kCOLLECT_WARPS + warp] = __popc(votes[round]);
+        }
+    }
+    if (lane == 0)
+    {
+        shared.nans[warp] = nans;
+    }
+    __syncthreads();
+
+    const int mine = shared.counts[lane];
+    const int upTo = inclusiveSum(mine, lane);
+    Key* keys = out.keys + segment * kSEGMENT;
+    for (int round = 0; round < kROUNDS; ++round)
+    {
+        const int start = __shfl_sync(kALL_LANES, upTo - mine, round * kCOLLECT_WARPS + warp);
+        if (score[round] > threshold)
+        {
+            const int before = __popc(votes[round] & ((1U << lane) - 1U));
+            keys[start + before] = keyOf(score[round], first + round * kCOLLECT_THREADS);
+        }
+    }
+    if (threadIdx.x == kWARP - 1)
+    {
+        out.counts[segment] = upTo;
+        int sum = 0;
+        for (int w = 0; w < kCOLLECT_WARPS; ++w)
+        {
+            sum += shared.nans[w];
+        }
+        out.nans[segment] = sum;
+    }
+}
+
+constexpr int kCUT_THREADS = 1024;
+constexpr int kCUT_WARPS = kCUT_THREADS / kWARP;
+constexpr int kKEY_BITS = 64;
+constexpr int kDIGIT_BITS = 11;
+constexpr int kDIGITS = 1 << kDIGIT_BITS;
+static_assert(kDIGITS == 2 * kCUT_THREADS, "a thread has two digits of the histogram");
+
+struct CutShared
+{
+    int histogram[kDIGITS];
+    int warpSums[kCUT_WARPS];
+    int total;
+    int nans;
+    int taken;
+    // Of the digit in which the K-th largest key falls:
+    int digit;
+    int above;  // keys with a larger digit
+    int inside; // keys with this one
+};
+
+// Calls visit(key) for every key of this image, each by one thread; whole warps take a segment each.
+template <typename Visit>
+__device__ void forEachKey(const Segments& segments, int image, Visit visit)
+{
+    const int lane = threadIdx.x % kWARP;
+    for (int s = threadIdx.x / kWARP; s < segments.segments; s += kCUT_WARPS)
+    {
+        const size_t segment = static_cast<size_t>(image) * segments.segments + s;
+        const int count = segments.counts[segment];
+        for (int i = lane; i < count; i += kWARP)
+        {
+            visit(segments.keys[segment * kSEGMENT + i]);
+        }
+    }
+}
+
+// Finds the digit in which the wanted-th largest counted key falls, and leaves it in shared memory.
+__device__ void findDigit(CutShared& shared, int wanted)
+{
+    const int lane = threadIdx.x % kWARP;
+    const int warp = threadIdx.x / kWARP;
+    // Thread t has the digits high and high - 1, so that sums over threads run from the largest digit down.
+    const int high = kDIGITS - 1 - 2 * static_cast<int>(threadIdx.x);
+    const int counts[2] = {shared.histogram[high], shared.histogram[high - 1]};
+    const int upTo = inclusiveSum(counts[0] + counts[1], lane);
+    if (lane == kWARP - 1)
+    {
+        shared.warpSums[warp] = upTo;
+    }
+    __syncthreads();
+    const int warpSum = shared.warpSums[lane];
+    const int before = __shfl_sync(kALL_LANES, inclusiveSum(warpSum, lane) - warpSum, warp);
+    int above = before + upTo - counts[0] - counts[1];
+    for (int i = 0; i < 2; ++i)
+    {
+        if (above < wanted && wanted <= above + counts[i])
+        {
+            shared.digit = high - i;
+            shared.above = above;
+            shared.inside = counts[i];
+        }
+        above += counts[i];
+    }
+    __syncthreads();
+}
+
+// The smallest key that is among the largest `wanted`; there are more keys than that.
+__device__ Key radixSelect(CutShared& shared, const Segments& segments, int image, int wanted)
+{
+    Key prefix = 0;
+    for (int high = kKEY_BITS;;)
+    {
+        const int low = high > kDIGIT_BITS ? high - kDIGIT_BITS : 0;
+        for (int i = threadIdx.x; i < kDIGITS; i += kCUT_THREADS)
+        {
+            shared.histogram[i] = 0;
+        }
+        __syncthreads();
+        forEachKey(segments, image, [&](Key key) {
+            if (high == kKEY_BITS || key >> high == prefix)
+            {
+                atomicAdd(&shared.histogram[(key >> low) & ((Key{1} << (high - low)) - 1)], 1);
+            }
+        });
+        __syncthreads();
+        findDigit(shared, wanted);
+        prefix = prefix << (high - low) | static_cast<Key>(shared.digit);
+        wanted -= shared.above;
+        if (shared.inside == wanted) // keys are distinct, so that this holds at the last digit at the latest
+        {
+            return prefix << low;
+        }
+        high = low;
+    }
+}
+
+__global__ void __launch_bounds__(kCUT_THREADS) cutKernel(Segments segments, int topK, Key* best, int* counts, int* nans)
+{
+    CutShared& shared = sharedMemory<CutShared>();
+    const int image = blockIdx.x;
+    if (threadIdx.x == 0)
+    {
+        shared.total = 0;
+        shared.nans = 0;
+        shared.taken = 0;
+    }
+    __syncthreads();
+    for (int s = threadIdx.x; s < segments.segments; s += kCUT_THREADS)
+    {
+        const size_t segment = static_cast<size_t>(image) * segments.segments + s;
+        atomicAdd(&shared.total, segments.counts[segment]);
+        atomicAdd(&shared.nans, segments.nans[segment]);
+    }
+    __syncthreads();
+    const Key smallest = shared.total > topK ? radixSelect(shared, segments, image, topK) : 0;
+    // The places are taken in any order: the next stage orders the keys.
+    forEachKey(segments, image, [&](Key key) {
+        if (key >= smallest)
+        {
+            best[static_cast<size_t>(image) * topK + atomicAdd(&shared.taken, 1)] = key;
+        }
+    });
+    if (threadIdx.x == 0)
+    {
+        counts[image] = shared.total < topK ? shared.total : topK;
+        nans[image] = shared.nans;
+    }
+}
+
+} // namespace
+
+cudaError_t collect(const MogfaceOutputs& outputs, int anchorCount, float threshold, Segments segments, cudaStream_t stream)
+{
+    const dim3 grid(segments.segments, outputs.batch);
+    return outputs.type == MOGFACE_FP16
+        ? launch(collectKernel<__half>, grid, kCOLLECT_THREADS, sizeof(CollectShared), stream, outputs.scores,
+              anchorCount, threshold, segments)
+        : launch(collectKernel<float>, grid, kCOLLECT_THREADS, sizeof(CollectShared), stream, outputs.scores, anchorCount,
+              threshold, segments);
+}
+
+cudaError_t cut(Segments segments, int batch, int topK, Key* best, int* counts, int* nans, cudaStream_t stream)
+{
+    return launch(cutKernel, batch, kCUT_THREADS, sizeof(CutShared), stream, segments, topK, best, counts, nans);
+}

@@ -1,0 +1,72 @@
+// The caller's workspace, shared out piece by piece.  With a null base only the size is counted.
+#pragma once
+
+#include "stages.h"
+
+constexpr size_t kWORKSPACE_ALIGNMENT = 256; // what cudaMalloc gives
+
+struct DecodeScratch
+{
+    Segments segments;
+    Key* best; // [N, K]
+};
+
+struct DetectScratch
+{
+    DecodeScratch decode;
+    MogfaceCandidates candidates;
+    uint64_t* suppressors;
+};
+
+class Workspace
+{
+public:
+    explicit Workspace(void* base)
+        : mBase(reinterpret_cast<uintptr_t>(base))
+    {
+    }
+
+    size_t bytes() const
+    {
+        return mBytes;
+    }
+
+    DecodeScratch decodeScratch(int batch, int anchorCount, int topK)
+    {
+        DecodeScratch scratch{};
+        const int segments = (anchorCount + kSEGMENT - 1) / kSEGMENT;
+        const size_t all = static_cast<size_t>(batch) * segments;
+        scratch.segments = {take<Key>(all * kSEGMENT), take<int>(all), take<int>(all), segments};
+        scratch.best = take<Key>(static_cast<size_t>(batch) * topK);
+        return scratch;
+    }
+
+    // [N, ceil(K / 64), K]
+    uint64_t* suppressors(int batch, int topK)
+    {
+        return take<uint64_t>(static_cast<size_t>(batch) * ((topK + 63) / 64) * topK);
+    }
+
+    DetectScratch detectScratch(int batch, const AnchorGrid& grid, int topK)
+    {
+        DetectScratch scratch{};
+        const size_t all = static_cast<size_t>(batch) * topK;
+        scratch.decode = decodeScratch(batch, grid.anchorCount, topK);
+        scratch.candidates = {take<int32_t>(batch), take<int32_t>(batch), take<int32_t>(all), take<float>(4 * all),
+            take<float>(all), take<float>(2 * all * grid.landmarkCount)};
+        scratch.suppressors = suppressors(batch, topK);
+        return scratch;
+    }
+
+private:
+    template <typename T>
+    T* take(size_t count)
+    {
+        const uintptr_t piece = mBase + mBytes;
+        mBytes += (count * sizeof(T) + kWORKSPACE_ALIGNMENT - 1) / kWORKSPACE_ALIGNMENT * kWORKSPACE_ALIGNMENT;
+        return reinterpret_cast<T*>(piece);
+    }
+
+    uintptr_t mBase;
+    size_t mBytes = 0;
+};

@@ -1,0 +1,67 @@
+"""The CUDA sources compiled for the host, with the emulation beside this file and a sanitizer if asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EMULATION = REPOSITORY / "tests" / "plugins" / "emulation"
+PLUGINS = REPOSITORY / "plugins"
+KERNELS = sorted(path for path in (PLUGINS / "kernels").iterdir() if path.suffix in {".cu", ".cpp"})
+
+SANITIZERS = {
+    "none": (),
+    "address": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    "thread": ("-fsanitize=thread",),
+}
+
+FLAGS = (
+    *("-std=c++17", "-O1", "-g", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"),
+    "-ffp-contract=off",  # as nvcc's --fmad=false
+    f"-I{EMULATION}",
+    f"-I{PLUGINS / 'include'}",
+    f"-I{PLUGINS / 'kernels'}",
+)
+
+
+def shared_library(sanitizer: str = "none") -> Path:
+    """The kernels for the host; made once for each state of the sources."""
+    return build("libkernels.so", KERNELS, (*SANITIZERS[sanitizer], "-shared"))
+
+
+def build(name: str, sources: Iterable[Path], flags: tuple[str, ...]) -> Path:
+    """Compile CUDA or C++ sources with the scheduler, and link them; the last flags say into what."""
+    sources = list(sources)
+    files = [*sources, *EMULATION.iterdir(), *PLUGINS.rglob("*.h"), *PLUGINS.rglob("*.cuh")]
+    state = hashlib.sha256(repr((name, flags, FLAGS, *(f.read_bytes() for f in sorted(files)))).encode())
+    folder = Path(tempfile.gettempdir()) / f"trt-mogface-emulated-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    made = folder / f"{state.hexdigest()[:16]}-{name}"
+    if made.exists():
+        return made
+    compiled = tuple(flag for flag in flags if flag != "-shared")
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        jobs = [(path, compiled) for path in sources] + [(EMULATION / "scheduler.cpp", ())]
+        with ThreadPoolExecutor() as pool:
+            objects = list(pool.map(lambda job: _compile(*job, Path(work)), jobs))
+        linked = Path(work) / name
+        _run("g++", "-o", linked, *objects, *flags)
+        linked.replace(made)  # another process may have made the same at the same time
+    return made
+
+
+def _compile(source: Path, flags: tuple[str, ...], work: Path) -> Path:
+    made = work / f"{source.name}.o"
+    _run("g++", *FLAGS, *flags, "-x", "c++", "-c", source, "-o", made)
+    return made
+
+
+def _run(*command: str | Path) -> None:
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,342 @@
+// Runs blocks and threads.  Compiled without sanitizers: what the scheduler itself reads and writes is no part of a kernel.
+#include "cuda_runtime.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <random>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <vector>
+
+// There only where a sanitizer is linked in.
+extern "C"
+{
+    __attribute__((weak)) void __sanitizer_start_switch_fiber(void** save, const void* bottom, size_t size);
+    __attribute__((weak)) void __sanitizer_finish_switch_fiber(void* save, const void** bottom, size_t* size);
+    __attribute__((weak)) void* __tsan_get_current_fiber();
+    __attribute__((weak)) void* __tsan_create_fiber(unsigned flags);
+    __attribute__((weak)) void __tsan_switch_to_fiber(void* fiber, unsigned flags);
+    __attribute__((weak)) void __tsan_acquire(void* address);
+    __attribute__((weak)) void __tsan_release(void* address);
+}
+
+dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace
+{
+
+constexpr unsigned kWARP = 32;
+constexpr unsigned kMAX_THREADS = 1024;
+constexpr unsigned kFIBERS = 2048; // blocks take them in turn: ThreadSanitizer orders two blocks that have one in common
+constexpr size_t kMAX_SHARED = 48 << 10;
+constexpr size_t kSTACK = 256 << 10;
+constexpr unsigned kTSAN_NO_ORDER = 1; // a switch of fibers is no synchronisation
+
+// Where threads wait for each other: all of them have arrived when the generation moves on.
+struct Meeting
+{
+    unsigned arrived = 0;
+    unsigned generation = 0;
+};
+
+struct Warp : Meeting
+{
+    uint64_t values[2][kWARP]; // of this generation and the one before, which late lanes still read
+};
+
+struct Fiber
+{
+    ucontext_t context;
+    char* stack = nullptr;
+    bool done = false;
+    const Meeting* waits = nullptr;
+    unsigned since = 0; // the generation in which it began to wait
+    void* fakeStack = nullptr;
+    void* tsan = nullptr;
+};
+
+struct Block
+{
+    unsigned threads;
+    unsigned live;
+    Meeting barrier;
+    std::vector<Warp> warps;
+    char* shared;
+    size_t sharedBytes;
+    char* order; // its address stands for the barrier in ThreadSanitizer's eyes
+};
+
+std::mutex oneLaunch;
+std::mt19937 random_(0);
+ucontext_t scheduler;
+void* schedulerFakeStack;
+void* schedulerTsan;
+const void* schedulerStack;
+size_t schedulerStackBytes;
+Block* block;
+Fiber* running;
+const std::function<void()>* body;
+char begun; // their addresses stand for the order of launches: a kernel comes after what was done before its launch,
+char ended; // and before what is done after it
+
+[[noreturn]] void stop(const char* what)
+{
+    std::fprintf(stderr, "emulation: block (%u, %u, %u), thread %u: %s\n", blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, what);
+    std::abort();
+}
+
+void switchToScheduler(Fiber& fiber)
+{
+    if (__sanitizer_start_switch_fiber)
+    {
+        __sanitizer_start_switch_fiber(fiber.done ? nullptr : &fiber.fakeStack, schedulerStack, schedulerStackBytes);
+    }
+    if (__tsan_switch_to_fiber)
+    {
+        __tsan_switch_to_fiber(schedulerTsan, kTSAN_NO_ORDER);
+    }
+    swapcontext(&fiber.context, &scheduler);
+    if (__sanitizer_finish_switch_fiber)
+    {
+        __sanitizer_finish_switch_fiber(fiber.fakeStack, nullptr, nullptr);
+    }
+}
+
+void resume(Fiber& fiber, unsigned index)
+{
+    threadIdx = dim3(index, 0, 0);
+    running = &fiber;
+    if (__sanitizer_start_switch_fiber)
+    {
+        __sanitizer_start_switch_fiber(&schedulerFakeStack, fiber.stack, kSTACK);
+    }
+    if (__tsan_switch_to_fiber)
+    {
+        __tsan_switch_to_fiber(fiber.tsan, kTSAN_NO_ORDER);
+    }
+    swapcontext(&scheduler, &fiber.context);
+    if (__sanitizer_finish_switch_fiber)
+    {
+        __sanitizer_finish_switch_fiber(schedulerFakeStack, nullptr, nullptr);
+    }
+}
+
+void threadMain()
+{
+    if (__sanitizer_finish_switch_fiber)
+    {
+        __sanitizer_finish_switch_fiber(nullptr, &schedulerStack, &schedulerStackBytes);
+    }
+    Fiber& self = *running;
+    if (__tsan_acquire)
+    {
+        __tsan_acquire(&begun);
+    }
+    (*body)();
+    if (__tsan_release)
+    {
+        __tsan_release(&ended);
+    }
+    self.done = true;
+    --block->live;
+    switchToScheduler(self);
+}
+
+void start(Fiber& fiber)
+{
+    if (fiber.stack == nullptr)
+    {
+        fiber.stack = static_cast<char*>(
+            mmap(nullptr, kSTACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+        fiber.tsan = __tsan_create_fiber ? __tsan_create_fiber(0) : nullptr;
+    }
+    fiber.done = false;
+    fiber.waits = nullptr;
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack;
+    fiber.context.uc_stack.ss_size = kSTACK;
+    fiber.context.uc_link = nullptr;
+    makecontext(&fiber.context, threadMain, 0);
+}
+
+void meet(Meeting& meeting, unsigned expected)
+{
+    Fiber& self = *running;
+    const unsigned index = threadIdx.x;
+    if (++meeting.arrived == expected)
+    {
+        meeting.arrived = 0;
+        ++meeting.generation;
+        return;
+    }
+    self.waits = &meeting;
+    self.since = meeting.generation;
+    switchToScheduler(self);
+    self.waits = nullptr;
+    threadIdx = dim3(index, 0, 0);
+}
+
+// Hands in this lane's value and returns those of all lanes.
+const uint64_t* valuesOfWarp(unsigned mask, uint64_t value)
+{
+    if (mask != 0xffffffffU)
+    {
+        stop("exchanges values with a part of its warp, which the emulation does not know");
+    }
+    Warp& warp = block->warps[threadIdx.x / kWARP];
+    uint64_t* values = warp.values[warp.generation % 2];
+    values[threadIdx.x % kWARP] = value;
+    meet(warp, kWARP);
+    return values;
+}
+
+// Memory of the blocks of a launch.  No address is used twice: ThreadSanitizer would see two blocks write to one place.
+using Memory = std::vector<std::unique_ptr<char[]>>;
+
+char* allocate(Memory& memory, size_t bytes)
+{
+    memory.emplace_back(new char[bytes]);
+    return memory.back().get();
+}
+
+void runBlock(const cudaLaunchConfig_t& config, Memory& memory)
+{
+    static std::vector<Fiber> all(kFIBERS);
+    static unsigned next = 0;
+    const unsigned threads = config.blockDim.x;
+    next = next + threads > kFIBERS ? 0 : next;
+    Fiber* fibers = &all[next];
+    next += threads;
+    Block now{threads, threads, {}, std::vector<Warp>((threads + kWARP - 1) / kWARP),
+        allocate(memory, config.dynamicSmemBytes), config.dynamicSmemBytes, allocate(memory, 1)};
+    std::memset(now.shared, static_cast<int>(random_() | 1), config.dynamicSmemBytes);
+    if (__tsan_release)
+    {
+        __tsan_release(&begun);
+    }
+    block = &now;
+    for (unsigned i = 0; i < threads; ++i)
+    {
+        start(fibers[i]);
+    }
+    std::vector<unsigned> order(threads);
+    std::iota(order.begin(), order.end(), 0U);
+    while (now.live > 0)
+    {
+        bool moved = false;
+        std::shuffle(order.begin(), order.end(), random_);
+        for (const unsigned index : order)
+        {
+            Fiber& fiber = fibers[index];
+            if (!fiber.done && (fiber.waits == nullptr || fiber.waits->generation != fiber.since))
+            {
+                resume(fiber, index);
+                moved = true;
+            }
+        }
+        if (!moved)
+        {
+            stop(now.barrier.arrived > 0 ? "waits at a barrier that not all threads of the block reach"
+                                         : "waits for lanes of its warp that never arrive");
+        }
+    }
+    block = nullptr;
+}
+
+} // namespace
+
+namespace emulation
+{
+
+cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& kernel)
+{
+    const dim3& threads = config.blockDim;
+    const dim3& blocks = config.gridDim;
+    if (threads.x == 0 || threads.x > kMAX_THREADS || threads.x % kWARP != 0 || threads.y != 1 || threads.z != 1
+        || blocks.x == 0 || blocks.y == 0 || blocks.y > 65535 || blocks.z == 0 || blocks.z > 65535
+        || config.dynamicSmemBytes > kMAX_SHARED)
+    {
+        return cudaErrorInvalidConfiguration;
+    }
+    const std::lock_guard<std::mutex> lock(oneLaunch);
+    Memory memory;
+    blockDim = threads;
+    gridDim = blocks;
+    body = &kernel;
+    schedulerTsan = __tsan_get_current_fiber ? __tsan_get_current_fiber() : nullptr;
+    std::vector<unsigned> order(blocks.x * blocks.y * blocks.z);
+    std::iota(order.begin(), order.end(), 0U);
+    std::shuffle(order.begin(), order.end(), random_);
+    for (const unsigned number : order)
+    {
+        blockIdx = dim3(number % blocks.x, number / blocks.x % blocks.y, number / blocks.x / blocks.y);
+        runBlock(config, memory);
+    }
+    if (__tsan_acquire)
+    {
+        __tsan_acquire(&ended);
+    }
+    return cudaSuccess;
+}
+
+void* sharedMemory(size_t bytes)
+{
+    if (bytes > block->sharedBytes)
+    {
+        stop("uses more shared memory than the launch asked for");
+    }
+    return block->shared;
+}
+
+void barrier()
+{
+    if (__tsan_release)
+    {
+        __tsan_release(block->order);
+    }
+    meet(block->barrier, block->threads);
+    if (__tsan_acquire)
+    {
+        __tsan_acquire(block->order);
+    }
+}
+
+uint64_t exchange(unsigned mask, uint64_t value, unsigned lane)
+{
+    return valuesOfWarp(mask, value)[lane];
+}
+
+unsigned vote(unsigned mask, bool value)
+{
+    const uint64_t* votes = valuesOfWarp(mask, value ? 1 : 0);
+    unsigned bits = 0;
+    for (unsigned lane = 0; lane < kWARP; ++lane)
+    {
+        bits |= static_cast<unsigned>(votes[lane]) << lane;
+    }
+    return bits;
+}
+
+} // namespace emulation
+
+const char* cudaGetErrorName(cudaError_t error)
+{
+    return error == cudaSuccess ? "cudaSuccess"
+        : error == cudaErrorInvalidValue ? "cudaErrorInvalidValue" : "cudaErrorInvalidConfiguration";
+}
+
+const char* cudaGetErrorString(cudaError_t error)
+{
+    return error == cudaSuccess ? "no error"
+        : error == cudaErrorInvalidValue ? "invalid argument" : "invalid configuration argument";
+}
+
+// The order of blocks and threads of the launches that follow.
+extern "C" __attribute__((visibility("default"))) void emulationSeed(unsigned seed)
+{
+    random_.seed(seed);
+}
