@@ -23,6 +23,7 @@ from engine_build.tensorrt.engine_layers import check_computes_in
 from engine_build.tensorrt.network_types import check_types
 from engine_build.tensorrt.target import (
     capabilities,
+    check_end_to_end,
     check_options,
     check_precision,
     described,
@@ -31,10 +32,11 @@ from engine_build.tensorrt.target import (
 from trt_mogface.errors import EngineError
 from trt_mogface.files import whole_file
 from trt_mogface.gpu import Gpu
+from trt_mogface.kernels.library import find_plugin
 from trt_mogface.manifest import Manifest, load_manifest, manifest_path
 from trt_mogface.tensorrt import Flavour
 
-RECIPE = 1
+RECIPE = 2
 """Part of every digest; raised when the same inputs would now give another engine."""
 
 
@@ -85,6 +87,8 @@ class EngineBuild:
         started = time.monotonic()
         check_options(self.flavour, self.gpu, self.options)
         check_precision(precision, self.flavour, self.gpu, self.options)
+        if self.lowering.request.end_to_end is not None:
+            check_end_to_end(self.flavour)
         digest = self._digest(precision)
         place = output or Path()
         ending = f"{precision}-{digest[:8]}.engine"
@@ -107,7 +111,8 @@ class EngineBuild:
         """The plan, once what TensorRT made is known to be what was asked for."""
         self.lowering.status(f"building {precision} with {self.flavour.name} {self.flavour.version}")
         kept = self.options.timing_cache or timing_cache(self.flavour, self.gpu)
-        options = dataclasses.replace(self.options, timing_cache=kept)
+        plugin = None if self.lowering.request.end_to_end is None else find_plugin()
+        options = dataclasses.replace(self.options, timing_cache=kept, plugin=plugin)
         model, name = lowered.model.SerializeToString(), self.lowering.spec.name
         built = build(self.flavour, model, options, self.progress, self.log, name)
         check_types(lowered.types, built.convolution_types, self.flavour)
@@ -119,7 +124,8 @@ class EngineBuild:
     ) -> Manifest:
         lowering, options, flavour, gpu = self.lowering, self.options, self.flavour, self.gpu
         return Manifest(
-            spec=lowering.spec,
+            spec=lowered.spec,
+            end_to_end=lowering.request.end_to_end is not None,
             precision=precision,
             multiply_adds=self._shares(built.convolution_types),
             layers=built.layers,
@@ -175,6 +181,7 @@ class EngineBuild:
                 self.flavour.version,
                 self.gpu,
             ),
+            request.end_to_end,
             request.max_loss,
             request.pictures and request.pictures.digest(),
             (request.method, request.keep_fp16, request.sensitivity) if calibrated else None,

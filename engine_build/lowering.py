@@ -18,12 +18,13 @@ from engine_build.accuracy.sensitivity import Sensitivity, nodes_matching
 from engine_build.calibration.pictures import Pictures
 from engine_build.calibration.ranges import Method
 from engine_build.calibration.record import Calibration, calibrate, load_calibration, save_calibration
+from engine_build.end_to_end import append_detection
 from engine_build.precision import QUANTISED, Precision
 from engine_build.precision.prepare import at_precision, normalised
 from engine_build.precision.workload import multiply_adds
 from trt_mogface.errors import EngineError, ImageError, UsageError
 from trt_mogface.executor import read_spec
-from trt_mogface.spec import DetectorSpec
+from trt_mogface.spec import DetectorSpec, SelectionDefaults
 
 if TYPE_CHECKING:
     import onnx
@@ -51,6 +52,7 @@ class Request:
         sensitivity: Measure the layer groups even if none is kept.
         max_loss: Most points of AP that may be lost against FP32.
         annotations: Faces of the pictures.
+        end_to_end: Thresholds of the detection that the model is to end in; None for the contract's outputs.
     """
 
     model: Path
@@ -61,6 +63,7 @@ class Request:
     sensitivity: bool = False
     max_loss: float | None = None
     annotations: Path | None = None
+    end_to_end: SelectionDefaults | None = None
 
 
 class Lowered(NamedTuple):
@@ -68,7 +71,8 @@ class Lowered(NamedTuple):
 
     Attributes:
         precision: Which one.
-        model: ONNX, of the contract.
+        model: ONNX, of the contract, or ending in faces.
+        spec: Its spec, with the thresholds of such an end.
         types: The type of each convolution, by its name.
         sensitivity: Of its layer groups, where that was asked for.
         agreement: With FP32; None where there were no pictures.
@@ -76,6 +80,7 @@ class Lowered(NamedTuple):
 
     precision: Precision
     model: onnx.ModelProto
+    spec: DetectorSpec
     types: dict[str, str]
     sensitivity: Sensitivity | None
     agreement: Agreement | None
@@ -123,7 +128,10 @@ class Lowering:
         agreement = self._checked(precision, model, lower(kept, simulate=True))
         rest = "fp16" if quantised else precision
         types = {name: rest if name in kept else precision for name in self.work}
-        return Lowered(precision, lower(kept), dict(types), sensitivity, agreement)
+        lowered, spec = lower(kept), self.spec
+        if self.request.end_to_end is not None:
+            spec = append_detection(lowered, spec, self.request.end_to_end)
+        return Lowered(precision, lowered, spec, dict(types), sensitivity, agreement)
 
     @cached_property
     def spec(self) -> DetectorSpec:

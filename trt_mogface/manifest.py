@@ -20,7 +20,7 @@ from trt_mogface.spec import DetectorSpec
 from trt_mogface.tensorrt import Flavour
 from trt_mogface.untrusted import Fields
 
-FORMAT = 1
+FORMAT = 2
 
 Shape = tuple[int, int, int]
 """Pictures, height, width."""
@@ -55,7 +55,8 @@ class Manifest:
     """What an engine is, from what, for what, and how good.
 
     Attributes:
-        spec: How its outputs become faces.
+        spec: How its outputs become faces, or became them in the engine.
+        end_to_end: Whether its outputs are faces (``engine_build.end_to_end``), not those of the contract.
         precision: What was asked for, e.g. ``int8``.
         multiply_adds: Share of the convolutions' multiply-adds in each type, as the parsed network has them.
         layers: Of the engine, in the order they run; empty where TensorRT does not describe them.
@@ -77,6 +78,7 @@ class Manifest:
     """
 
     spec: DetectorSpec
+    end_to_end: bool
     precision: str
     multiply_adds: dict[str, float]
     layers: tuple[Layer, ...]
@@ -243,6 +245,7 @@ def _manifest_from(fields: dict[str, Any]) -> Manifest:
         multiply_adds={name: shares.number(name) for name in shares.names()},
         layers=tuple(_layer_from(layer) for layer in fields["layers"]),
         profiles=tuple(_profile_from(profile) for profile in fields["profiles"]),
+        end_to_end=read.flag("end_to_end"),
         version_compatible=read.flag("version_compatible"),
         compute_capabilities=read.texts("compute_capabilities"),
         plan_bytes=read.integer("plan_bytes"),

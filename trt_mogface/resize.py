@@ -80,7 +80,7 @@ def paint(image: Image, placement: Placement, pad: tuple[int, int, int], out: Im
 
 
 def steps(placement: Placement, height: int, width: int) -> tuple[float, float]:
-    """Picture pixels per network pixel, across and down, in the arithmetic of ``cv2.resize`` as `paint` calls it.
+    """Picture pixels per network pixel, across and down, as ``cv2.resize`` computes them for `paint`.
 
     Args:
         placement: For a picture of this height and width.

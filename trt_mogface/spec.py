@@ -86,6 +86,11 @@ class SelectionDefaults:
     max_detections: int = 750
     inclusive_areas: bool = True
 
+    @property
+    def most_faces(self) -> int:
+        """Faces of one image at most: no more stay than enter the suppression."""
+        return min(self.max_detections, self.top_k)
+
 
 @dataclass(frozen=True)
 class ResizeDefaults:

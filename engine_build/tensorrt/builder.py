@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
+from engine_build.end_to_end import PLUGIN, PLUGIN_VERSION
 from engine_build.tensorrt.engine_layers import layers_in
 from engine_build.tensorrt.network_types import convolution_types
 from trt_mogface.errors import EngineError
@@ -36,6 +37,7 @@ class Options:
         gpu_fallback: Layers that the DLA lacks run on the GPU.
         strip_weights: Leave out weights that a refit can bring back.
         refit: Let weights be exchanged.
+        plugin: Library of the plugin that the model needs, which a version-compatible plan carries.
     """
 
     profiles: tuple[Profile, ...]
@@ -49,6 +51,7 @@ class Options:
     gpu_fallback: bool = False
     strip_weights: bool = False
     refit: bool = False
+    plugin: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ def _built(
 ) -> Built:
     trt = flavour.module
     logger = _logger(trt, log)
+    if options.plugin is not None:
+        _load_plugin(trt, options.plugin)
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
@@ -163,7 +168,25 @@ def _config(trt: Any, builder: Any, options: Options, flavour: Flavour) -> Any:
         _target(trt, config, options.compute_capabilities, flavour)
     if options.dla_core is not None:
         _use_dla(trt, builder, config, options)
+    if options.plugin is not None and options.version_compatible:
+        config.plugins_to_serialize = [str(options.plugin)]
     return config
+
+
+def _load_plugin(trt: Any, library: Path) -> None:
+    """Make the plugin known to TensorRT, once a process.
+
+    Raises:
+        EngineError: The library was made for another TensorRT, or is none.
+    """
+    registry = trt.get_plugin_registry()
+    if registry.get_creator(PLUGIN, PLUGIN_VERSION, "") is None:
+        registry.load_library(str(library))
+    if registry.get_creator(PLUGIN, PLUGIN_VERSION, "") is None:
+        raise EngineError(
+            f"{library}: {trt.__name__} {trt.__version__} finds no plugin {PLUGIN} in it: "
+            "build it with the headers of this release"
+        )
 
 
 def _target(trt: Any, config: Any, capabilities: tuple[str, ...], flavour: Flavour) -> None:

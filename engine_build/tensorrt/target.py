@@ -60,6 +60,18 @@ def check_options(flavour: Flavour, gpu: Gpu | None, options: Options) -> None:
             raise UsageError(reason)
 
 
+def check_end_to_end(flavour: Flavour) -> None:
+    """Refuse an engine that ends in faces where plugins do not run.
+
+    Raises:
+        UsageError: It says what to do instead.
+    """
+    if flavour.is_rtx:
+        raise UsageError(
+            "--end-to-end: tensorrt-rtx runs no plugins: leave it out, the same kernels run after the engine"
+        )
+
+
 def capabilities(flavour: Flavour, gpu: Gpu | None, options: Options) -> tuple[str, ...]:
     """The compute capabilities an engine is bound to; empty where it is not."""
     if flavour.is_rtx:

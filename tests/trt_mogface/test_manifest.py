@@ -38,6 +38,7 @@ WIDE = Profile((1, 320, 320), (1, 640, 640), (8, 1280, 1280))
 
 GOOD = Manifest(
     spec=MOGFACE,
+    end_to_end=False,
     precision="int8",
     multiply_adds={"fp16": 0.125, "int8": 0.875},
     layers=(Layer("/conv1/Conv + /relu/Relu", "CaskConvolution", "int8"), Layer("", "NoOp", "")),
@@ -149,7 +150,7 @@ def test_numbers_that_are_not_finite_are_refused(name: str, value: float) -> Non
     refused(changed(**{name: {"int8": value} if name == "multiply_adds" else value}))
 
 
-@pytest.mark.parametrize("version", [0, 2, -1, 99, 10**30])
+@pytest.mark.parametrize("version", [0, 1, 3, -1, 99, 10**30])
 def test_another_format_is_named(version: int) -> None:
     assert "another release" in refused(changed(format=version))
 
@@ -157,8 +158,8 @@ def test_another_format_is_named(version: int) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", " ", "{", "null", "[]", "7", "NaN", '"manifest"', "{}", "\x00", "\ufeff{}", '{"format": 1}'),
-        *("[" * 100_000, '{"a":' * 100_000, '{"format": 1, "spec": ' + "[" * 100_000, "1" * 5000),
+        *("", " ", "{", "null", "[]", "7", "NaN", '"manifest"', "{}", "\x00", "\ufeff{}", '{"format": 2}'),
+        *("[" * 100_000, '{"a":' * 100_000, '{"format": 2, "spec": ' + "[" * 100_000, "1" * 5000),
         '{"format": ' + "1" * 5000 + "}",
     ],
     ids=lambda text: repr(text[:24]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 import sys
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from engine_build.engine import Outcome
     from engine_build.precision import Precision
     from trt_mogface.manifest import Profile
+    from trt_mogface.spec import DetectorSpec, SelectionDefaults
 
 SHOWN = 10
 """Layer groups printed, at least."""
@@ -42,6 +44,10 @@ def build(
     weights: options.Weights = None,
     min_face: options.MinFace = None,
     shapes: build_options.Shapes = None,
+    end_to_end: build_options.EndToEnd = False,
+    conf: build_options.Conf = None,
+    iou: build_options.Iou = None,
+    max_det: build_options.MaxDet = None,
     calib: build_options.Calib = None,
     calib_images: build_options.CalibImages = 512,
     calib_method: build_options.CalibMethod = "percentile",
@@ -105,6 +111,7 @@ def build(
             sensitivity=sensitivity,
             max_loss=max_loss,
             annotations=boxes,
+            end_to_end=_end_to_end(read_spec(file), end_to_end, conf, iou, max_det),
         )
         lowering = _module("lowering").Lowering(request, progress.status)
         if output is not None and output.suffix == ".onnx":
@@ -157,6 +164,22 @@ def _precisions(text: str) -> list[Precision]:
     if unknown:
         raise UsageError(f"--precision {text}: {sorted(unknown)[0]!r} is none of {', '.join(known)}")
     return wanted
+
+
+def _end_to_end(
+    spec: DetectorSpec, wanted: bool, conf: float | None, iou: float | None, max_det: int | None
+) -> SelectionDefaults | None:
+    """The thresholds that go into the engine; None where none do."""
+    given = {"score_threshold": conf, "iou_threshold": iou, "max_detections": max_det}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if changes and not wanted:
+        raise UsageError(
+            "--conf, --iou and --max-det are for --end-to-end; other engines are given them when they run"
+        )
+    if not wanted:
+        return None
+    changed = dataclasses.replace(spec.selection, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(spec, selection=changed).selection  # a spec checks its own thresholds
 
 
 def _workspace(text: str | None) -> int | None:

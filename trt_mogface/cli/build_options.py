@@ -33,6 +33,22 @@ Shapes = Annotated[
     ),
 ]
 
+EndToEnd = Annotated[
+    bool, typer.Option("--end-to-end", help="Let the engine end in faces: decoding and suppression inside.")
+]
+Conf = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(help="With --end-to-end: score threshold [the model's]."),
+]
+Iou = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(help="With --end-to-end: IoU threshold [the model's]."),
+]
+MaxDet = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(help="With --end-to-end: most faces of a picture [the model's]."),
+]
+
 Calib = Annotated[
     Optional[str],  # noqa: UP045
     _accuracy(metavar="PICTURES", help="Calibrate and compare on these: a folder, glob pattern or video."),

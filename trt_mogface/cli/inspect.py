@@ -34,7 +34,7 @@ def inspect(file: Annotated[Path, typer.Argument(help="A contract ONNX file, or 
 def _inspect_engine(file: Path) -> None:
     manifest = load_manifest(file)
     load_plan(file, manifest)  # is it the plan that the manifest describes?
-    _print_rows(_engine_rows(manifest, file) | _spec_rows(manifest.spec))
+    _print_rows(_engine_rows(manifest, file) | _spec_rows(manifest.spec, end_to_end=manifest.end_to_end))
     _print_pyramid(manifest.spec)
     table = Table(title="layers", title_justify="left")
     for column in ("layer", "kind", "reads"):
@@ -89,11 +89,16 @@ def _onnx_rows(spec: DetectorSpec, file: Path) -> dict[str, str]:
     return {"file": f"{file}, {file.stat().st_size / 1e6:.1f} MB"} | _spec_rows(spec)
 
 
-def _spec_rows(spec: DetectorSpec) -> dict[str, str]:
+def _spec_rows(spec: DetectorSpec, *, end_to_end: bool = False) -> dict[str, str]:
     chosen, resize = spec.selection, spec.resize
-    outputs = f"{SCORES} [N, A], {DELTAS} [N, A, 4]"
-    if spec.landmarks:
-        outputs += f", {LANDMARKS} [N, A, {2 * spec.landmarks}]"
+    most = chosen.most_faces
+    if end_to_end:
+        outputs = f"faces: num_detections [N], boxes [N, {most}, 4], scores [N, {most}]"
+        landmarks = f", landmarks [N, {most}, {spec.landmarks}, 2]"
+    else:
+        outputs = f"{SCORES} [N, A], {DELTAS} [N, A, 4]"
+        landmarks = f", {LANDMARKS} [N, A, {2 * spec.landmarks}]"
+    outputs += landmarks if spec.landmarks else ""
     longest = ""
     if resize.longest_over:
         longest = f"; a longer side above {resize.longest_over} px becomes {resize.longest_to} px"

@@ -1,10 +1,10 @@
-"""Arrays and streams of other libraries: torch, CuPy, PyCUDA, Numba, cuda-core and whoever speaks their protocols."""
+"""Arrays and streams of torch, CuPy, PyCUDA, Numba, cuda-core and whoever else speaks their protocols."""
 
 from __future__ import annotations
 
 import ctypes as c
 from dataclasses import dataclass
-from typing import Any, Optional, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class Array:
     Attributes:
         pointer: Address of the first element.
         shape: In elements.
-        pitch: Bytes from one element of the first dimension to the next; everything within one is contiguous.
+        pitch: Bytes from one element of the first dimension to the next; each is contiguous in itself.
         dtype: Of an element.
         device: Number of the CUDA device, where the array tells it.
         owner: What keeps the memory alive.
@@ -54,7 +54,7 @@ def array(
 ) -> Array:
     """An array of another library, taken without a copy.
 
-    Work that fills it must be ordered before the stream it is used on: by that library's own stream, or an event.
+    Work that fills it must be ordered before the stream it is used on, by the caller's streams or events.
     An array that speaks DLPack alone is asked to do so.
 
     Args:
@@ -94,8 +94,8 @@ def stream_handle(stream: object) -> int:
     """The handle of a CUDA stream.
 
     Args:
-        stream: None or 0 for the default stream, a handle, or a stream of cuda-core (``__cuda_stream__``), torch
-            (``cuda_stream``), CuPy (``ptr``) or PyCUDA (``handle``).
+        stream: None or 0 for the default stream, a handle, or a stream of cuda-core (``__cuda_stream__``),
+            torch (``cuda_stream``), CuPy (``ptr``) or PyCUDA (``handle``).
 
     Raises:
         KernelError: Something else.
@@ -116,7 +116,7 @@ def stream_handle(stream: object) -> int:
     )
 
 
-_Raw: TypeAlias = tuple[int, tuple[int, ...], Optional[tuple[int, ...]], "np.dtype[Any]", object]
+_Raw: TypeAlias = tuple[int, tuple[int, ...], tuple[int, ...] | None, "np.dtype[Any]", object]
 """Address, shape, strides in bytes or None, type, and who owns the memory."""
 
 
@@ -181,7 +181,7 @@ def _of_dlpack(source: Any, name: str, host: bool, stream: int) -> _Raw:
 def _pitch(
     name: str, shape: tuple[int, ...], strides: tuple[int, ...] | None, itemsize: int, pitched: bool
 ) -> int:
-    """Bytes between elements of the first dimension, after a check of all; strides of single elements mean nothing."""
+    """Bytes between elements of the first dimension, after a check of all strides that mean something."""
     dense = [itemsize]
     for side in reversed(shape[1:]):
         dense.insert(0, dense[0] * side)

@@ -1,4 +1,4 @@
-"""Frames as the letterbox kernel takes them: where the pixels lie, and where they go in the network's input."""
+"""Frames as the letterbox kernel takes them: where they lie, and where they go in the network's input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Frame:
         pixels: Device array, uint8: [H, W, 3] BGR, or the luma plane [H, W] of NV12.  Rows may lie apart.
         placement: From `trt_mogface.resize`, for the frame's size.
         chroma: The plane of U and V of NV12, uint8 [H / 2, W] or [H / 2, W / 2, 2].
-        format: ``nv12`` is BT.601 and ``nv12-bt709`` BT.709, both of limited range, as video decoders give them.
+        format: ``nv12`` is BT.601 and ``nv12-bt709`` BT.709, both of limited range, as decoders give them.
     """
 
     pixels: object

@@ -1,4 +1,4 @@
-"""The CUDA kernels, called on arrays and streams of any library; nothing is allocated and nothing waited for."""
+"""The CUDA kernels, called on arrays and streams of any library; nothing is allocated or waited for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INT32, FLOAT32, FLOAT16, UINT8 = (np.dtype(name) for name in ("int32", "float32"
 
 @dataclass(frozen=True)
 class Candidates:
-    """Device arrays for the best candidates of N images, K each, best first, in pixels of the network's input.
+    """Device arrays for the best K candidates of N images, best first, in pixels of the network's input.
 
     Attributes:
         counts: int32 [N]; what lies beyond them is not written.
@@ -49,7 +49,7 @@ class Faces:
 
     Attributes:
         counts: int32 [N].
-        boxes: float32 [N, M, 4], x0, y0, x1, y1, in pixels of the frame, or of the network's input without frames.
+        boxes: float32 [N, M, 4], x0, y0, x1, y1: pixels of the frame; of the network's input without frames.
         scores: float32 [N, M].
         landmarks: float32 [N, M, points, 2], or None where the model has none.
         dropped: int32 [N] or None; see `Candidates`.
@@ -65,15 +65,15 @@ class Faces:
 class Kernels:
     """The kernels of one library.
 
-    Every launch goes to the current device, on which the arrays and the stream must lie.  What the results are is
-    specified by `trt_mogface.selection` and `trt_mogface.resize`.
+    Every launch goes to the current device, on which the arrays and the stream must lie.  What the results
+    are is specified by `trt_mogface.selection` and `trt_mogface.resize`.
 
     Args:
         library: The shared library; None takes the one that comes with the package.
 
     Raises:
-        KernelError: There is none, or it is not usable.  Every method raises it too, before anything is launched,
-            for an argument that does not fit; its message begins with the argument's name.
+        KernelError: There is none, or it is not usable.  Every method raises it too, before anything is
+            launched, for an argument that does not fit; its message names the argument.
     """
 
     def __init__(self, library: Path | None = None) -> None:
@@ -105,7 +105,9 @@ class Kernels:
             )
         )
         self._library.call("mogfaceCheckFrames", ctypes.addressof(structs), len(frames), *size)
-        return np.frombuffer(bytes(structs), np.uint8).reshape(len(frames), FRAME_BYTES).copy()
+        table = np.empty((len(frames), FRAME_BYTES), np.uint8)
+        table.ravel()[:] = np.frombuffer(bytes(structs), np.uint8)
+        return table
 
     def letterbox(
         self,
@@ -188,7 +190,7 @@ class Kernels:
 
         Args:
             candidates: From `decode`, or of another origin: best first, boxes finite.
-            out: Where the faces go; M is the smaller of ``max_detections`` and ``top_k``.
+            out: Where the faces go; M is ``thresholds.most_faces``.
             thresholds: IoU threshold, ``top_k``, which is K, and ``max_detections``.
             workspace: Device array of at least `select_workspace` bytes.
             frames: A `frame_table` in device memory; None leaves pixels of the network's input.
@@ -290,11 +292,6 @@ class Kernels:
         return found.value
 
 
-def max_faces(thresholds: SelectionDefaults) -> int:
-    """M, the most faces of one image."""
-    return min(thresholds.max_detections, thresholds.top_k)
-
-
 def detector_struct(spec: DetectorSpec) -> interface.Detector:
     """The part of a spec that the kernels need."""
     struct = interface.Detector(
@@ -317,7 +314,7 @@ def thresholds_struct(thresholds: SelectionDefaults, *, clip: bool = False) -> i
         score=thresholds.score_threshold,
         iou=thresholds.iou_threshold,
         top_k=thresholds.top_k,
-        max_detections=max_faces(thresholds),
+        max_detections=thresholds.most_faces,
         inclusive_areas=thresholds.inclusive_areas,
         clip=clip,
     )
@@ -427,7 +424,7 @@ def _candidates(
 def _faces(
     call: _Arguments, out: Faces, batch: int, thresholds: SelectionDefaults, points: int
 ) -> interface.Detections:
-    most = max_faces(thresholds)
+    most = thresholds.most_faces
 
     def take(name: str, dtype: np.dtype[np.generic], *shape: int) -> int:
         return call.take(f"out.{name}", getattr(out, name), (dtype,), shape, writable=True).pointer

@@ -10,9 +10,9 @@ from pathlib import Path
 from trt_mogface.errors import KernelError
 from trt_mogface.kernels.interface import INTERFACE, declare
 
-NAME = "libtrt_mogface_kernels.so"
-VARIABLE = "TRT_MOGFACE_KERNELS"
-"""Names another library than the one that comes with the package."""
+NAME, VARIABLE = "libtrt_mogface_kernels.so", "TRT_MOGFACE_KERNELS"
+PLUGIN_NAME, PLUGIN_VARIABLE = "libtrt_mogface_plugin.so", "TRT_MOGFACE_PLUGIN"
+"""Files, and the environment variables that name others than those that come with the package."""
 
 
 class Library:
@@ -44,7 +44,7 @@ class Library:
         """Call a function that returns a CUDA error.
 
         Raises:
-            KernelError: It refused an argument, or CUDA reported an error; nothing was launched in the first case.
+            KernelError: It refused an argument and launched nothing, or CUDA reported an error.
         """
         status = getattr(self._functions, name)(*arguments)
         if not status:
@@ -59,23 +59,43 @@ class Library:
 
 
 def find_library() -> Path:
-    """The library that comes with the package, or the one that ``TRT_MOGFACE_KERNELS`` names.
+    """The kernels' library that comes with the package, or the one that ``TRT_MOGFACE_KERNELS`` names.
 
     Raises:
         KernelError: The package was installed without it.
     """
-    named = os.environ.get(VARIABLE)
+    return _find(
+        NAME,
+        VARIABLE,
+        "the CUDA kernels are not part of this installation, nvcc was not found when it was made: "
+        "install the CUDA toolkit, put nvcc on the PATH and install trt-mogface again",
+    )
+
+
+def find_plugin() -> Path:
+    """The library of the TensorRT plugin ``MogFaceDetect``, or the one that ``TRT_MOGFACE_PLUGIN`` names.
+
+    Raises:
+        KernelError: The package was installed without it.
+    """
+    return _find(
+        PLUGIN_NAME,
+        PLUGIN_VARIABLE,
+        "the TensorRT plugin is not part of this installation, nvcc or TensorRT's C++ headers were not found "
+        "when it was made: set TensorRT_ROOT to the folder with its include/ and install trt-mogface again",
+    )
+
+
+def _find(name: str, variable: str, missing: str) -> Path:
+    named = os.environ.get(variable)
     if named:
         if not Path(named).is_file():
-            raise KernelError(f"{VARIABLE}={named}: no such file")
+            raise KernelError(f"{variable}={named}: no such file")
         return Path(named)
     try:
-        path = Path(str(resources.files("trt_mogface.native") / NAME))
+        path = Path(str(resources.files("trt_mogface.native") / name))
     except ModuleNotFoundError:
-        path = Path(NAME)
+        raise KernelError(missing) from None
     if not path.is_file():
-        raise KernelError(
-            "the CUDA kernels are not part of this installation: nvcc was not found when it was made: install the "
-            "CUDA toolkit, put nvcc on the PATH and install trt-mogface again"
-        )
+        raise KernelError(missing)
     return path
