@@ -122,7 +122,7 @@ def _built(
     trt = flavour.module
     logger = _logger(trt, log)
     if options.plugin is not None:
-        _load_plugin(trt, options.plugin)
+        load_plugin(trt, options.plugin)
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
@@ -173,7 +173,7 @@ def _config(trt: Any, builder: Any, options: Options, flavour: Flavour) -> Any:
     return config
 
 
-def _load_plugin(trt: Any, library: Path) -> None:
+def load_plugin(trt: Any, library: Path) -> None:
     """Make the plugin known to TensorRT, once a process.
 
     Raises:
