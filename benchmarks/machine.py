@@ -10,15 +10,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from trt_mogface.gpu import find_gpu
+
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("numpy", "opencv-python", "onnx", "onnxruntime", "tensorrt-rtx-cu13", "torch", "modelscope")
 
 
 def machine() -> dict[str, Any]:
-    """Processor, core count, versions and commit."""
+    """Processor, core count, GPU if there is one, versions and commit."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        **({} if (gpu := find_gpu()) is None else {"gpu": gpu.name, "driver": gpu.driver}),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
         "commit": _commit(),
@@ -27,9 +30,10 @@ def machine() -> dict[str, Any]:
 
 def record(name: str, figures: dict[str, Any]) -> None:
     """Keep the figures of a benchmark with the machine they were measured on."""
-    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     result = {"benchmark": name, "machine": machine(), "figures": figures}
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    path.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def _cpu() -> str:

@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -19,6 +18,7 @@ from engine_build.lowering import Lowered, Lowering, Request
 from tests.trt_mogface.specs import MOGFACE, small_spec
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ModelError, UsageError
+from trt_mogface.images import read_image
 from trt_mogface.models import embedded_file
 from trt_mogface.selection import select
 from trt_mogface.spec import BoxCoding, DetectorSpec, Level, SelectionDefaults
@@ -34,7 +34,7 @@ def lowered(precision: Any = "fp32", **changes: Any) -> Lowered:
 
 
 def node_of(model: onnx.ModelProto) -> onnx.NodeProto:
-    node = model.graph.node[-1]
+    node: onnx.NodeProto = model.graph.node[-1]
     assert node.op_type == "MogFaceDetect"
     return node
 
@@ -46,7 +46,7 @@ def told(node: onnx.NodeProto) -> dict[str, Any]:
 
 
 def spec_told(node: onnx.NodeProto, template: DetectorSpec) -> DetectorSpec:
-    """A spec made of nothing but the node's attributes; the rest, which is of no matter here, from another."""
+    """A spec made of the node's attributes alone; the rest, which does not matter here, of another."""
     said = told(node)
     levels = [text.split(":") for text in said["levels"].split(";")]
     return dataclasses.replace(
@@ -66,7 +66,7 @@ def spec_told(node: onnx.NodeProto, template: DetectorSpec) -> DetectorSpec:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_what_the_node_is_given_and_told_makes_the_detectors_faces(precision: str, test_data: Path) -> None:
-    image = cv2.imread(str(test_data / "demo_images" / "insightface_t1.jpg"))[:320, :416]
+    image = read_image(test_data / "demo_images" / "insightface_t1.jpg")[:320, :416]
     made = lowered(precision, score_threshold=0.5)
     node = node_of(made.model)
     # The graph up to the node, which ONNX Runtime does not know.

@@ -50,7 +50,9 @@ FLOAT32, INT32, CHAR, INT64 = 1, 5, 6, 10
 
 def fields(values: dict[str, Any], *, wide: bool = False) -> tuple[Any, list[Any]]:
     """A node's attributes as TensorRT's importer hands them over, and what keeps them alive."""
-    found, alive = [], []
+    found: list[Field] = []
+    alive: list[Any] = []
+    data: Any
     for name, value in values.items():
         if isinstance(value, str):
             data, kind, length = c.create_string_buffer(value.encode()), CHAR, len(value)
@@ -112,11 +114,11 @@ def run(
 def random_outputs(spec: DetectorSpec, size: tuple[int, int], dtype: type) -> tuple[Any, Any, Any]:
     rng = np.random.default_rng(7)
     count = spec.anchor_count(*size)
-    landmarks = rng.normal(0, 0.3, (3, count, 2 * spec.landmarks)).astype(dtype) if spec.landmarks else None
+    landmarks: Any = rng.normal(0, 0.3, (3, count, 2 * spec.landmarks)).astype(dtype)
     return (
         rng.random((3, count)).astype(dtype),
         rng.normal(0, 0.3, (3, count, 4)).astype(dtype),
-        landmarks,
+        landmarks if spec.landmarks else None,
     )
 
 

@@ -1,20 +1,28 @@
-// The part of CUDA's runtime API that launchers may use, for the host: whatever allocates, copies or waits is missing on
-// purpose, so that a launcher that does so does not compile here.
+// The part of CUDA's runtime API that launchers may use, for the host, in C: whatever allocates, copies or waits is missing
+// on purpose, so that a launcher that does so does not compile here.
 #pragma once
 
 #define CUDA_EMULATION 1
 
-#include <cstddef>
-#include <cstdint>
+#include <stddef.h>
+#include <stdint.h>
 
-using cudaStream_t = struct CUstream_st*;
+typedef struct CUstream_st* cudaStream_t;
+typedef struct CUevent_st* cudaEvent_t; // TensorRT's headers speak of it
 
-enum cudaError_t
+typedef enum cudaError
 {
     cudaSuccess = 0,
     cudaErrorInvalidValue = 1,
     cudaErrorInvalidConfiguration = 9
-};
+} cudaError_t;
 
+#ifdef __cplusplus
+extern "C"
+{
+#endif
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,242 @@
+"""The CUDA kernels on a GPU: from outputs to faces and from frames to the network's input, by graph replay.
+
+First the ceiling, the bandwidth of a copy; then each case as a graph of many launches over inputs that together are
+larger than the cache, so that none is found there; then the same in torch and torchvision, in the same run.
+
+    python -m benchmarks.kernels [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import record
+from engine_build.mogface.spec import mogface_spec
+from trt_mogface.anchors import anchors
+from trt_mogface.kernels import Faces, Frame, Kernels
+from trt_mogface.resize import place_letterbox
+
+SPEC = mogface_spec("0" * 64)
+SIZE = (640, 640)
+BEYOND_CACHE = 256 << 20
+"""Bytes of inputs that take turns; the L2 of an H200 holds 50 MB."""
+
+REPLAYS = 30
+
+DETECT = [(1, 300, 30.0), (16, 300, 120.0), (1, 5000, 150.0), (16, 5000, None), (1, 0, None)]
+"""Batch, candidates, microseconds to reach."""
+
+LETTERBOX = [(1, (1080, 1920)), (16, (1080, 1920)), (16, (720, 1280)), (1, (2160, 3840))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one case of each kind")
+    quick = parser.parse_args().quick
+    try:
+        import torch
+    except ImportError:
+        raise SystemExit(
+            "this needs torch with CUDA, which holds the device memory: none is installed"
+        ) from None
+    if not torch.cuda.is_available():
+        raise SystemExit("this needs an NVIDIA GPU and a torch with CUDA; nothing was measured")
+    kernels = Kernels()
+    bandwidth = copy_bandwidth(torch)
+    console = Console()
+    console.print(f"{torch.cuda.get_device_name()}: copies {bandwidth / 1e12:.2f} TB/s, read and written")
+    faces = [detect_case(torch, kernels, *case) for case in (DETECT[:1] if quick else DETECT)]
+    frames = [
+        letterbox_case(torch, kernels, bandwidth, *case) for case in (LETTERBOX[1:2] if quick else LETTERBOX)
+    ]
+    show(console, "outputs to faces, 34,125 anchors", faces)
+    show(console, "frames to 640x640", frames)
+    gpu = torch.cuda.get_device_name().lower().replace(" ", "-")
+    record(
+        f"{gpu}/kernels",
+        {"copy_bytes_per_s": bandwidth, "detect": faces, "letterbox": frames, "torch": torch.__version__},
+    )
+
+
+def copy_bandwidth(torch: Any) -> float:
+    """Bytes a second of a device-to-device copy, counting those read and those written."""
+    source = torch.empty(1 << 30, dtype=torch.uint8, device="cuda").random_(0, 255)
+    target = torch.empty_like(source)
+    microseconds = time_graph(torch, [lambda: target.copy_(source)] * 4)
+    return 2 * source.numel() / (microseconds * 1e-6)
+
+
+def time_graph(torch: Any, launches: list[Callable[[], object]]) -> float:
+    """Microseconds of one of several launches, captured one after the other and replayed."""
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for launch in launches:  # warm up, outside of the capture
+            launch()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=stream):
+        for launch in launches:
+            launch()
+    times = []
+    for _ in range(REPLAYS):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        graph.replay()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(begin.elapsed_time(end) * 1e3 / len(launches))
+    return statistics.median(times[REPLAYS // 3 :])
+
+
+def detect_case(
+    torch: Any, kernels: Kernels, batch: int, candidates: int, wanted: float | None
+) -> dict[str, Any]:
+    count = SPEC.anchor_count(*SIZE)
+    turns = max(2, math.ceil(BEYOND_CACHE / (batch * count * 20)))
+    inputs = [made_up(torch, batch, candidates, seed) for seed in range(turns)]
+    most = SPEC.selection.most_faces
+    out = Faces(
+        counts=torch.empty(batch, dtype=torch.int32, device="cuda"),
+        boxes=torch.empty(batch, most, 4, device="cuda"),
+        scores=torch.empty(batch, most, device="cuda"),
+    )
+    needed = kernels.detect_workspace(SPEC, SPEC.selection, batch, SIZE)
+    workspace = torch.empty(needed, dtype=torch.uint8, device="cuda")
+
+    def launch(scores: Any, deltas: Any) -> None:
+        kernels.detect(
+            scores,
+            deltas,
+            None,
+            out,
+            spec=SPEC,
+            size=SIZE,
+            thresholds=SPEC.selection,
+            workspace=workspace,
+            stream=torch.cuda.current_stream(),
+        )
+
+    ours = time_graph(torch, [lambda pair=pair: launch(*pair) for pair in inputs])  # type: ignore[misc]
+    theirs = in_torch(torch, inputs)
+    return {
+        "case": f"batch {batch}, {candidates} candidates",
+        "microseconds": ours,
+        "wanted": wanted,
+        "floor": None,
+        "peer": theirs,
+        "peer_name": "torch + torchvision",
+    }
+
+
+def made_up(torch: Any, batch: int, candidates: int, seed: int) -> tuple[Any, Any]:
+    """Outputs of MogFace in device memory; candidates crowd around a few hundred faces."""
+    rng = np.random.default_rng(seed)
+    count = SPEC.anchor_count(*SIZE)
+    scores = rng.uniform(0, 0.8, (batch, count)).astype(np.float32)
+    for row in scores:
+        row[rng.choice(count, candidates, replace=False)] = rng.uniform(0.83, 1, candidates)
+    deltas = rng.normal(0, 0.3, (batch, count, 4)).astype(np.float32)
+    return torch.from_numpy(scores).cuda(), torch.from_numpy(deltas).cuda()
+
+
+def in_torch(torch: Any, inputs: list[tuple[Any, Any]]) -> float | None:
+    """Microseconds of the same steps in torch and torchvision; None without torchvision.
+
+    Not as a graph: torchvision's NMS comes back to the host.
+    """
+    try:
+        from torchvision.ops import nms
+    except ImportError:
+        return None
+    table = torch.from_numpy(np.array(anchors(SPEC, *SIZE))).cuda()
+    chosen = SPEC.selection
+
+    def image(scores: Any, deltas: Any) -> Any:
+        index = torch.nonzero(scores > chosen.score_threshold).squeeze(1)
+        best, order = torch.topk(scores[index], min(chosen.top_k, len(index)))
+        index = index[order]
+        near, moved = table[index], deltas[index]
+        centre = near[:, :2] + moved[:, :2] * near[:, 2:]
+        size = near[:, 2:] * torch.exp(moved[:, 2:])
+        low = centre - (size - 1) / 2
+        boxes = torch.cat([low, low + size - 1], 1)
+        return boxes[nms(boxes, best, chosen.iou_threshold)[: chosen.max_detections]]
+
+    times = []
+    for scores, deltas in inputs[:20] + inputs[:20]:
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        for row in range(len(scores)):
+            image(scores[row], deltas[row])
+        end.record()
+        torch.cuda.synchronize()
+        times.append(begin.elapsed_time(end) * 1e3)
+    return statistics.median(times[len(times) // 2 :])
+
+
+def letterbox_case(
+    torch: Any, kernels: Kernels, bandwidth: float, batch: int, frame: tuple[int, int]
+) -> dict[str, Any]:
+    turns = max(2, math.ceil(BEYOND_CACHE / (batch * frame[0] * frame[1] * 3)))
+    placement = place_letterbox(*frame, SIZE)
+    pictures = torch.empty(turns, batch, *frame, 3, dtype=torch.uint8, device="cuda").random_(0, 255)
+    tables = [
+        torch.from_numpy(
+            kernels.frame_table([Frame(picture, placement) for picture in pictures[turn]], SIZE)
+        ).cuda()
+        for turn in range(turns)
+    ]
+    images = torch.empty(batch, *SIZE, 3, dtype=torch.uint8, device="cuda")
+
+    def launch(table: Any) -> None:
+        kernels.letterbox(table, images, stream=torch.cuda.current_stream())
+
+    ours = time_graph(torch, [lambda table=table: launch(table) for table in tables])  # type: ignore[misc]
+    floats = pictures[0].permute(0, 3, 1, 2).float()
+    resize = torch.nn.functional.interpolate
+    theirs = time_graph(
+        torch, [lambda: resize(floats, size=placement.content, mode="bilinear").to(torch.uint8)] * 4
+    )
+    read = batch * frame[0] * frame[1] * 3 / bandwidth * 1e6
+    return {
+        "case": f"batch {batch}, {frame[1]}x{frame[0]}",
+        "microseconds": ours,
+        "wanted": 2 * read,
+        "floor": read,
+        "peer": theirs,
+        "peer_name": "torch, interpolate alone on floats",
+    }
+
+
+def show(console: Console, title: str, figures: list[dict[str, Any]]) -> None:
+    table = Table(
+        "case",
+        "us",
+        "wanted",
+        "floor",
+        "peer, us",
+        "ratio",
+        title=f"{title}; peer: {figures[0]['peer_name']}",
+    )
+    for row in figures:
+        peer = row["peer"]
+        table.add_row(
+            row["case"],
+            f"{row['microseconds']:.1f}",
+            *("" if row[name] is None else f"{row[name]:.1f}" for name in ("wanted", "floor")),
+            "not installed" if peer is None else f"{peer:.1f}",
+            "" if peer is None else f"{peer / row['microseconds']:.1f}x",
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

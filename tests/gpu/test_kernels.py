@@ -1,0 +1,257 @@
+"""The kernels on a GPU: what tests/plugins proves of them by emulation, and what an emulation cannot."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.plugins.problems import CODINGS, Problem, made_up_scores, problem, solved, sprinkled
+from tests.trt_mogface.specs import MOGFACE, small_spec
+from trt_mogface.errors import KernelError
+from trt_mogface.kernels import Candidates, Faces, Frame, Kernels
+from trt_mogface.nms import nms
+from trt_mogface.resize import Placement, paint, place_letterbox, place_native
+from trt_mogface.spec import DetectorSpec, ResizeDefaults
+
+pytestmark = pytest.mark.gpu
+
+
+def made_up(
+    spec: DetectorSpec,
+    size: tuple[int, int],
+    *,
+    batch: int = 3,
+    kind: str = "distinct",
+    bad: float = 0.0,
+    **limits: Any,
+) -> Problem:
+    rng = np.random.default_rng(len(kind) + batch)
+    count = spec.anchor_count(*size)
+    deltas = sprinkled(rng, rng.normal(0, 0.3, (batch, count, 4)).astype(np.float32), bad)
+    landmarks = rng.normal(0, 1, (batch, count, 2 * spec.landmarks)).astype(np.float32)
+    scores = made_up_scores(rng, (batch, count), kind, spec.selection.score_threshold)
+    return problem(spec, scores, deltas, landmarks if spec.landmarks else None, size=size, **limits)
+
+
+class OnGpu:
+    """A problem in device memory, with room for its candidates and faces."""
+
+    def __init__(self, torch: Any, kernels: Kernels, asked: Problem) -> None:
+        self.asked, self.kernels = asked, kernels
+        self.scores, self.deltas = (
+            torch.from_numpy(asked.scores).cuda(),
+            torch.from_numpy(asked.deltas).cuda(),
+        )
+        self.landmarks = None if asked.landmarks is None else torch.from_numpy(asked.landmarks).cuda()
+        batch, points, top_k = asked.batch, asked.spec.landmarks, asked.thresholds.top_k
+        most = asked.thresholds.most_faces
+
+        def room(dtype: str, *shape: int) -> Any:
+            return torch.full(shape, -7, dtype=getattr(torch, dtype), device="cuda")
+
+        self.candidates = Candidates(
+            counts=room("int32", batch),
+            dropped=room("int32", batch),
+            anchors=room("int32", batch, top_k),
+            boxes=room("float32", batch, top_k, 4),
+            scores=room("float32", batch, top_k),
+            landmarks=room("float32", batch, top_k, points, 2) if points else None,
+        )
+        self.faces = Faces(
+            counts=room("int32", batch),
+            boxes=room("float32", batch, most, 4),
+            scores=room("float32", batch, most),
+            landmarks=room("float32", batch, most, points, 2) if points else None,
+            dropped=room("int32", batch),
+        )
+        needed = kernels.detect_workspace(asked.spec, asked.thresholds, batch, asked.size)
+        self.workspace = torch.empty(needed, dtype=torch.uint8, device="cuda")
+
+    def detect(self, stream: Any = None) -> None:
+        self.kernels.detect(
+            self.scores,
+            self.deltas,
+            self.landmarks,
+            self.faces,
+            spec=self.asked.spec,
+            size=self.asked.size,
+            thresholds=self.asked.thresholds,
+            workspace=self.workspace,
+            stream=stream,
+        )
+
+    def decode(self) -> None:
+        self.kernels.decode(
+            self.scores,
+            self.deltas,
+            self.landmarks,
+            self.candidates,
+            spec=self.asked.spec,
+            size=self.asked.size,
+            thresholds=self.asked.thresholds,
+            workspace=self.workspace,
+        )
+
+    def bytes(self) -> list[bytes]:
+        """All results, as they lie in memory."""
+        return [each.cpu().numpy().tobytes() for each in vars(self.faces).values() if each is not None]
+
+    def check(self) -> None:
+        """Candidates against the specification's, faces against what its NMS makes of these candidates."""
+        self.decode()
+        found, near = _on_host(self.faces), _on_host(self.candidates)
+        chosen = self.asked.thresholds
+        for image in range(self.asked.batch):
+            expected = solved(self.asked, image)
+            count = near["counts"][image]
+            np.testing.assert_array_equal(
+                near["anchors"][image, :count], np.where(expected.finite, expected.index, -1)
+            )
+            boxes = near["boxes"][image, :count][expected.finite]
+            if self.asked.spec.coding.kind == "distance":
+                np.testing.assert_array_equal(boxes, expected.boxes[expected.finite])
+            else:  # exp is rounded in two ways
+                np.testing.assert_allclose(boxes, expected.boxes[expected.finite], rtol=1e-5, atol=1e-3)
+            keep = nms(
+                boxes,
+                chosen.iou_threshold,
+                inclusive=chosen.inclusive_areas,
+                max_keep=chosen.max_detections,
+            )
+            faces = found["counts"][image]
+            assert faces == len(keep)
+            np.testing.assert_array_equal(found["boxes"][image, :faces], boxes[keep])
+            np.testing.assert_array_equal(
+                found["scores"][image, :faces],
+                self.asked.image(image)[0][expected.index[expected.finite][keep]],
+            )
+            assert not found["boxes"][image, faces:].any()
+            assert found["dropped"][image] == expected.dropped
+
+
+def _on_host(results: Candidates | Faces) -> dict[str, Any]:
+    return {name: each.cpu().numpy() for name, each in vars(results).items() if each is not None}
+
+
+def cases() -> dict[str, Problem]:
+    found = {}
+    for kind in CODINGS:
+        spec = small_spec(kind, landmarks=5)
+        found[f"{kind}"] = made_up(spec, (97, 131))
+        found[f"{kind}, half"] = made_up(spec, (97, 131)).halved()
+        found[f"{kind}, ties"] = made_up(spec, (64, 64), kind="tied", top_k=65)
+        found[f"{kind}, broken numbers"] = made_up(spec, (97, 131), kind="odd", bad=0.05)
+    crowd = dataclasses.replace(MOGFACE.selection, score_threshold=0.5)
+    found["mogface at 640x640"] = made_up(dataclasses.replace(MOGFACE, selection=crowd), (640, 640), batch=2)
+    found["all of 1.4 million"] = made_up(MOGFACE, (4096, 4096), batch=1, score_threshold=0.0)
+    found["all equal"] = made_up(MOGFACE, (640, 640), kind="equal", score_threshold=0.1)
+    found["none"] = made_up(MOGFACE, (64, 64), score_threshold=1.0)
+    return found
+
+
+CASES = cases()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_faces_are_those_of_the_specification(torch: Any, kernels: Kernels, name: str) -> None:
+    on_gpu = OnGpu(torch, kernels, CASES[name])
+    on_gpu.detect()
+    on_gpu.check()
+
+
+def test_a_graph_is_captured_and_answers_to_new_inputs(torch: Any, kernels: Kernels) -> None:
+    """Capture forbids what allocates or waits: that it succeeds shows that nothing does."""
+    asked = made_up(MOGFACE, (640, 640), score_threshold=0.9)
+    on_gpu = OnGpu(torch, kernels, asked)
+    on_gpu.detect()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        on_gpu.detect(torch.cuda.current_stream())
+    rng = np.random.default_rng(11)
+    for _ in range(3):
+        scores = rng.random(asked.scores.shape, np.float32)
+        on_gpu.scores.copy_(torch.from_numpy(scores))
+        on_gpu.asked = dataclasses.replace(asked, scores=scores)
+        graph.replay()
+        torch.cuda.synchronize()
+        on_gpu.check()
+
+
+def test_every_run_gives_the_same_bytes(torch: Any, kernels: Kernels) -> None:
+    on_gpu = OnGpu(torch, kernels, made_up(MOGFACE, (640, 640), kind="tied", batch=4))
+    results = set()
+    for _ in range(50):
+        on_gpu.workspace.random_(0, 255)
+        on_gpu.detect()
+        results.add(tuple(on_gpu.bytes()))
+    assert len(results) == 1
+
+
+def test_no_device_memory_is_allocated(torch: Any, kernels: Kernels) -> None:
+    on_gpu = OnGpu(torch, kernels, made_up(MOGFACE, (640, 640)))
+    on_gpu.detect()
+    torch.cuda.synchronize()
+    before = torch.cuda.mem_get_info()
+    for _ in range(200):
+        on_gpu.detect()
+    torch.cuda.synchronize()
+    assert torch.cuda.mem_get_info() == before
+
+
+def placements() -> list[tuple[tuple[int, int], Placement]]:
+    rng = np.random.default_rng(3)
+    found = []
+    for height, width in [(1080, 1920), (1, 1), (37, 2000), *rng.integers(1, 700, (40, 2)).tolist()]:
+        found.append(((height, width), place_letterbox(height, width, (320, 416))))
+    return found
+
+
+def test_letterboxed_frames_are_opencvs(torch: Any, kernels: Kernels) -> None:
+    rng = np.random.default_rng(5)
+    pairs = placements()
+    images = [rng.integers(0, 256, (*size, 3), np.uint8) for size, _ in pairs]
+    frames = [
+        Frame(torch.from_numpy(image).cuda(), placement) for image, (_, placement) in zip(images, pairs)
+    ]
+    table = torch.from_numpy(kernels.frame_table(frames, (320, 416))).cuda()
+    out = torch.full((len(frames), 320, 416, 3), 77, dtype=torch.uint8, device="cuda")
+    kernels.letterbox(table, out, pad=(104, 117, 123))
+    found = out.cpu().numpy()
+    for image, (_, placement), canvas in zip(images, pairs, found):
+        expected = np.empty_like(canvas)
+        paint(image, placement, (104, 117, 123), expected)
+        np.testing.assert_array_equal(canvas, expected)
+
+
+def test_a_frame_at_its_own_size_is_copied(torch: Any, kernels: Kernels) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (97, 131, 3), np.uint8)
+    placement = place_native(97, 131, ResizeDefaults(), pad=True)
+    table = kernels.frame_table([Frame(torch.from_numpy(image).cuda(), placement)], placement.canvas)
+    out = torch.empty((1, *placement.canvas, 3), dtype=torch.uint8, device="cuda")
+    kernels.letterbox(torch.from_numpy(table).cuda(), out)
+    np.testing.assert_array_equal(out[0, :97, :131].cpu().numpy(), image)
+
+
+def test_host_memory_is_refused(torch: Any, kernels: Kernels) -> None:
+    on_gpu = OnGpu(torch, kernels, made_up(MOGFACE, (64, 64)))
+    on_gpu.scores = np.asarray(on_gpu.asked.scores)
+    with pytest.raises(KernelError, match=r"scores.*host memory"):
+        on_gpu.detect()
+    assert (on_gpu.faces.counts == -7).all()  # type: ignore[attr-defined]
+
+
+def test_arrays_of_cupy_are_taken(torch: Any, kernels: Kernels) -> None:
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+    on_gpu = OnGpu(torch, kernels, made_up(MOGFACE, (64, 64)))
+    on_gpu.detect()
+    torch.cuda.synchronize()
+    expected = on_gpu.bytes()
+    on_gpu.scores, on_gpu.deltas = cupy.asarray(on_gpu.asked.scores), cupy.asarray(on_gpu.asked.deltas)
+    on_gpu.faces.boxes.fill_(-7)  # type: ignore[attr-defined]
+    on_gpu.detect(cupy.cuda.Stream.null)
+    torch.cuda.synchronize()
+    assert on_gpu.bytes() == expected
