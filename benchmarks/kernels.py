@@ -1,7 +1,7 @@
 """The CUDA kernels on a GPU: from outputs to faces and from frames to the network's input, by graph replay.
 
-First the ceiling, the bandwidth of a copy; then each case as a graph of many launches over inputs that together are
-larger than the cache, so that none is found there; then the same in torch and torchvision, in the same run.
+First the ceiling, the bandwidth of a copy; then each case as a graph of many launches over inputs that
+together exceed the cache, so that none is found there; then the same in torch and torchvision, in the same run.
 
     python -m benchmarks.kernels [--quick]
 """
@@ -71,7 +71,7 @@ def copy_bandwidth(torch: Any) -> float:
     source = torch.empty(1 << 30, dtype=torch.uint8, device="cuda").random_(0, 255)
     target = torch.empty_like(source)
     microseconds = time_graph(torch, [lambda: target.copy_(source)] * 4)
-    return 2 * source.numel() / (microseconds * 1e-6)
+    return float(2 * source.numel() / (microseconds * 1e-6))
 
 
 def time_graph(torch: Any, launches: list[Callable[[], object]]) -> float:
@@ -93,7 +93,7 @@ def time_graph(torch: Any, launches: list[Callable[[], object]]) -> float:
         end.record()
         torch.cuda.synchronize()
         times.append(begin.elapsed_time(end) * 1e3 / len(launches))
-    return statistics.median(times[REPLAYS // 3 :])
+    return float(statistics.median(times[REPLAYS // 3 :]))
 
 
 def detect_case(
@@ -179,7 +179,7 @@ def in_torch(torch: Any, inputs: list[tuple[Any, Any]]) -> float | None:
         end.record()
         torch.cuda.synchronize()
         times.append(begin.elapsed_time(end) * 1e3)
-    return statistics.median(times[len(times) // 2 :])
+    return float(statistics.median(times[len(times) // 2 :]))
 
 
 def letterbox_case(

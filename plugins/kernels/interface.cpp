@@ -222,9 +222,13 @@ cudaError_t checkDetections(const MogfaceDetections* detections, int landmarkCou
     return cudaSuccess;
 }
 
-cudaError_t checkClip(const MogfaceThresholds& thresholds, const MogfaceFrame* frames)
+cudaError_t checkMapping(const MogfaceThresholds& thresholds, const MogfaceFrame* frames)
 {
-    return thresholds.clip != 0 && frames == nullptr ? refuse("frames: is null, and thresholds.clip needs frames") : cudaSuccess;
+    if (frames != nullptr)
+    {
+        return checkPointer("frames", frames, alignof(MogfaceFrame));
+    }
+    return thresholds.clip != 0 ? refuse("frames: is null, and thresholds.clip needs frames") : cudaSuccess;
 }
 
 cudaError_t checkWorkspace(const Workspace& laidOut, const void* workspace, size_t given)
@@ -451,7 +455,7 @@ cudaError_t mogfaceSelect(const MogfaceThresholds* thresholds, const MogfaceCand
     }
     if (isBad(checkThresholds(thresholds)) || isBad(checkSize(batch, 1, 1))
         || isBad(checkCandidates(candidates, landmarkCount)) || isBad(checkDetections(detections, landmarkCount))
-        || isBad(checkClip(*thresholds, frames)))
+        || isBad(checkMapping(*thresholds, frames)))
     {
         return cudaErrorInvalidValue;
     }
@@ -473,7 +477,7 @@ cudaError_t mogfaceDetect(const MogfaceDetector* detector, const MogfaceThreshol
     if (isBad(checkPointer("outputs", outputs, alignof(MogfaceOutputs)))
         || isBad(checkProblem(detector, thresholds, outputs->batch, outputs->height, outputs->width, grid))
         || isBad(checkOutputs(*outputs, grid.landmarkCount)) || isBad(checkDetections(detections, grid.landmarkCount))
-        || isBad(checkClip(*thresholds, frames)))
+        || isBad(checkMapping(*thresholds, frames)))
     {
         return cudaErrorInvalidValue;
     }

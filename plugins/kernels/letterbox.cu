@@ -130,25 +130,30 @@ __device__ void loadRow(const MogfaceFrame& frame, int row, const Tap& columns, 
     second = loadYuv(frame, row, columns.second);
 }
 
-__device__ int blend(int topLeft, int topRight, int bottomLeft, int bottomRight, const Tap& row, const Tap& column)
+__device__ int blend(
+    int topLeft, int topRight, int bottomLeft, int bottomRight, const Tap& row, const Tap& column, bool toEven)
 {
     const int top = topLeft * column.firstWeight + topRight * column.secondWeight;
     const int bottom = bottomLeft * column.firstWeight + bottomRight * column.secondWeight;
     const int sum = ((row.firstWeight * (top >> 4)) >> 16) + ((row.secondWeight * (bottom >> 4)) >> 16);
-    return clampTo((sum + 2) >> 2, 0, 255);
+    const int half = toEven ? 1 + (sum >> 2 & 1) : 2;
+    return clampTo((sum + half) >> 2, 0, 255);
 }
 
-__device__ Bgr pixelAt(const MogfaceFrame& frame, const Tap& row, const Tap& column)
+// OpenCV takes halving for averaging, which differs in one thing: where an odd frame ends in the middle of a pixel of the
+// network's input, the average of two is rounded to even.
+__device__ Bgr pixelAt(const MogfaceFrame& frame, const Tap& row, const Tap& column, bool isHalving)
 {
+    const bool toEven = isHalving && (row.first == row.second || column.first == column.second);
     Bgr topLeft{};
     Bgr topRight{};
     Bgr bottomLeft{};
     Bgr bottomRight{};
     loadRow(frame, row.first, column, topLeft, topRight);
     loadRow(frame, row.second, column, bottomLeft, bottomRight);
-    return {blend(topLeft.blue, topRight.blue, bottomLeft.blue, bottomRight.blue, row, column),
-        blend(topLeft.green, topRight.green, bottomLeft.green, bottomRight.green, row, column),
-        blend(topLeft.red, topRight.red, bottomLeft.red, bottomRight.red, row, column)};
+    return {blend(topLeft.blue, topRight.blue, bottomLeft.blue, bottomRight.blue, row, column, toEven),
+        blend(topLeft.green, topRight.green, bottomLeft.green, bottomRight.green, row, column, toEven),
+        blend(topLeft.red, topRight.red, bottomLeft.red, bottomRight.red, row, column, toEven)};
 }
 
 __global__ void __launch_bounds__(kTHREADS)
@@ -175,6 +180,7 @@ __global__ void __launch_bounds__(kTHREADS)
     {
         return;
     }
+    const bool isHalving = frame.stepX == 2.0 && frame.stepY == 2.0;
     uint8_t* out = images + (static_cast<size_t>(blockIdx.z) * height + row) * width * 3;
     for (int i = thread % kWARP; i < kCOLUMNS && firstColumn + i < width; i += kWARP)
     {
@@ -182,7 +188,7 @@ __global__ void __launch_bounds__(kTHREADS)
         Bgr pixel{static_cast<int>(pad & 0xff), static_cast<int>(pad >> 8 & 0xff), static_cast<int>(pad >> 16 & 0xff)};
         if (row < frame.contentHeight && column < frame.contentWidth)
         {
-            pixel = pixelAt(frame, shared.rows[inBlock], shared.columns[i]);
+            pixel = pixelAt(frame, shared.rows[inBlock], shared.columns[i], isHalving);
         }
         out[3 * column] = static_cast<uint8_t>(pixel.blue);
         out[3 * column + 1] = static_cast<uint8_t>(pixel.green);

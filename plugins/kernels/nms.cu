@@ -134,32 +134,131 @@ struct SweepShared
     int before[kMAX_TILES + 1]; // kept in the tiles before this one
 };
 
+// The faces that are to be found, and what is known of them so far.
+struct Sweep
+{
+    SweepShared& shared;
+    const MogfaceCandidates& candidates;
+    const uint64_t* suppressors; // of this image
+    size_t first;                // candidate of this image
+    int topK;
+    int count;
+    int lane;
+    int warp;
+
+    __device__ const uint64_t* wordsOf(int tile) const
+    {
+        return suppressors + static_cast<size_t>(tile) * topK;
+    }
+};
+
+// Who suppresses whom among the 64 candidates of a tile: lane l has the words of candidates l and l + 32.
+struct Diagonal
+{
+    uint64_t low;
+    uint64_t high;
+};
+
+__device__ Diagonal loadDiagonal(const Sweep& sweep, int tile)
+{
+    const uint64_t* words = sweep.wordsOf(tile);
+    const int candidate = tile * kTILE + sweep.lane;
+    return {candidate < sweep.count ? words[candidate] : 0,
+        candidate + kWARP < sweep.count ? words[candidate + kWARP] : 0};
+}
+
 __device__ uint64_t ballot(bool low, bool high)
 {
     const uint64_t upper = __ballot_sync(kALL_LANES, high);
     return upper << kWARP | __ballot_sync(kALL_LANES, low);
 }
 
-// Which of 64 candidates stay.  Lane l brings the suppressors, among the 64, of candidates l and l + 32.
-__device__ uint64_t resolve(uint64_t undecided, uint64_t low, uint64_t high)
+// Which of 64 candidates stay.
+__device__ uint64_t resolve(uint64_t undecided, const Diagonal& by)
 {
     uint64_t kept = 0;
     while (undecided != 0) // the best undecided one is decided in each round
     {
         const uint64_t possible = kept | undecided;
-        kept |= undecided & ballot((low & possible) == 0, (high & possible) == 0);
-        undecided &= ~(kept | ballot((low & kept) != 0, (high & kept) != 0));
+        kept |= undecided & ballot((by.low & possible) == 0, (by.high & possible) == 0);
+        undecided &= ~(kept | ballot((by.low & kept) != 0, (by.high & kept) != 0));
     }
     return kept;
 }
 
-// A coordinate in the frame.
-__device__ float inFrame(float value, float scale, float limit, bool clip)
+// At first all are alive that were not dropped.
+__device__ void begin(const Sweep& sweep, int tiles)
 {
-    const float mapped = value / scale;
-    return clip ? fminf(fmaxf(mapped, 0.0F), limit) : mapped;
+    for (int base = sweep.warp * kWARP; base < tiles * kTILE; base += kSWEEP_THREADS)
+    {
+        const int candidate = base + sweep.lane;
+        const bool present = candidate < sweep.count && sweep.candidates.anchors[sweep.first + candidate] >= 0;
+        const unsigned vote = __ballot_sync(kALL_LANES, present);
+        if (sweep.lane == 0)
+        {
+            sweep.shared.alive[base / kWARP] = vote;
+        }
+    }
+    if (threadIdx.x == 0)
+    {
+        sweep.shared.before[0] = 0;
+    }
+    __syncthreads();
 }
 
+// One warp decides a tile.
+__device__ void decide(const Sweep& sweep, int tile, const Diagonal& diagonal)
+{
+    SweepShared& shared = sweep.shared;
+    const uint64_t alive = static_cast<uint64_t>(shared.alive[2 * tile + 1]) << kWARP | shared.alive[2 * tile];
+    const uint64_t kept = resolve(alive, diagonal);
+    if (sweep.lane == 0)
+    {
+        shared.kept[tile] = kept;
+        shared.before[tile + 1] = shared.before[tile] + __popcll(kept);
+    }
+}
+
+// All warps strike out what the kept of a tile suppress behind it.  `word` is this thread's first, loaded before.
+__device__ void strike(const Sweep& sweep, int tile, uint64_t word)
+{
+    const uint64_t kept = sweep.shared.kept[tile];
+    for (int base = (tile + 1) * kTILE + sweep.warp * kWARP; kept != 0 && base < sweep.count; base += kSWEEP_THREADS)
+    {
+        const unsigned vote = __ballot_sync(kALL_LANES, (word & kept) != 0);
+        if (sweep.lane == 0)
+        {
+            sweep.shared.alive[base / kWARP] &= ~vote;
+        }
+        const int next = base + kSWEEP_THREADS + sweep.lane;
+        word = next < sweep.count ? sweep.wordsOf(tile)[next] : 0;
+    }
+}
+
+// Walks the tiles until enough are kept, and returns how many it walked.  What a step reads from device memory is on its
+// way while the step before is decided.
+__device__ int walk(const Sweep& sweep, int tiles, int enough)
+{
+    Diagonal diagonal = loadDiagonal(sweep, 0);
+    int tile = 0;
+    for (; tile < tiles && sweep.shared.before[tile] < enough; ++tile)
+    {
+        const int behind = (tile + 1) * kTILE + static_cast<int>(threadIdx.x);
+        const uint64_t word = behind < sweep.count ? sweep.wordsOf(tile)[behind] : 0;
+        if (sweep.warp == 0)
+        {
+            const Diagonal next = tile + 1 < tiles ? loadDiagonal(sweep, tile + 1) : Diagonal{};
+            decide(sweep, tile, diagonal);
+            diagonal = next;
+        }
+        __syncthreads();
+        strike(sweep, tile, word);
+        __syncthreads();
+    }
+    return tile;
+}
+
+// From the network's input to the frame.
 struct Mapping
 {
     float scale;
@@ -167,6 +266,22 @@ struct Mapping
     float height;
     bool clip;
 };
+
+__device__ float inFrame(float value, float scale, float limit, bool clip)
+{
+    const float mapped = value / scale;
+    return clip ? fminf(fmaxf(mapped, 0.0F), limit) : mapped;
+}
+
+__device__ Mapping mappingTo(const MogfaceFrame* frames, int image, bool clip)
+{
+    if (frames == nullptr)
+    {
+        return {1.0F, 0.0F, 0.0F, false};
+    }
+    const MogfaceFrame& frame = frames[image];
+    return {frame.scale, static_cast<float>(frame.width), static_cast<float>(frame.height), clip};
+}
 
 __device__ void writeFace(const MogfaceCandidates& candidates, size_t from, int landmarkCount, const Mapping& mapping,
     const MogfaceDetections& out, size_t to)
@@ -179,10 +294,10 @@ __device__ void writeFace(const MogfaceCandidates& candidates, size_t from, int 
     mapped.w = inFrame(box.w, mapping.scale, mapping.height, mapping.clip);
     reinterpret_cast<float4*>(out.boxes)[to] = mapped;
     out.scores[to] = candidates.scores[from];
-    for (int i = 0; i < 2 * landmarkCount; ++i)
+    const int width = 2 * landmarkCount;
+    for (int i = 0; i < width; ++i)
     {
-        out.landmarks[to * 2 * landmarkCount + i]
-            = inFrame(candidates.landmarks[from * 2 * landmarkCount + i], mapping.scale, 0.0F, false);
+        out.landmarks[to * width + i] = candidates.landmarks[from * width + i] / mapping.scale;
     }
 }
 
@@ -190,81 +305,30 @@ __device__ void writeNothing(int landmarkCount, const MogfaceDetections& out, si
 {
     reinterpret_cast<float4*>(out.boxes)[to] = float4{};
     out.scores[to] = 0.0F;
-    for (int i = 0; i < 2 * landmarkCount; ++i)
+    const int width = 2 * landmarkCount;
+    for (int i = 0; i < width; ++i)
     {
-        out.landmarks[to * 2 * landmarkCount + i] = 0.0F;
+        out.landmarks[to * width + i] = 0.0F;
     }
 }
 
-__global__ void __launch_bounds__(kSWEEP_THREADS)
+__global__ void __launch_bounds__(kSWEEP_THREADS, 1)
     sweepKernel(const MogfaceCandidates candidates, int topK, int maxDetections, int clip, int landmarkCount,
         const uint64_t* suppressors, const MogfaceFrame* frames, const MogfaceDetections out)
 {
     SweepShared& shared = sharedMemory<SweepShared>();
-    const int lane = threadIdx.x % kWARP;
-    const int warp = threadIdx.x / kWARP;
     const int image = blockIdx.x;
-    const int count = candidates.counts[image];
     const size_t first = static_cast<size_t>(image) * topK;
-    const int tileRows = ceilDiv(topK, kTILE);
+    const int count = candidates.counts[image];
     const int tiles = ceilDiv(count, kTILE);
+    const Sweep sweep{shared, candidates, suppressors + wordAt(image, ceilDiv(topK, kTILE), topK, 0, 0), first, topK,
+        count, static_cast<int>(threadIdx.x) % kWARP, static_cast<int>(threadIdx.x) / kWARP};
+    begin(sweep, tiles);
+    const int walked = walk(sweep, tiles, maxDetections);
 
-    for (int base = warp * kWARP; base < tiles * kTILE; base += kSWEEP_THREADS)
-    {
-        const int candidate = base + lane;
-        const bool present = candidate < count && candidates.anchors[first + candidate] >= 0;
-        const unsigned vote = __ballot_sync(kALL_LANES, present);
-        if (lane == 0)
-        {
-            shared.alive[base / kWARP] = vote;
-        }
-    }
-    if (threadIdx.x == 0)
-    {
-        shared.before[0] = 0;
-    }
-    __syncthreads();
-
-    int tile = 0;
-    for (; tile < tiles && shared.before[tile] < maxDetections; ++tile)
-    {
-        const uint64_t* words = suppressors + wordAt(image, tileRows, topK, tile, 0);
-        if (warp == 0)
-        {
-            const int candidate = tile * kTILE + lane;
-            const uint64_t low = candidate < count ? words[candidate] : 0;
-            const uint64_t high = candidate + kWARP < count ? words[candidate + kWARP] : 0;
-            const uint64_t alive = static_cast<uint64_t>(shared.alive[2 * tile + 1]) << kWARP | shared.alive[2 * tile];
-            const uint64_t kept = resolve(alive, low, high);
-            if (lane == 0)
-            {
-                shared.kept[tile] = kept;
-                shared.before[tile + 1] = shared.before[tile] + __popcll(kept);
-            }
-        }
-        __syncthreads();
-        const uint64_t kept = shared.kept[tile];
-        for (int base = (tile + 1) * kTILE + warp * kWARP; kept != 0 && base < count; base += kSWEEP_THREADS)
-        {
-            const int candidate = base + lane;
-            const unsigned vote = __ballot_sync(kALL_LANES, candidate < count && (words[candidate] & kept) != 0);
-            if (lane == 0)
-            {
-                shared.alive[base / kWARP] &= ~vote;
-            }
-        }
-        __syncthreads();
-    }
-
-    Mapping mapping{1.0F, 0.0F, 0.0F, false};
-    if (frames != nullptr)
-    {
-        const MogfaceFrame& frame = frames[image];
-        mapping = {frame.scale, static_cast<float>(frame.width), static_cast<float>(frame.height), clip != 0};
-    }
-    const int found = shared.before[tile] < maxDetections ? shared.before[tile] : maxDetections;
+    const Mapping mapping = mappingTo(frames, image, clip != 0);
     const size_t firstOut = static_cast<size_t>(image) * maxDetections;
-    for (int candidate = threadIdx.x; candidate < tile * kTILE; candidate += kSWEEP_THREADS)
+    for (int candidate = threadIdx.x; candidate < walked * kTILE; candidate += kSWEEP_THREADS)
     {
         const uint64_t kept = shared.kept[candidate / kTILE];
         const uint64_t bit = uint64_t{1} << (candidate % kTILE);
@@ -274,7 +338,8 @@ __global__ void __launch_bounds__(kSWEEP_THREADS)
             writeFace(candidates, first + candidate, landmarkCount, mapping, out, firstOut + place);
         }
     }
-    for (int place = found + threadIdx.x; place < maxDetections; place += kSWEEP_THREADS)
+    const int found = shared.before[walked] < maxDetections ? shared.before[walked] : maxDetections;
+    for (int place = found + static_cast<int>(threadIdx.x); place < maxDetections; place += kSWEEP_THREADS)
     {
         writeNothing(landmarkCount, out, firstOut + place);
     }

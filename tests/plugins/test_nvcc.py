@@ -1,0 +1,37 @@
+"""What nvcc makes of the kernels: no warning, no spilled register, nothing that allocates or waits."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.plugins.emulated import KERNELS, PLUGINS
+
+MAY_CALL = {"cudaLaunchKernelExC", "cudaGetErrorName", "cudaGetErrorString"}
+"""Of CUDA's runtime: nothing that allocates, copies, waits or asks the device."""
+
+FOR_LOADING = re.compile(r"__cuda\w+|cudaGetParameterBuffer\w*")
+
+SPILLS = re.compile(r"(\d+) bytes spill stores, (\d+) bytes spill loads")
+
+
+@pytest.mark.parametrize("source", KERNELS, ids=lambda path: path.name)
+def test_it_compiles_cleanly_and_calls_nothing_that_waits(source: Path, tmp_path: Path) -> None:
+    if shutil.which("nvcc") is None:
+        pytest.skip("nvcc is not installed")
+    made = tmp_path / "object.o"
+    command = ["nvcc", "-std=c++17", "-O3", "--fmad=false", "-Werror", "all-warnings"]
+    command += [f"-gencode=arch=compute_{each},code=sm_{each}" for each in (75, 87, 90)]
+    command += ["-Xcompiler", "-Wall,-Wextra,-Werror", "-Xptxas", "-v", f"-I{PLUGINS / 'include'}"]
+    done = subprocess.run([*command, "-c", str(source), "-o", str(made)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(stores == loads == "0" for stores, loads in SPILLS.findall(done.stderr))
+    symbols = subprocess.run(["nm", "--undefined-only", made], capture_output=True, text=True, check=True)
+    called = {line.split()[-1] for line in symbols.stdout.splitlines()}
+    runtime = {name for name in called if name.lower().lstrip("_").startswith(("cuda", "cu"))}
+    assert {name for name in runtime if not FOR_LOADING.fullmatch(name)} <= MAY_CALL
+    assert not {"malloc", "free", "_Znwm", "_ZdlPv"} & called
