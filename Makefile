@@ -9,7 +9,7 @@ TORCH  := 2.13.0
 PHOTOS ?= $(VENV)/photos
 PHOTO  ?= $(PHOTOS)/astronaut.png
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo kernels test lint bench clean
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -18,6 +18,11 @@ demo: $(VENV)/.package $(PHOTO) ## find the faces of a photo, then build TensorR
 	$(BIN)/trt-mogface detect $(PHOTO) --save out/faces.jpg
 	$(BIN)/trt-mogface build retinaface-mnet025 --precision fp32,fp16,int8 --calib $(PHOTOS) -o out
 
+kernels: ## build the CUDA kernels alone into build/kernels (ARCHITECTURES=87 for one GPU, TENSORRT=folder)
+	cmake -S . -B build/kernels -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMOGFACE_CUDA_ARCHITECTURES="$(ARCHITECTURES)" \
+	  $(if $(TENSORRT),-DTensorRT_ROOT="$(TENSORRT)")
+	cmake --build build/kernels --parallel
+
 test: $(VENV)/.dev ## run the tests
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
@@ -25,11 +30,13 @@ lint: $(VENV)/.dev ## format check, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	git ls-files '*.h' '*.cuh' '*.cu' '*.cpp' | xargs $(BIN)/clang-format --dry-run --Werror
 
 bench: $(VENV)/.dev ## measure what this machine can
 	$(BIN)/python -m benchmarks.around_the_network
 	$(BIN)/python -m benchmarks.network
 	$(BIN)/python -m benchmarks.footprint
+	@$(BIN)/python -m benchmarks.kernels || echo "(the kernels' figures need a GPU)"
 
 clean: ## remove what make made
 	rm -rf $(VENV) build out
@@ -45,7 +52,8 @@ $(VENV)/photos/astronaut.png: $(BIN)/python
 	  cp camera.png chelsea.png coffee.png hubble_deep_field.jpg motorcycle_left.png rocket.jpg astronaut.png $(abspath $(@D))
 
 # OpenCV's desktop build wants libGL, which a bare server lacks; the headless build does not.
-$(VENV)/.package: $(BIN)/python pyproject.toml CMakeLists.txt engine_build/retinaface.py
+NATIVE := CMakeLists.txt $(shell find plugins -type f ! -name '*.md')
+$(VENV)/.package: $(BIN)/python pyproject.toml $(NATIVE) engine_build/retinaface.py
 	$(PIP) install --quiet --editable ".[engines,rtx]"
 	@$(BIN)/python -c "import cv2" 2>/dev/null || $(PIP) install --quiet --force-reinstall --no-deps opencv-python-headless
 	@touch $@

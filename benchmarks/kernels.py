@@ -1,7 +1,7 @@
 """The CUDA kernels on a GPU: from outputs to faces and from frames to the network's input, by graph replay.
 
 First the ceiling, the bandwidth of a copy; then each case as a graph of many launches over inputs that
-together exceed the cache, so that none is found there; then the same in torch and torchvision, in the same run.
+exceed the cache, so that none is found there; then the same in torch and torchvision, in the same run.
 
     python -m benchmarks.kernels [--quick]
 """

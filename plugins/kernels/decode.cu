@@ -22,7 +22,8 @@ struct Anchor
     float height;
 };
 
-__device__ void placeOnAxis(const AnchorGrid& grid, int stride, double side, int cell, float& centre, float& size)
+__device__ void placeOnAxis(
+    const AnchorGrid& grid, int stride, double side, int cell, float& centre, float& size)
 {
     const double middle = (cell + grid.centre) * stride;
     if (grid.coding != MOGFACE_CODING_MOGFACE)
@@ -91,7 +92,8 @@ __device__ float4 decodeBox(const AnchorGrid& grid, const Anchor& anchor, const 
 
 // Writes the points of a face and tells whether all are finite.
 template <typename Float>
-__device__ bool decodeLandmarks(const AnchorGrid& grid, const Anchor& anchor, const Float* deltas, float* points)
+__device__ bool decodeLandmarks(
+    const AnchorGrid& grid, const Anchor& anchor, const Float* deltas, float* points)
 {
     const float factor = grid.coding == MOGFACE_CODING_SSD ? grid.varianceCentre : 1.0F;
     bool finite = true;
@@ -107,8 +109,8 @@ __device__ bool decodeLandmarks(const AnchorGrid& grid, const Anchor& anchor, co
 }
 
 template <typename Float>
-__global__ void __launch_bounds__(kTHREADS) decodeKernel(const __grid_constant__ AnchorGrid grid, const Float* deltas,
-    const Float* landmarks, const Key* best, int topK, const MogfaceCandidates out)
+__global__ void __launch_bounds__(kTHREADS) decodeKernel(const __grid_constant__ AnchorGrid grid,
+    const Float* deltas, const Float* landmarks, const Key* best, int topK, const MogfaceCandidates out)
 {
     const int image = blockIdx.y;
     const int count = out.counts[image];
@@ -143,7 +145,8 @@ __global__ void __launch_bounds__(kTHREADS) decodeKernel(const __grid_constant__
     if (grid.landmarkCount > 0)
     {
         const int width = 2 * grid.landmarkCount;
-        finite = decodeLandmarks(grid, anchor, landmarks + from * width, out.landmarks + to * width) && finite;
+        finite
+            = decodeLandmarks(grid, anchor, landmarks + from * width, out.landmarks + to * width) && finite;
     }
     reinterpret_cast<float4*>(out.boxes)[to] = box;
     out.scores[to] = score;
@@ -160,8 +163,8 @@ cudaError_t decode(const MogfaceOutputs& outputs, const AnchorGrid& grid, const 
     const MogfaceCandidates& candidates, cudaStream_t stream)
 {
     const dim3 blocks(ceilDiv(topK, kKEYS), outputs.batch);
-    return outputs.type == MOGFACE_FP16 ? launch(decodeKernel<__half>, blocks, kTHREADS, 0, stream, grid, outputs.deltas,
-                                              outputs.landmarks, best, topK, candidates)
-                                        : launch(decodeKernel<float>, blocks, kTHREADS, 0, stream, grid, outputs.deltas,
-                                              outputs.landmarks, best, topK, candidates);
+    return outputs.type == MOGFACE_FP16 ? launch(decodeKernel<__half>, blocks, kTHREADS, 0, stream, grid,
+                                              outputs.deltas, outputs.landmarks, best, topK, candidates)
+                                        : launch(decodeKernel<float>, blocks, kTHREADS, 0, stream, grid,
+                                              outputs.deltas, outputs.landmarks, best, topK, candidates);
 }

@@ -60,7 +60,8 @@ cudaError_t checkLevel(const MogfaceLevel& level, int index)
     }
     if (level.sideCount < 1 || level.sideCount > MOGFACE_MAX_SIDES)
     {
-        return refuse("detector.levels[%d].sideCount %d: must lie within 1..%d", index, level.sideCount, MOGFACE_MAX_SIDES);
+        return refuse("detector.levels[%d].sideCount %d: must lie within 1..%d", index, level.sideCount,
+            MOGFACE_MAX_SIDES);
     }
     for (int i = 0; i < level.sideCount; ++i)
     {
@@ -80,7 +81,8 @@ cudaError_t checkDetector(const MogfaceDetector* detector)
     }
     if (detector->levelCount < 1 || detector->levelCount > MOGFACE_MAX_LEVELS)
     {
-        return refuse("detector.levelCount %d: must lie within 1..%d", detector->levelCount, MOGFACE_MAX_LEVELS);
+        return refuse(
+            "detector.levelCount %d: must lie within 1..%d", detector->levelCount, MOGFACE_MAX_LEVELS);
     }
     if (detector->coding < MOGFACE_CODING_MOGFACE || detector->coding > MOGFACE_CODING_DISTANCE)
     {
@@ -88,7 +90,8 @@ cudaError_t checkDetector(const MogfaceDetector* detector)
     }
     if (detector->landmarkCount < 0 || detector->landmarkCount > kMAX_LANDMARKS)
     {
-        return refuse("detector.landmarkCount %d: must lie within 0..%d", detector->landmarkCount, kMAX_LANDMARKS);
+        return refuse(
+            "detector.landmarkCount %d: must lie within 0..%d", detector->landmarkCount, kMAX_LANDMARKS);
     }
     if (!std::isfinite(detector->varianceCentre) || !std::isfinite(detector->varianceSize)
         || !std::isfinite(detector->centre))
@@ -125,7 +128,8 @@ cudaError_t checkThresholds(const MogfaceThresholds* thresholds)
     }
     if (thresholds->maxDetections < 1 || thresholds->maxDetections > thresholds->topK)
     {
-        return refuse("thresholds.maxDetections %d: must lie within 1..%d, topK", thresholds->maxDetections, thresholds->topK);
+        return refuse("thresholds.maxDetections %d: must lie within 1..%d, topK", thresholds->maxDetections,
+            thresholds->topK);
     }
     return cudaSuccess;
 }
@@ -163,10 +167,11 @@ cudaError_t layOut(const MogfaceDetector& detector, int height, int width, Ancho
     return cudaSuccess;
 }
 
-cudaError_t checkProblem(const MogfaceDetector* detector, const MogfaceThresholds* thresholds, int batch, int height,
-    int width, AnchorGrid& grid)
+cudaError_t checkProblem(const MogfaceDetector* detector, const MogfaceThresholds* thresholds, int batch,
+    int height, int width, AnchorGrid& grid)
 {
-    if (isBad(checkDetector(detector)) || isBad(checkThresholds(thresholds)) || isBad(checkSize(batch, height, width)))
+    if (isBad(checkDetector(detector)) || isBad(checkThresholds(thresholds))
+        || isBad(checkSize(batch, height, width)))
     {
         return cudaErrorInvalidValue;
     }
@@ -202,7 +207,8 @@ cudaError_t checkCandidates(const MogfaceCandidates* candidates, int landmarkCou
         || isBad(checkPointer("candidates.anchors", candidates->anchors, sizeof(int32_t)))
         || isBad(checkPointer("candidates.boxes", candidates->boxes, 4 * sizeof(float)))
         || isBad(checkPointer("candidates.scores", candidates->scores, sizeof(float)))
-        || (landmarkCount > 0 && isBad(checkPointer("candidates.landmarks", candidates->landmarks, sizeof(float)))))
+        || (landmarkCount > 0
+            && isBad(checkPointer("candidates.landmarks", candidates->landmarks, sizeof(float)))))
     {
         return cudaErrorInvalidValue;
     }
@@ -215,7 +221,8 @@ cudaError_t checkDetections(const MogfaceDetections* detections, int landmarkCou
         || isBad(checkPointer("detections.counts", detections->counts, sizeof(int32_t)))
         || isBad(checkPointer("detections.boxes", detections->boxes, 4 * sizeof(float)))
         || isBad(checkPointer("detections.scores", detections->scores, sizeof(float)))
-        || (landmarkCount > 0 && isBad(checkPointer("detections.landmarks", detections->landmarks, sizeof(float)))))
+        || (landmarkCount > 0
+            && isBad(checkPointer("detections.landmarks", detections->landmarks, sizeof(float)))))
     {
         return cudaErrorInvalidValue;
     }
@@ -257,41 +264,51 @@ cudaError_t checkFrame(const MogfaceFrame& frame, int index, int height, int wid
     }
     if (frame.height < 1 || frame.height > kMAX_SIDE || frame.width < 1 || frame.width > kMAX_SIDE)
     {
-        return refuse("frames[%d]: %d rows and %d columns, each must lie within 1..%d", index, frame.height, frame.width, kMAX_SIDE);
+        return refuse("frames[%d]: %d rows and %d columns, each must lie within 1..%d", index, frame.height,
+            frame.width, kMAX_SIDE);
     }
     if (isYuv && (frame.height % 2 != 0 || frame.width % 2 != 0))
     {
-        return refuse("frames[%d]: %d rows and %d columns, NV12 has even ones", index, frame.height, frame.width);
+        return refuse(
+            "frames[%d]: %d rows and %d columns, NV12 has even ones", index, frame.height, frame.width);
     }
     if (frame.pitch < (isYuv ? 1 : 3) * static_cast<int64_t>(frame.width))
     {
-        return refuse("frames[%d].pitch %lld: is less than a row of %d pixels", index, static_cast<long long>(frame.pitch), frame.width);
+        return refuse("frames[%d].pitch %lld: is less than a row of %d pixels", index,
+            static_cast<long long>(frame.pitch), frame.width);
     }
     if (isYuv && frame.chromaPitch < frame.width)
     {
         return refuse("frames[%d].chromaPitch %lld: is less than a row of %d pixels", index,
             static_cast<long long>(frame.chromaPitch), frame.width);
     }
-    if (frame.contentHeight < 1 || frame.contentHeight > height || frame.contentWidth < 1 || frame.contentWidth > width)
+    if (frame.contentHeight < 1 || frame.contentHeight > height || frame.contentWidth < 1
+        || frame.contentWidth > width)
     {
-        return refuse("frames[%d]: %d x %d of content do not fit %d x %d", index, frame.contentHeight, frame.contentWidth, height, width);
+        return refuse("frames[%d]: %d x %d of content do not fit %d x %d", index, frame.contentHeight,
+            frame.contentWidth, height, width);
     }
-    if (!within(frame.stepX, 1e-6, kMAX_SIDE) || !within(frame.stepY, 1e-6, kMAX_SIDE) || !within(frame.scale, 1e-6, 1e6))
+    if (!within(frame.stepX, 1e-6, kMAX_SIDE) || !within(frame.stepY, 1e-6, kMAX_SIDE)
+        || !within(frame.scale, 1e-6, 1e6))
     {
-        return refuse("frames[%d]: scale %g and steps %g, %g must be positive and finite", index, frame.scale, frame.stepX, frame.stepY);
+        return refuse("frames[%d]: scale %g and steps %g, %g must be positive and finite", index, frame.scale,
+            frame.stepX, frame.stepY);
     }
     return cudaSuccess;
 }
 
-cudaError_t runDecode(const MogfaceOutputs& outputs, const AnchorGrid& grid, const MogfaceThresholds& thresholds,
-    const DecodeScratch& scratch, const MogfaceCandidates& candidates, cudaStream_t stream)
+cudaError_t runDecode(const MogfaceOutputs& outputs, const AnchorGrid& grid,
+    const MogfaceThresholds& thresholds, const DecodeScratch& scratch, const MogfaceCandidates& candidates,
+    cudaStream_t stream)
 {
     cudaError_t error = collect(outputs, grid.anchorCount, thresholds.score, scratch.segments, stream);
     if (error == cudaSuccess)
     {
-        error = cut(scratch.segments, outputs.batch, thresholds.topK, scratch.best, candidates.counts, candidates.dropped, stream);
+        error = cut(scratch.segments, outputs.batch, thresholds.topK, scratch.best, candidates.counts,
+            candidates.dropped, stream);
     }
-    return error == cudaSuccess ? decode(outputs, grid, scratch.best, thresholds.topK, candidates, stream) : error;
+    return error == cudaSuccess ? decode(outputs, grid, scratch.best, thresholds.topK, candidates, stream)
+                                : error;
 }
 
 cudaError_t runSelect(const MogfaceThresholds& thresholds, const MogfaceCandidates& candidates, int batch,
@@ -340,7 +357,8 @@ cudaError_t mogfaceAnchorCount(const MogfaceDetector* detector, int height, int 
     clearProblem();
     AnchorGrid grid{};
     if (isBad(checkDetector(detector)) || isBad(checkSize(1, height, width))
-        || isBad(checkPointer("count", count, alignof(int64_t))) || isBad(layOut(*detector, height, width, grid)))
+        || isBad(checkPointer("count", count, alignof(int64_t)))
+        || isBad(layOut(*detector, height, width, grid)))
     {
         return cudaErrorInvalidValue;
     }
@@ -351,7 +369,8 @@ cudaError_t mogfaceAnchorCount(const MogfaceDetector* detector, int height, int 
 cudaError_t mogfaceCheckFrames(const MogfaceFrame* frames, int batch, int height, int width)
 {
     clearProblem();
-    if (isBad(checkPointer("frames", frames, alignof(MogfaceFrame))) || isBad(checkSize(batch, height, width)))
+    if (isBad(checkPointer("frames", frames, alignof(MogfaceFrame)))
+        || isBad(checkSize(batch, height, width)))
     {
         return cudaErrorInvalidValue;
     }
@@ -365,20 +384,20 @@ cudaError_t mogfaceCheckFrames(const MogfaceFrame* frames, int batch, int height
     return cudaSuccess;
 }
 
-cudaError_t mogfaceLetterbox(
-    const MogfaceFrame* frames, int batch, uint32_t pad, uint8_t* images, int height, int width, cudaStream_t stream)
+cudaError_t mogfaceLetterbox(const MogfaceFrame* frames, int batch, uint32_t pad, uint8_t* images, int height,
+    int width, cudaStream_t stream)
 {
     clearProblem();
-    if (isBad(checkPointer("frames", frames, alignof(MogfaceFrame))) || isBad(checkPointer("images", images, 1))
-        || isBad(checkSize(batch, height, width)))
+    if (isBad(checkPointer("frames", frames, alignof(MogfaceFrame)))
+        || isBad(checkPointer("images", images, 1)) || isBad(checkSize(batch, height, width)))
     {
         return cudaErrorInvalidValue;
     }
     return letterbox(frames, batch, pad, images, height, width, stream);
 }
 
-cudaError_t mogfaceDecodeWorkspace(const MogfaceDetector* detector, const MogfaceThresholds* thresholds, int batch,
-    int height, int width, size_t* bytes)
+cudaError_t mogfaceDecodeWorkspace(const MogfaceDetector* detector, const MogfaceThresholds* thresholds,
+    int batch, int height, int width, size_t* bytes)
 {
     clearProblem();
     AnchorGrid grid{};
@@ -407,8 +426,8 @@ cudaError_t mogfaceSelectWorkspace(const MogfaceThresholds* thresholds, int batc
     return cudaSuccess;
 }
 
-cudaError_t mogfaceDetectWorkspace(const MogfaceDetector* detector, const MogfaceThresholds* thresholds, int batch,
-    int height, int width, size_t* bytes)
+cudaError_t mogfaceDetectWorkspace(const MogfaceDetector* detector, const MogfaceThresholds* thresholds,
+    int batch, int height, int width, size_t* bytes)
 {
     clearProblem();
     AnchorGrid grid{};
@@ -424,14 +443,15 @@ cudaError_t mogfaceDetectWorkspace(const MogfaceDetector* detector, const Mogfac
 }
 
 cudaError_t mogfaceDecode(const MogfaceDetector* detector, const MogfaceThresholds* thresholds,
-    const MogfaceOutputs* outputs, const MogfaceCandidates* candidates, void* workspace, size_t workspaceBytes,
-    cudaStream_t stream)
+    const MogfaceOutputs* outputs, const MogfaceCandidates* candidates, void* workspace,
+    size_t workspaceBytes, cudaStream_t stream)
 {
     clearProblem();
     AnchorGrid grid{};
     if (isBad(checkPointer("outputs", outputs, alignof(MogfaceOutputs)))
         || isBad(checkProblem(detector, thresholds, outputs->batch, outputs->height, outputs->width, grid))
-        || isBad(checkOutputs(*outputs, grid.landmarkCount)) || isBad(checkCandidates(candidates, grid.landmarkCount)))
+        || isBad(checkOutputs(*outputs, grid.landmarkCount))
+        || isBad(checkCandidates(candidates, grid.landmarkCount)))
     {
         return cudaErrorInvalidValue;
     }
@@ -454,8 +474,8 @@ cudaError_t mogfaceSelect(const MogfaceThresholds* thresholds, const MogfaceCand
         return refuse("landmarkCount %d: must lie within 0..%d", landmarkCount, kMAX_LANDMARKS);
     }
     if (isBad(checkThresholds(thresholds)) || isBad(checkSize(batch, 1, 1))
-        || isBad(checkCandidates(candidates, landmarkCount)) || isBad(checkDetections(detections, landmarkCount))
-        || isBad(checkMapping(*thresholds, frames)))
+        || isBad(checkCandidates(candidates, landmarkCount))
+        || isBad(checkDetections(detections, landmarkCount)) || isBad(checkMapping(*thresholds, frames)))
     {
         return cudaErrorInvalidValue;
     }
@@ -465,19 +485,20 @@ cudaError_t mogfaceSelect(const MogfaceThresholds* thresholds, const MogfaceCand
     {
         return cudaErrorInvalidValue;
     }
-    return runSelect(*thresholds, *candidates, batch, landmarkCount, frames, *detections, suppressors, stream);
+    return runSelect(
+        *thresholds, *candidates, batch, landmarkCount, frames, *detections, suppressors, stream);
 }
 
 cudaError_t mogfaceDetect(const MogfaceDetector* detector, const MogfaceThresholds* thresholds,
-    const MogfaceOutputs* outputs, const MogfaceFrame* frames, const MogfaceDetections* detections, void* workspace,
-    size_t workspaceBytes, cudaStream_t stream)
+    const MogfaceOutputs* outputs, const MogfaceFrame* frames, const MogfaceDetections* detections,
+    void* workspace, size_t workspaceBytes, cudaStream_t stream)
 {
     clearProblem();
     AnchorGrid grid{};
     if (isBad(checkPointer("outputs", outputs, alignof(MogfaceOutputs)))
         || isBad(checkProblem(detector, thresholds, outputs->batch, outputs->height, outputs->width, grid))
-        || isBad(checkOutputs(*outputs, grid.landmarkCount)) || isBad(checkDetections(detections, grid.landmarkCount))
-        || isBad(checkMapping(*thresholds, frames)))
+        || isBad(checkOutputs(*outputs, grid.landmarkCount))
+        || isBad(checkDetections(detections, grid.landmarkCount)) || isBad(checkMapping(*thresholds, frames)))
     {
         return cudaErrorInvalidValue;
     }
@@ -491,8 +512,9 @@ cudaError_t mogfaceDetect(const MogfaceDetector* detector, const MogfaceThreshol
     {
         scratch.candidates.dropped = detections->dropped;
     }
-    const cudaError_t error = runDecode(*outputs, grid, *thresholds, scratch.decode, scratch.candidates, stream);
-    return error == cudaSuccess ? runSelect(*thresholds, scratch.candidates, outputs->batch, grid.landmarkCount, frames,
-                                      *detections, scratch.suppressors, stream)
+    const cudaError_t error
+        = runDecode(*outputs, grid, *thresholds, scratch.decode, scratch.candidates, stream);
+    return error == cudaSuccess ? runSelect(*thresholds, scratch.candidates, outputs->batch,
+                                      grid.landmarkCount, frames, *detections, scratch.suppressors, stream)
                                 : error;
 }

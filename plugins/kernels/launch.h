@@ -7,8 +7,8 @@ constexpr int kWARP = 32;
 constexpr unsigned kALL_LANES = 0xffffffffU;
 
 template <typename... Parameters, typename... Arguments>
-cudaError_t launch(
-    void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t sharedBytes, cudaStream_t stream, Arguments... arguments)
+cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t sharedBytes,
+    cudaStream_t stream, Arguments... arguments)
 {
     cudaLaunchConfig_t config{};
     config.gridDim = grid;

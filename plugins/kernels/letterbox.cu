@@ -12,7 +12,8 @@ namespace
 
 constexpr int kCOLUMNS = 128; // of a block's part of the network's input
 constexpr int kROWS = 8;
-constexpr int kTHREADS = kWARP * kROWS; // a warp a row; a thread every 32nd column, so that a warp's accesses meet
+constexpr int kTHREADS
+    = kWARP * kROWS; // a warp a row; a thread every 32nd column, so that a warp's accesses meet
 constexpr float kWEIGHT_ONE = 2048.0F;
 
 // Two neighbours and their weights.
@@ -54,7 +55,8 @@ __device__ Tap tapAt(int index, double step, int size, bool isColumn)
         fraction = 0.0F;
     }
     return {clampTo(first, 0, size - 1), clampTo(first + 1, 0, size - 1),
-        static_cast<int>(rintf((1.0F - fraction) * kWEIGHT_ONE)), static_cast<int>(rintf(fraction * kWEIGHT_ONE))};
+        static_cast<int>(rintf((1.0F - fraction) * kWEIGHT_ONE)),
+        static_cast<int>(rintf(fraction * kWEIGHT_ONE))};
 }
 
 // Two pixels of a row, as bytes B G R B G R.
@@ -64,7 +66,8 @@ struct Pair
     __device__ Bgr at(int pixel) const
     {
         const auto three = static_cast<uint32_t>(bytes >> (24 * pixel));
-        return {static_cast<int>(three & 0xff), static_cast<int>(three >> 8 & 0xff), static_cast<int>(three >> 16 & 0xff)};
+        return {static_cast<int>(three & 0xff), static_cast<int>(three >> 8 & 0xff),
+            static_cast<int>(three >> 16 & 0xff)};
     }
 };
 
@@ -87,7 +90,8 @@ __device__ Pair loadPair(const MogfaceFrame& frame, int row, const Tap& columns)
     Pair pair{0};
     for (int i = 0; i < 3; ++i)
     {
-        pair.bytes |= static_cast<uint64_t>(first[i]) << (8 * i) | static_cast<uint64_t>(second[i]) << (8 * (3 + i));
+        pair.bytes
+            |= static_cast<uint64_t>(first[i]) << (8 * i) | static_cast<uint64_t>(second[i]) << (8 * (3 + i));
     }
     return pair;
 }
@@ -107,7 +111,8 @@ __device__ Bgr loadYuv(const MogfaceFrame& frame, int row, int column)
     const YuvMatrix matrix = frame.format == MOGFACE_NV12_BT601
         ? YuvMatrix{1220542, 2116026, -409993, -852492, 1673527}
         : YuvMatrix{1220945, 2215014, -223607, -558796, 1879825};
-    const uint8_t* chroma = static_cast<const uint8_t*>(frame.chroma) + frame.chromaPitch * (row / 2) + column / 2 * 2;
+    const uint8_t* chroma
+        = static_cast<const uint8_t*>(frame.chroma) + frame.chromaPitch * (row / 2) + column / 2 * 2;
     const int luma = static_cast<const uint8_t*>(frame.pixels)[frame.pitch * row + column] - 16;
     const int y = (luma > 0 ? luma : 0) * matrix.luma + (1 << 19);
     const int u = chroma[0] - 128;
@@ -130,8 +135,8 @@ __device__ void loadRow(const MogfaceFrame& frame, int row, const Tap& columns, 
     second = loadYuv(frame, row, columns.second);
 }
 
-__device__ int blend(
-    int topLeft, int topRight, int bottomLeft, int bottomRight, const Tap& row, const Tap& column, bool toEven)
+__device__ int blend(int topLeft, int topRight, int bottomLeft, int bottomRight, const Tap& row,
+    const Tap& column, bool toEven)
 {
     const int top = topLeft * column.firstWeight + topRight * column.secondWeight;
     const int bottom = bottomLeft * column.firstWeight + bottomRight * column.secondWeight;
@@ -185,7 +190,8 @@ __global__ void __launch_bounds__(kTHREADS)
     for (int i = thread % kWARP; i < kCOLUMNS && firstColumn + i < width; i += kWARP)
     {
         const int column = firstColumn + i;
-        Bgr pixel{static_cast<int>(pad & 0xff), static_cast<int>(pad >> 8 & 0xff), static_cast<int>(pad >> 16 & 0xff)};
+        Bgr pixel{static_cast<int>(pad & 0xff), static_cast<int>(pad >> 8 & 0xff),
+            static_cast<int>(pad >> 16 & 0xff)};
         if (row < frame.contentHeight && column < frame.contentWidth)
         {
             pixel = pixelAt(frame, shared.rows[inBlock], shared.columns[i], isHalving);
@@ -198,9 +204,10 @@ __global__ void __launch_bounds__(kTHREADS)
 
 } // namespace
 
-cudaError_t letterbox(
-    const MogfaceFrame* frames, int batch, uint32_t pad, uint8_t* images, int height, int width, cudaStream_t stream)
+cudaError_t letterbox(const MogfaceFrame* frames, int batch, uint32_t pad, uint8_t* images, int height,
+    int width, cudaStream_t stream)
 {
     const dim3 grid(ceilDiv(width, kCOLUMNS), ceilDiv(height, kROWS), batch);
-    return launch(letterboxKernel, grid, kTHREADS, sizeof(LetterboxShared), stream, frames, pad, images, height, width);
+    return launch(
+        letterboxKernel, grid, kTHREADS, sizeof(LetterboxShared), stream, frames, pad, images, height, width);
 }

@@ -42,8 +42,10 @@ __device__ float overlapOnAxis(float low, float high, float otherLow, float othe
 // Operation by operation as trt_mogface.nms: an IoU that is not a number suppresses.
 __device__ bool suppresses(const Box& winner, const Box& other, float threshold, float one)
 {
-    const float width = overlapOnAxis(winner.corners.x, winner.corners.z, other.corners.x, other.corners.z, one);
-    const float height = overlapOnAxis(winner.corners.y, winner.corners.w, other.corners.y, other.corners.w, one);
+    const float width
+        = overlapOnAxis(winner.corners.x, winner.corners.z, other.corners.x, other.corners.z, one);
+    const float height
+        = overlapOnAxis(winner.corners.y, winner.corners.w, other.corners.y, other.corners.w, one);
     const float intersection = width * height;
     const float both = winner.area + other.area - intersection;
     if (intersection == 0.0F && both > 0.0F)
@@ -118,7 +120,8 @@ __global__ void __launch_bounds__(kOVERLAP_THREADS) overlapsKernel(
                     bits |= 1U << i;
                 }
             }
-            suppressors[wordAt(image, tileRows, topK, row, candidate) * kPARTS + part] = static_cast<uint16_t>(bits);
+            suppressors[wordAt(image, tileRows, topK, row, candidate) * kPARTS + part]
+                = static_cast<uint16_t>(bits);
         }
         __syncthreads();
     }
@@ -192,7 +195,8 @@ __device__ void begin(const Sweep& sweep, int tiles)
     for (int base = sweep.warp * kWARP; base < tiles * kTILE; base += kSWEEP_THREADS)
     {
         const int candidate = base + sweep.lane;
-        const bool present = candidate < sweep.count && sweep.candidates.anchors[sweep.first + candidate] >= 0;
+        const bool present
+            = candidate < sweep.count && sweep.candidates.anchors[sweep.first + candidate] >= 0;
         const unsigned vote = __ballot_sync(kALL_LANES, present);
         if (sweep.lane == 0)
         {
@@ -210,7 +214,8 @@ __device__ void begin(const Sweep& sweep, int tiles)
 __device__ void decide(const Sweep& sweep, int tile, const Diagonal& diagonal)
 {
     SweepShared& shared = sweep.shared;
-    const uint64_t alive = static_cast<uint64_t>(shared.alive[2 * tile + 1]) << kWARP | shared.alive[2 * tile];
+    const uint64_t alive
+        = static_cast<uint64_t>(shared.alive[2 * tile + 1]) << kWARP | shared.alive[2 * tile];
     const uint64_t kept = resolve(alive, diagonal);
     if (sweep.lane == 0)
     {
@@ -223,7 +228,8 @@ __device__ void decide(const Sweep& sweep, int tile, const Diagonal& diagonal)
 __device__ void strike(const Sweep& sweep, int tile, uint64_t word)
 {
     const uint64_t kept = sweep.shared.kept[tile];
-    for (int base = (tile + 1) * kTILE + sweep.warp * kWARP; kept != 0 && base < sweep.count; base += kSWEEP_THREADS)
+    for (int base = (tile + 1) * kTILE + sweep.warp * kWARP; kept != 0 && base < sweep.count;
+        base += kSWEEP_THREADS)
     {
         const unsigned vote = __ballot_sync(kALL_LANES, (word & kept) != 0);
         if (sweep.lane == 0)
@@ -283,8 +289,8 @@ __device__ Mapping mappingTo(const MogfaceFrame* frames, int image, bool clip)
     return {frame.scale, static_cast<float>(frame.width), static_cast<float>(frame.height), clip};
 }
 
-__device__ void writeFace(const MogfaceCandidates& candidates, size_t from, int landmarkCount, const Mapping& mapping,
-    const MogfaceDetections& out, size_t to)
+__device__ void writeFace(const MogfaceCandidates& candidates, size_t from, int landmarkCount,
+    const Mapping& mapping, const MogfaceDetections& out, size_t to)
 {
     const float4 box = reinterpret_cast<const float4*>(candidates.boxes)[from];
     float4 mapped{};
@@ -321,8 +327,8 @@ __global__ void __launch_bounds__(kSWEEP_THREADS, 1)
     const size_t first = static_cast<size_t>(image) * topK;
     const int count = candidates.counts[image];
     const int tiles = ceilDiv(count, kTILE);
-    const Sweep sweep{shared, candidates, suppressors + wordAt(image, ceilDiv(topK, kTILE), topK, 0, 0), first, topK,
-        count, static_cast<int>(threadIdx.x) % kWARP, static_cast<int>(threadIdx.x) / kWARP};
+    const Sweep sweep{shared, candidates, suppressors + wordAt(image, ceilDiv(topK, kTILE), topK, 0, 0),
+        first, topK, count, static_cast<int>(threadIdx.x) % kWARP, static_cast<int>(threadIdx.x) / kWARP};
     begin(sweep, tiles);
     const int walked = walk(sweep, tiles, maxDetections);
 
@@ -357,14 +363,16 @@ cudaError_t overlaps(const MogfaceCandidates& candidates, const MogfaceThreshold
     const int tiles = ceilDiv(thresholds.topK, kTILE);
     const int all = tiles * (tiles + 1) / 2;
     const int share = ceilDiv(kTILES_IN_FLIGHT, batch);
-    return launch(overlapsKernel, dim3(all < share ? all : share, batch), kOVERLAP_THREADS, sizeof(OverlapShared), stream,
-        candidates, thresholds.topK, thresholds.iou, thresholds.inclusiveAreas != 0 ? 1.0F : 0.0F,
-        reinterpret_cast<uint16_t*>(suppressors));
+    return launch(overlapsKernel, dim3(all < share ? all : share, batch), kOVERLAP_THREADS,
+        sizeof(OverlapShared), stream, candidates, thresholds.topK, thresholds.iou,
+        thresholds.inclusiveAreas != 0 ? 1.0F : 0.0F, reinterpret_cast<uint16_t*>(suppressors));
 }
 
-cudaError_t sweep(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch, int landmarkCount,
-    const uint64_t* suppressors, const MogfaceFrame* frames, const MogfaceDetections& detections, cudaStream_t stream)
+cudaError_t sweep(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch,
+    int landmarkCount, const uint64_t* suppressors, const MogfaceFrame* frames,
+    const MogfaceDetections& detections, cudaStream_t stream)
 {
-    return launch(sweepKernel, batch, kSWEEP_THREADS, sizeof(SweepShared), stream, candidates, thresholds.topK,
-        thresholds.maxDetections, thresholds.clip, landmarkCount, suppressors, frames, detections);
+    return launch(sweepKernel, batch, kSWEEP_THREADS, sizeof(SweepShared), stream, candidates,
+        thresholds.topK, thresholds.maxDetections, thresholds.clip, landmarkCount, suppressors, frames,
+        detections);
 }

@@ -40,14 +40,16 @@ struct AnchorGrid
 };
 
 // frames -> the network's input
-cudaError_t letterbox(
-    const MogfaceFrame* frames, int batch, uint32_t pad, uint8_t* images, int height, int width, cudaStream_t stream);
+cudaError_t letterbox(const MogfaceFrame* frames, int batch, uint32_t pad, uint8_t* images, int height,
+    int width, cudaStream_t stream);
 
 // scores -> segments
-cudaError_t collect(const MogfaceOutputs& outputs, int anchorCount, float threshold, Segments segments, cudaStream_t stream);
+cudaError_t collect(
+    const MogfaceOutputs& outputs, int anchorCount, float threshold, Segments segments, cudaStream_t stream);
 
 // segments -> keys of the best topK of each image in any order [N, topK], their number and that of NaN scores [N]
-cudaError_t cut(Segments segments, int batch, int topK, Key* best, int* counts, int* nans, cudaStream_t stream);
+cudaError_t cut(
+    Segments segments, int batch, int topK, Key* best, int* counts, int* nans, cudaStream_t stream);
 
 // keys, deltas, landmarks -> candidates, best first
 cudaError_t decode(const MogfaceOutputs& outputs, const AnchorGrid& grid, const Key* best, int topK,
@@ -58,5 +60,6 @@ cudaError_t overlaps(const MogfaceCandidates& candidates, const MogfaceThreshold
     uint64_t* suppressors, cudaStream_t stream);
 
 // candidates and suppressors -> faces
-cudaError_t sweep(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch, int landmarkCount,
-    const uint64_t* suppressors, const MogfaceFrame* frames, const MogfaceDetections& detections, cudaStream_t stream);
+cudaError_t sweep(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch,
+    int landmarkCount, const uint64_t* suppressors, const MogfaceFrame* frames,
+    const MogfaceDetections& detections, cudaStream_t stream);

@@ -175,12 +175,14 @@ __device__ Key radixSelect(CutShared& shared, const Segments& segments, int imag
             shared.histogram[i] = 0;
         }
         __syncthreads();
-        forEachKey(segments, image, [&](Key key) {
-            if (high == kKEY_BITS || key >> high == prefix)
+        forEachKey(segments, image,
+            [&](Key key)
             {
-                atomicAdd(&shared.histogram[(key >> low) & ((Key{1} << (high - low)) - 1)], 1);
-            }
-        });
+                if (high == kKEY_BITS || key >> high == prefix)
+                {
+                    atomicAdd(&shared.histogram[(key >> low) & ((Key{1} << (high - low)) - 1)], 1);
+                }
+            });
         __syncthreads();
         findDigit(shared, wanted);
         prefix = prefix << (high - low) | static_cast<Key>(shared.digit);
@@ -193,7 +195,8 @@ __device__ Key radixSelect(CutShared& shared, const Segments& segments, int imag
     }
 }
 
-__global__ void __launch_bounds__(kCUT_THREADS) cutKernel(Segments segments, int topK, Key* best, int* counts, int* nans)
+__global__ void __launch_bounds__(kCUT_THREADS)
+    cutKernel(Segments segments, int topK, Key* best, int* counts, int* nans)
 {
     CutShared& shared = sharedMemory<CutShared>();
     const int image = blockIdx.x;
@@ -213,12 +216,14 @@ __global__ void __launch_bounds__(kCUT_THREADS) cutKernel(Segments segments, int
     __syncthreads();
     const Key smallest = shared.total > topK ? radixSelect(shared, segments, image, topK) : 0;
     // The places are taken in any order: the next stage orders the keys.
-    forEachKey(segments, image, [&](Key key) {
-        if (key >= smallest)
+    forEachKey(segments, image,
+        [&](Key key)
         {
-            best[static_cast<size_t>(image) * topK + atomicAdd(&shared.taken, 1)] = key;
-        }
-    });
+            if (key >= smallest)
+            {
+                best[static_cast<size_t>(image) * topK + atomicAdd(&shared.taken, 1)] = key;
+            }
+        });
     if (threadIdx.x == 0)
     {
         counts[image] = shared.total < topK ? shared.total : topK;
@@ -228,17 +233,20 @@ __global__ void __launch_bounds__(kCUT_THREADS) cutKernel(Segments segments, int
 
 } // namespace
 
-cudaError_t collect(const MogfaceOutputs& outputs, int anchorCount, float threshold, Segments segments, cudaStream_t stream)
+cudaError_t collect(
+    const MogfaceOutputs& outputs, int anchorCount, float threshold, Segments segments, cudaStream_t stream)
 {
     const dim3 grid(segments.segments, outputs.batch);
     return outputs.type == MOGFACE_FP16
         ? launch(collectKernel<__half>, grid, kCOLLECT_THREADS, sizeof(CollectShared), stream, outputs.scores,
               anchorCount, threshold, segments)
-        : launch(collectKernel<float>, grid, kCOLLECT_THREADS, sizeof(CollectShared), stream, outputs.scores, anchorCount,
-              threshold, segments);
+        : launch(collectKernel<float>, grid, kCOLLECT_THREADS, sizeof(CollectShared), stream, outputs.scores,
+              anchorCount, threshold, segments);
 }
 
-cudaError_t cut(Segments segments, int batch, int topK, Key* best, int* counts, int* nans, cudaStream_t stream)
+cudaError_t cut(
+    Segments segments, int batch, int topK, Key* best, int* counts, int* nans, cudaStream_t stream)
 {
-    return launch(cutKernel, batch, kCUT_THREADS, sizeof(CutShared), stream, segments, topK, best, counts, nans);
+    return launch(
+        cutKernel, batch, kCUT_THREADS, sizeof(CutShared), stream, segments, topK, best, counts, nans);
 }

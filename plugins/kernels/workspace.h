@@ -52,8 +52,8 @@ public:
         DetectScratch scratch{};
         const size_t all = static_cast<size_t>(batch) * topK;
         scratch.decode = decodeScratch(batch, grid.anchorCount, topK);
-        scratch.candidates = {take<int32_t>(batch), take<int32_t>(batch), take<int32_t>(all), take<float>(4 * all),
-            take<float>(all), take<float>(2 * all * grid.landmarkCount)};
+        scratch.candidates = {take<int32_t>(batch), take<int32_t>(batch), take<int32_t>(all),
+            take<float>(4 * all), take<float>(all), take<float>(2 * all * grid.landmarkCount)};
         scratch.suppressors = suppressors(batch, topK);
         return scratch;
     }
@@ -63,7 +63,8 @@ private:
     T* take(size_t count)
     {
         const uintptr_t piece = mBase + mBytes;
-        mBytes += (count * sizeof(T) + kWORKSPACE_ALIGNMENT - 1) / kWORKSPACE_ALIGNMENT * kWORKSPACE_ALIGNMENT;
+        mBytes
+            += (count * sizeof(T) + kWORKSPACE_ALIGNMENT - 1) / kWORKSPACE_ALIGNMENT * kWORKSPACE_ALIGNMENT;
         return reinterpret_cast<T*>(piece);
     }
 

@@ -26,7 +26,8 @@ PluginField const* find(PluginFieldCollection const& fields, char const* name)
 bool readText(PluginFieldCollection const& fields, char const* name, std::string& value)
 {
     PluginField const* field = find(fields, name);
-    if (field == nullptr || field->type != PluginFieldType::kCHAR || field->data == nullptr || field->length < 1)
+    if (field == nullptr || field->type != PluginFieldType::kCHAR || field->data == nullptr
+        || field->length < 1)
     {
         return false;
     }
@@ -59,7 +60,8 @@ bool readInteger(PluginFieldCollection const& fields, char const* name, int32_t&
 bool readFloats(PluginFieldCollection const& fields, char const* name, int32_t count, float* values)
 {
     PluginField const* field = find(fields, name);
-    if (field == nullptr || field->data == nullptr || field->type != PluginFieldType::kFLOAT32 || field->length < count)
+    if (field == nullptr || field->data == nullptr || field->type != PluginFieldType::kFLOAT32
+        || field->length < count)
     {
         return false;
     }
@@ -102,7 +104,8 @@ bool readLevels(std::string const& levels, MogfaceDetector& detector)
     detector.levelCount = 0;
     for (char const* text = levels.c_str();; ++text)
     {
-        if (detector.levelCount == MOGFACE_MAX_LEVELS || !readLevel(text, detector.levels[detector.levelCount++]))
+        if (detector.levelCount == MOGFACE_MAX_LEVELS
+            || !readLevel(text, detector.levels[detector.levelCount++]))
         {
             return false;
         }
@@ -173,7 +176,8 @@ std::string readAttributes(PluginFieldCollection const& fields, Attributes& attr
     }
     // Everything else is checked by the kernels' own interface.
     size_t bytes = 0;
-    return mogfaceDetectWorkspace(&detector, &thresholds, 1, 1, 1, &bytes) == cudaSuccess ? "" : mogfaceProblem();
+    return mogfaceDetectWorkspace(&detector, &thresholds, 1, 1, 1, &bytes) == cudaSuccess ? ""
+                                                                                          : mogfaceProblem();
 }
 
 PluginFieldCollection const& attributeNames()
@@ -199,9 +203,9 @@ PluginFieldCollection const* AttributeFields::of(Attributes const& attributes)
     MogfaceDetector const& detector = attributes.detector;
     MogfaceThresholds const& thresholds = attributes.thresholds;
     mVariances = {detector.varianceCentre, detector.varianceSize};
-    void const* const values[] = {attributes.levels.c_str(), attributes.coding.c_str(), attributes.centre.c_str(),
-        mVariances.data(), &detector.landmarkCount, &thresholds.score, &thresholds.iou, &thresholds.topK,
-        &thresholds.maxDetections, &thresholds.inclusiveAreas};
+    void const* const values[] = {attributes.levels.c_str(), attributes.coding.c_str(),
+        attributes.centre.c_str(), mVariances.data(), &detector.landmarkCount, &thresholds.score,
+        &thresholds.iou, &thresholds.topK, &thresholds.maxDetections, &thresholds.inclusiveAreas};
     for (size_t i = 0; i < mFields.size(); ++i)
     {
         mFields[i] = attributeNames().fields[i];

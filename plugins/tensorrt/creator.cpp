@@ -103,7 +103,8 @@ extern "C" __attribute__((visibility("default"))) void setLoggerFinder(ILoggerFi
     setFinder(finder);
 }
 
-extern "C" __attribute__((visibility("default"))) IPluginCreatorInterface* const* getCreators(int32_t& nbCreators)
+extern "C" __attribute__((visibility("default"))) IPluginCreatorInterface* const* getCreators(
+    int32_t& nbCreators)
 {
     static IPluginCreatorInterface* const creators[] = {&creator};
     nbCreators = 1;

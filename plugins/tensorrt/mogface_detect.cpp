@@ -90,7 +90,8 @@ int32_t MogFaceDetect::configurePlugin(DynamicPluginTensorDesc const* in, int32_
 {
     if (nbInputs != inputCount() || nbOutputs != getNbOutputs())
     {
-        logError("expected %d inputs and %d outputs, not %d and %d", inputCount(), getNbOutputs(), nbInputs, nbOutputs);
+        logError("expected %d inputs and %d outputs, not %d and %d", inputCount(), getNbOutputs(), nbInputs,
+            nbOutputs);
         return -1;
     }
     int32_t const ranks[] = {2, 3, hasLandmarks() ? 3 : 4, 4};
@@ -105,8 +106,8 @@ int32_t MogFaceDetect::configurePlugin(DynamicPluginTensorDesc const* in, int32_
     return 0;
 }
 
-int32_t MogFaceDetect::getOutputDataTypes(DataType* outputTypes, int32_t nbOutputs, DataType const* /* inputTypes */,
-    int32_t /* nbInputs */) const noexcept
+int32_t MogFaceDetect::getOutputDataTypes(DataType* outputTypes, int32_t nbOutputs,
+    DataType const* /* inputTypes */, int32_t /* nbInputs */) const noexcept
 {
     for (int32_t i = 0; i < nbOutputs; ++i)
     {
@@ -115,8 +116,9 @@ int32_t MogFaceDetect::getOutputDataTypes(DataType* outputTypes, int32_t nbOutpu
     return 0;
 }
 
-int32_t MogFaceDetect::getOutputShapes(DimsExprs const* inputs, int32_t nbInputs, DimsExprs const* /* shapeInputs */,
-    int32_t /* nbShapeInputs */, DimsExprs* outputs, int32_t nbOutputs, IExprBuilder& exprBuilder) noexcept
+int32_t MogFaceDetect::getOutputShapes(DimsExprs const* inputs, int32_t nbInputs,
+    DimsExprs const* /* shapeInputs */, int32_t /* nbShapeInputs */, DimsExprs* outputs, int32_t nbOutputs,
+    IExprBuilder& exprBuilder) noexcept
 {
     if (nbInputs != inputCount() || nbOutputs != getNbOutputs())
     {
@@ -169,8 +171,9 @@ size_t MogFaceDetect::getWorkspaceSize(DynamicPluginTensorDesc const* inputs, in
 {
     Dims const& pixels = inputs[nbInputs - 1].max;
     size_t bytes = 0;
-    if (mogfaceDetectWorkspace(&mAttributes.detector, &mAttributes.thresholds, static_cast<int>(inputs[kSCORES].max.d[0]),
-            static_cast<int>(pixels.d[1]), static_cast<int>(pixels.d[2]), &bytes)
+    if (mogfaceDetectWorkspace(&mAttributes.detector, &mAttributes.thresholds,
+            static_cast<int>(inputs[kSCORES].max.d[0]), static_cast<int>(pixels.d[1]),
+            static_cast<int>(pixels.d[2]), &bytes)
         != cudaSuccess)
     {
         logError("%s", mogfaceProblem());
@@ -178,8 +181,8 @@ size_t MogFaceDetect::getWorkspaceSize(DynamicPluginTensorDesc const* inputs, in
     return bytes + kALIGNMENT;
 }
 
-int32_t MogFaceDetect::onShapeChange(
-    PluginTensorDesc const* in, int32_t nbInputs, PluginTensorDesc const* /* out */, int32_t /* nbOutputs */) noexcept
+int32_t MogFaceDetect::onShapeChange(PluginTensorDesc const* in, int32_t nbInputs,
+    PluginTensorDesc const* /* out */, int32_t /* nbOutputs */) noexcept
 {
     Dims const& pixels = in[nbInputs - 1].dims;
     auto const height = static_cast<int>(pixels.d[1]);
@@ -219,8 +222,8 @@ int32_t MogFaceDetect::enqueue(PluginTensorDesc const* inputDesc, PluginTensorDe
     faces.boxes = static_cast<float*>(outputs[1]);
     faces.scores = static_cast<float*>(outputs[2]);
     faces.landmarks = hasLandmarks() ? static_cast<float*>(outputs[3]) : nullptr;
-    cudaError_t const error = mogfaceDetect(&mAttributes.detector, &mAttributes.thresholds, &network, nullptr, &faces,
-        aligned(workspace), mWorkspaceBytes, stream);
+    cudaError_t const error = mogfaceDetect(&mAttributes.detector, &mAttributes.thresholds, &network, nullptr,
+        &faces, aligned(workspace), mWorkspaceBytes, stream);
     if (error != cudaSuccess)
     {
         char const* problem = mogfaceProblem();

@@ -1,4 +1,4 @@
-"""The TensorRT plugin, compiled against real headers and driven as TensorRT would, on the emulated kernels."""
+"""The TensorRT plugin, compiled with real headers and driven as TensorRT does, on the emulated kernels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DRIVER = Path(__file__).parent / "tensorrt" / "driver.cpp"
 @pytest.fixture(scope="module")
 def headers() -> Path:
     """``TensorRT_ROOT/include``, or that of a system-wide installation."""
-    places = [Path(os.environ.get("TensorRT_ROOT", "/nowhere"))]
+    places = [Path(os.environ.get("TensorRT_ROOT", "/nowhere"))]  # noqa: SIM112 -- as CMake has it
     places += [Path("/usr"), Path("/usr/local/tensorrt"), Path("/usr/include/x86_64-linux-gnu")]
     for place in places:
         for folder in (place / "include", place):
@@ -170,7 +170,10 @@ def test_scores_of_another_size_of_picture_are_refused(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("levels", text) for text in ("", "4", "4:", "4:1;", "4:1,", "0:1", "4:-1", "4:nan", "a:b", "4:1:2")),
+        *(
+            ("levels", text)
+            for text in ("", "4", "4:", "4:1;", "4:1,", "0:1", "4:-1", "4:nan", "a:b", "4:1:2")
+        ),
         ("levels", ";".join(["4:1"] * 17)),
         ("levels", "4:" + ",".join(["1"] * 17)),
         ("coding", "yolo"),
@@ -204,7 +207,7 @@ def test_a_missing_attribute_makes_no_plugin(plugin: c.CDLL, name: str) -> None:
     assert plugin.createsPlugin(given, len(given)) == 0
 
 
-def test_tensorrts_registry_finds_it(headers: Path, plugin: c.CDLL) -> None:
+def test_tensorrts_registry_finds_it(plugin: c.CDLL) -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX, which has the registry, is not installed")
     # Another process: what is registered stays so until its end.
     code = "import sys, pathlib, tensorrt_rtx; from engine_build.tensorrt.builder import load_plugin; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,8 +48,13 @@ def frame_struct(frame: Frame, name: str, *, host: bool, stream: int) -> interfa
         raise KernelError(f"{name}.pixels: expected uint8 [H, W, 3], not {list(pixels.shape)}")
     height, width = pixels.shape[:2]
     chroma = None if is_bgr else _chroma(frame, name, height, width, host, stream)
-    across, down = steps(frame.placement, height, width)
     rows, columns = frame.placement.content
+    if min(height, width, rows, columns) < 1 or not 0 < frame.placement.scale < math.inf:
+        raise KernelError(
+            f"{name}: {height} x {width} pixels to {rows} x {columns} by {frame.placement.scale:g}: "
+            "all must be positive and finite"
+        )
+    across, down = steps(frame.placement, height, width)
     return interface.Frame(
         pixels=pixels.pointer,
         chroma=chroma.pointer if chroma else 0,

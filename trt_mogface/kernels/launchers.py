@@ -161,13 +161,14 @@ class Kernels:
             stream: Where it runs.
         """
         call = _Arguments(self._library, stream)
+        limits = thresholds_struct(thresholds)
         outputs = _outputs(call, scores, deltas, landmarks, spec, size)
         candidates = _candidates(call, out, outputs.batch, thresholds.top_k, spec.landmarks)
         scratch = call.take("workspace", workspace, None, None, writable=True)
         self._library.call(
             "mogfaceDecode",
             detector_struct(spec),
-            thresholds_struct(thresholds),
+            limits,
             outputs,
             candidates,
             scratch.pointer,
@@ -198,6 +199,7 @@ class Kernels:
             stream: Where it runs.
         """
         call = _Arguments(self._library, stream)
+        limits = thresholds_struct(thresholds, clip=clip)
         counts = call.take("candidates.counts", candidates.counts, (INT32,), (None,))
         points = 0
         if candidates.landmarks is not None:
@@ -210,7 +212,7 @@ class Kernels:
         scratch = call.take("workspace", workspace, None, None, writable=True)
         self._library.call(
             "mogfaceSelect",
-            thresholds_struct(thresholds, clip=clip),
+            limits,
             given,
             batch,
             points,
@@ -248,6 +250,7 @@ class Kernels:
             stream: Where it runs.
         """
         call = _Arguments(self._library, stream)
+        limits = thresholds_struct(thresholds, clip=clip)
         outputs = _outputs(call, scores, deltas, landmarks, spec, size)
         faces = _faces(call, out, outputs.batch, thresholds, spec.landmarks)
         table = (
@@ -257,7 +260,7 @@ class Kernels:
         self._library.call(
             "mogfaceDetect",
             detector_struct(spec),
-            thresholds_struct(thresholds, clip=clip),
+            limits,
             outputs,
             table.pointer if table else None,
             faces,
@@ -310,6 +313,10 @@ def detector_struct(spec: DetectorSpec) -> interface.Detector:
 
 def thresholds_struct(thresholds: SelectionDefaults, *, clip: bool = False) -> interface.Thresholds:
     """Thresholds as the kernels take them."""
+    if not 1 <= thresholds.top_k <= interface.MAX_TOP_K:
+        raise KernelError(f"thresholds.top_k {thresholds.top_k}: must lie within 1..{interface.MAX_TOP_K}")
+    if thresholds.max_detections < 1:
+        raise KernelError(f"thresholds.max_detections {thresholds.max_detections}: must be positive")
     return interface.Thresholds(
         score=thresholds.score_threshold,
         iou=thresholds.iou_threshold,

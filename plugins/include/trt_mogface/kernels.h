@@ -60,15 +60,15 @@ typedef enum MogfaceType
  * contentWidth columns of it (trt_mogface.resize.Placement). */
 typedef struct MogfaceFrame
 {
-    const void* pixels;     /* device memory: BGR, or the luma plane */
-    const void* chroma;     /* the plane of U and V; null for BGR */
-    int64_t pitch;          /* bytes from one row of pixels to the next */
-    int64_t chromaPitch;    /* the same of chroma; 0 for BGR */
-    double stepX;           /* frame pixels per pixel of the network's input, as cv2.resize computes them */
+    const void* pixels;  /* device memory: BGR, or the luma plane */
+    const void* chroma;  /* the plane of U and V; null for BGR */
+    int64_t pitch;       /* bytes from one row of pixels to the next */
+    int64_t chromaPitch; /* the same of chroma; 0 for BGR */
+    double stepX;        /* frame pixels per pixel of the network's input, as cv2.resize computes them */
     double stepY;
-    float scale;            /* pixels of the network's input per frame pixel: results are divided by it */
-    int32_t format;         /* MogfaceFormat */
-    int32_t height;         /* of the frame, in pixels; even for NV12, as is width */
+    float scale;    /* pixels of the network's input per frame pixel: results are divided by it */
+    int32_t format; /* MogfaceFormat */
+    int32_t height; /* of the frame, in pixels; even for NV12, as is width */
     int32_t width;
     int32_t contentHeight;
     int32_t contentWidth;
@@ -96,10 +96,10 @@ typedef struct MogfaceDetector
 
 typedef struct MogfaceThresholds
 {
-    float score;           /* a candidate's score is greater; within 0..1 */
-    float iou;             /* a box goes when its IoU with a better one is greater; within 0..1 */
-    int32_t topK;          /* candidates that enter the suppression; at most MOGFACE_MAX_TOP_K */
-    int32_t maxDetections; /* faces of one image, M below; at most topK */
+    float score;            /* a candidate's score is greater; within 0..1 */
+    float iou;              /* a box goes when its IoU with a better one is greater; within 0..1 */
+    int32_t topK;           /* candidates that enter the suppression; at most MOGFACE_MAX_TOP_K */
+    int32_t maxDetections;  /* faces of one image, M below; at most topK */
     int32_t inclusiveAreas; /* not 0: areas are (x1 - x0 + 1) * (y1 - y0 + 1) */
     int32_t clip;           /* not 0: boxes end at the frame's edges; needs frames */
 } MogfaceThresholds;
@@ -151,7 +151,8 @@ MOGFACE_API const char* mogfaceErrorText(int error);
 MOGFACE_API int mogfaceRunsOnHost(void);
 
 /* Anchors of a network input: A above. */
-MOGFACE_API cudaError_t mogfaceAnchorCount(const MogfaceDetector* detector, int height, int width, int64_t* count);
+MOGFACE_API cudaError_t mogfaceAnchorCount(
+    const MogfaceDetector* detector, int height, int width, int64_t* count);
 
 /* Checks frames, which mogfaceLetterbox cannot, because they lie in device memory there. */
 MOGFACE_API cudaError_t mogfaceCheckFrames(const MogfaceFrame* frames, int batch, int height, int width);
@@ -163,31 +164,31 @@ MOGFACE_API cudaError_t mogfaceCheckFrames(const MogfaceFrame* frames, int batch
  *
  * Bilinear, equal to cv2.resize(INTER_LINEAR) on bytes to the last bit; NV12 is converted first, as cv2.cvtColor does.
  */
-MOGFACE_API cudaError_t mogfaceLetterbox(
-    const MogfaceFrame* frames, int batch, uint32_t pad, uint8_t* images, int height, int width, cudaStream_t stream);
+MOGFACE_API cudaError_t mogfaceLetterbox(const MogfaceFrame* frames, int batch, uint32_t pad, uint8_t* images,
+    int height, int width, cudaStream_t stream);
 
 /* Bytes of workspace that the launcher of that name needs. */
-MOGFACE_API cudaError_t mogfaceDecodeWorkspace(const MogfaceDetector* detector, const MogfaceThresholds* thresholds,
-    int batch, int height, int width, size_t* bytes);
+MOGFACE_API cudaError_t mogfaceDecodeWorkspace(const MogfaceDetector* detector,
+    const MogfaceThresholds* thresholds, int batch, int height, int width, size_t* bytes);
 MOGFACE_API cudaError_t mogfaceSelectWorkspace(const MogfaceThresholds* thresholds, int batch, size_t* bytes);
-MOGFACE_API cudaError_t mogfaceDetectWorkspace(const MogfaceDetector* detector, const MogfaceThresholds* thresholds,
-    int batch, int height, int width, size_t* bytes);
+MOGFACE_API cudaError_t mogfaceDetectWorkspace(const MogfaceDetector* detector,
+    const MogfaceThresholds* thresholds, int batch, int height, int width, size_t* bytes);
 
 /* Scores above the threshold -> the exact best K of each image, ties by anchor index, decoded. */
 MOGFACE_API cudaError_t mogfaceDecode(const MogfaceDetector* detector, const MogfaceThresholds* thresholds,
-    const MogfaceOutputs* outputs, const MogfaceCandidates* candidates, void* workspace, size_t workspaceBytes,
-    cudaStream_t stream);
+    const MogfaceOutputs* outputs, const MogfaceCandidates* candidates, void* workspace,
+    size_t workspaceBytes, cudaStream_t stream);
 
 /* Candidates -> faces: greedy suppression, then mapped to the frames where frames (device memory, [batch]) is not null.
  * candidates->dropped is not read. */
-MOGFACE_API cudaError_t mogfaceSelect(const MogfaceThresholds* thresholds, const MogfaceCandidates* candidates, int batch,
-    int landmarkCount, const MogfaceFrame* frames, const MogfaceDetections* detections, void* workspace,
-    size_t workspaceBytes, cudaStream_t stream);
+MOGFACE_API cudaError_t mogfaceSelect(const MogfaceThresholds* thresholds,
+    const MogfaceCandidates* candidates, int batch, int landmarkCount, const MogfaceFrame* frames,
+    const MogfaceDetections* detections, void* workspace, size_t workspaceBytes, cudaStream_t stream);
 
 /* Both in a row; the candidates stay in the workspace. */
 MOGFACE_API cudaError_t mogfaceDetect(const MogfaceDetector* detector, const MogfaceThresholds* thresholds,
-    const MogfaceOutputs* outputs, const MogfaceFrame* frames, const MogfaceDetections* detections, void* workspace,
-    size_t workspaceBytes, cudaStream_t stream);
+    const MogfaceOutputs* outputs, const MogfaceFrame* frames, const MogfaceDetections* detections,
+    void* workspace, size_t workspaceBytes, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

@@ -17,5 +17,6 @@ inline float __half2float(__half value)
     {
         return mantissa == 0.0F ? sign * INFINITY : NAN;
     }
-    return exponent == 0 ? sign * std::ldexp(mantissa, -24) : sign * std::ldexp(mantissa + 1024.0F, exponent - 25);
+    return exponent == 0 ? sign * std::ldexp(mantissa, -24)
+                         : sign * std::ldexp(mantissa + 1024.0F, exponent - 25);
 }

@@ -15,13 +15,13 @@
 // There only where a sanitizer is linked in.
 extern "C"
 {
-    __attribute__((weak)) void __sanitizer_start_switch_fiber(void** save, const void* bottom, size_t size);
-    __attribute__((weak)) void __sanitizer_finish_switch_fiber(void* save, const void** bottom, size_t* size);
-    __attribute__((weak)) void* __tsan_get_current_fiber();
-    __attribute__((weak)) void* __tsan_create_fiber(unsigned flags);
-    __attribute__((weak)) void __tsan_switch_to_fiber(void* fiber, unsigned flags);
-    __attribute__((weak)) void __tsan_acquire(void* address);
-    __attribute__((weak)) void __tsan_release(void* address);
+__attribute__((weak)) void __sanitizer_start_switch_fiber(void** save, const void* bottom, size_t size);
+__attribute__((weak)) void __sanitizer_finish_switch_fiber(void* save, const void** bottom, size_t* size);
+__attribute__((weak)) void* __tsan_get_current_fiber();
+__attribute__((weak)) void* __tsan_create_fiber(unsigned flags);
+__attribute__((weak)) void __tsan_switch_to_fiber(void* fiber, unsigned flags);
+__attribute__((weak)) void __tsan_acquire(void* address);
+__attribute__((weak)) void __tsan_release(void* address);
 }
 
 dim3 threadIdx, blockIdx, blockDim, gridDim;
@@ -31,7 +31,8 @@ namespace
 
 constexpr unsigned kWARP = 32;
 constexpr unsigned kMAX_THREADS = 1024;
-constexpr unsigned kFIBERS = 2048; // blocks take them in turn: ThreadSanitizer orders two blocks that have one in common
+// Blocks take fibers in turn: ThreadSanitizer orders two blocks that have one in common.
+constexpr unsigned kFIBERS = 2048;
 constexpr size_t kMAX_SHARED = 48 << 10;
 constexpr size_t kSTACK = 256 << 10;
 constexpr unsigned kTSAN_NO_ORDER = 1; // a switch of fibers is no synchronisation
@@ -67,7 +68,9 @@ struct Block
     std::vector<Warp> warps;
     char* shared;
     size_t sharedBytes;
-    char* order; // its address stands for the barrier in ThreadSanitizer's eyes
+    // Two addresses stand for the barrier in ThreadSanitizer's eyes, one generation's and the next's: with one
+    // alone a late thread would also be ordered after what others did since they left the barrier.
+    char* order;
 };
 
 std::mutex oneLaunch;
@@ -80,12 +83,15 @@ size_t schedulerStackBytes;
 Block* block;
 Fiber* running;
 const std::function<void()>* body;
-char begun; // their addresses stand for the order of launches: a kernel comes after what was done before its launch,
-char ended; // and before what is done after it
+// Their addresses stand for the order of launches: a kernel comes after what was done before its launch, and before
+// what is done after it.
+char begun;
+char ended;
 
 [[noreturn]] void stop(const char* what)
 {
-    std::fprintf(stderr, "emulation: block (%u, %u, %u), thread %u: %s\n", blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, what);
+    std::fprintf(stderr, "emulation: block (%u, %u, %u), thread %u: %s\n", blockIdx.x, blockIdx.y, blockIdx.z,
+        threadIdx.x, what);
     std::abort();
 }
 
@@ -93,7 +99,8 @@ void switchToScheduler(Fiber& fiber)
 {
     if (__sanitizer_start_switch_fiber)
     {
-        __sanitizer_start_switch_fiber(fiber.done ? nullptr : &fiber.fakeStack, schedulerStack, schedulerStackBytes);
+        __sanitizer_start_switch_fiber(
+            fiber.done ? nullptr : &fiber.fakeStack, schedulerStack, schedulerStackBytes);
     }
     if (__tsan_switch_to_fiber)
     {
@@ -150,8 +157,8 @@ void start(Fiber& fiber)
 {
     if (fiber.stack == nullptr)
     {
-        fiber.stack = static_cast<char*>(
-            mmap(nullptr, kSTACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+        fiber.stack = static_cast<char*>(mmap(
+            nullptr, kSTACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
         fiber.tsan = __tsan_create_fiber ? __tsan_create_fiber(0) : nullptr;
     }
     fiber.done = false;
@@ -212,7 +219,7 @@ void runBlock(const cudaLaunchConfig_t& config, Memory& memory)
     Fiber* fibers = &all[next];
     next += threads;
     Block now{threads, threads, {}, std::vector<Warp>((threads + kWARP - 1) / kWARP),
-        allocate(memory, config.dynamicSmemBytes), config.dynamicSmemBytes, allocate(memory, 1)};
+        allocate(memory, config.dynamicSmemBytes), config.dynamicSmemBytes, allocate(memory, 2)};
     std::memset(now.shared, static_cast<int>(random_() | 1), config.dynamicSmemBytes);
     if (__tsan_release)
     {
@@ -256,9 +263,9 @@ cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& k
 {
     const dim3& threads = config.blockDim;
     const dim3& blocks = config.gridDim;
-    if (threads.x == 0 || threads.x > kMAX_THREADS || threads.x % kWARP != 0 || threads.y != 1 || threads.z != 1
-        || blocks.x == 0 || blocks.y == 0 || blocks.y > 65535 || blocks.z == 0 || blocks.z > 65535
-        || config.dynamicSmemBytes > kMAX_SHARED)
+    if (threads.x == 0 || threads.x > kMAX_THREADS || threads.x % kWARP != 0 || threads.y != 1
+        || threads.z != 1 || blocks.x == 0 || blocks.y == 0 || blocks.y > 65535 || blocks.z == 0
+        || blocks.z > 65535 || config.dynamicSmemBytes > kMAX_SHARED)
     {
         return cudaErrorInvalidConfiguration;
     }
@@ -294,14 +301,15 @@ void* sharedMemory(size_t bytes)
 
 void barrier()
 {
+    char* const order = block->order + block->barrier.generation % 2;
     if (__tsan_release)
     {
-        __tsan_release(block->order);
+        __tsan_release(order);
     }
     meet(block->barrier, block->threads);
     if (__tsan_acquire)
     {
-        __tsan_acquire(block->order);
+        __tsan_acquire(order);
     }
 }
 
@@ -325,14 +333,16 @@ unsigned vote(unsigned mask, bool value)
 
 const char* cudaGetErrorName(cudaError_t error)
 {
-    return error == cudaSuccess ? "cudaSuccess"
-        : error == cudaErrorInvalidValue ? "cudaErrorInvalidValue" : "cudaErrorInvalidConfiguration";
+    return error == cudaSuccess          ? "cudaSuccess"
+        : error == cudaErrorInvalidValue ? "cudaErrorInvalidValue"
+                                         : "cudaErrorInvalidConfiguration";
 }
 
 const char* cudaGetErrorString(cudaError_t error)
 {
-    return error == cudaSuccess ? "no error"
-        : error == cudaErrorInvalidValue ? "invalid argument" : "invalid configuration argument";
+    return error == cudaSuccess          ? "no error"
+        : error == cudaErrorInvalidValue ? "invalid argument"
+                                         : "invalid configuration argument";
 }
 
 // The order of blocks and threads of the launches that follow.

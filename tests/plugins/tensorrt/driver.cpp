@@ -81,10 +81,12 @@ struct Delete
 };
 using Plugin = std::unique_ptr<IPluginV3, Delete>;
 
-std::vector<PluginTensorDesc> describe(DataType type, int64_t batch, int64_t anchors, int64_t height, int64_t width, int32_t points)
+std::vector<PluginTensorDesc> describe(
+    DataType type, int64_t batch, int64_t anchors, int64_t height, int64_t width, int32_t points)
 {
     std::vector<PluginTensorDesc> inputs;
-    auto const add = [&](DataType of, std::initializer_list<int64_t> shape) {
+    auto const add = [&](DataType of, std::initializer_list<int64_t> shape)
+    {
         PluginTensorDesc tensor{};
         tensor.type = of;
         tensor.format = TensorFormat::kLINEAR;
@@ -116,8 +118,9 @@ EXPORT int32_t createsPlugin(PluginField const* fields, int32_t count)
 
 // Builds with shapes up to twice the given ones, serialises, and runs with the given ones.  Returns 0, or the step that
 // failed.  shapes: for each output its number of sizes and the sizes, -1 after the last.
-EXPORT int32_t runPlugin(PluginField const* fields, int32_t count, int32_t half, int64_t batch, int64_t anchors,
-    int64_t height, int64_t width, int32_t points, void const* const* inputs, void* const* outputs, int64_t* shapes)
+EXPORT int32_t runPlugin(PluginField const* fields, int32_t count, int32_t half, int64_t batch,
+    int64_t anchors, int64_t height, int64_t width, int32_t points, void const* const* inputs,
+    void* const* outputs, int64_t* shapes)
 {
     PluginFieldCollection const collection{count, fields};
     Plugin built(creator().createPlugin("node", &collection, TensorRTPhase::kBUILD));
@@ -125,9 +128,11 @@ EXPORT int32_t runPlugin(PluginField const* fields, int32_t count, int32_t half,
     {
         return 1;
     }
-    auto* build = static_cast<IPluginV3OneBuild*>(built->getCapabilityInterface(PluginCapabilityType::kBUILD));
+    auto* build
+        = static_cast<IPluginV3OneBuild*>(built->getCapabilityInterface(PluginCapabilityType::kBUILD));
     auto* core = static_cast<IPluginV3OneCore*>(built->getCapabilityInterface(PluginCapabilityType::kCORE));
-    if (std::strcmp(core->getPluginName(), "MogFaceDetect") != 0 || std::strcmp(core->getPluginVersion(), "1") != 0)
+    if (std::strcmp(core->getPluginName(), "MogFaceDetect") != 0
+        || std::strcmp(core->getPluginVersion(), "1") != 0)
     {
         return 2;
     }
@@ -205,21 +210,25 @@ EXPORT int32_t runPlugin(PluginField const* fields, int32_t count, int32_t half,
     {
         return 6;
     }
-    size_t const bytes = build->getWorkspaceSize(largest.data(), inputCount, largest.data() + inputCount, outputCount);
+    size_t const bytes
+        = build->getWorkspaceSize(largest.data(), inputCount, largest.data() + inputCount, outputCount);
 
     Plugin clone(built->clone());
     built.reset();
-    auto* asRuntime = static_cast<IPluginV3OneRuntime*>(clone->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
+    auto* asRuntime
+        = static_cast<IPluginV3OneRuntime*>(clone->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
     Plugin loaded(creator().createPlugin("plan", asRuntime->getFieldsToSerialize(), TensorRTPhase::kRUNTIME));
     clone.reset();
     if (!loaded)
     {
         return 7;
     }
-    auto* runtime = static_cast<IPluginV3OneRuntime*>(loaded->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
+    auto* runtime
+        = static_cast<IPluginV3OneRuntime*>(loaded->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
     Plugin attached(runtime->attachToContext(nullptr));
     loaded.reset();
-    runtime = static_cast<IPluginV3OneRuntime*>(attached->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
+    runtime
+        = static_cast<IPluginV3OneRuntime*>(attached->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
     std::vector<PluginTensorDesc> outDescs;
     for (int32_t i = 0; i < outputCount; ++i)
     {
@@ -230,5 +239,7 @@ EXPORT int32_t runPlugin(PluginField const* fields, int32_t count, int32_t half,
         return 8;
     }
     std::vector<char> workspace(bytes + 8);
-    return runtime->enqueue(now.data(), outDescs.data(), inputs, outputs, workspace.data() + 8, nullptr) == 0 ? 0 : 9;
+    return runtime->enqueue(now.data(), outDescs.data(), inputs, outputs, workspace.data() + 8, nullptr) == 0
+        ? 0
+        : 9;
 }
