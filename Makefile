@@ -36,6 +36,7 @@ bench: $(VENV)/.dev ## measure what this machine can
 	$(BIN)/python -m benchmarks.around_the_network
 	$(BIN)/python -m benchmarks.network
 	$(BIN)/python -m benchmarks.footprint
+	$(BIN)/python -m benchmarks.runner
 	@$(BIN)/python -m benchmarks.kernels || echo "(the kernels' figures need a GPU)"
 
 clean: ## remove what make made

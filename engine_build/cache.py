@@ -39,12 +39,3 @@ def cached(name: str, inputs: tuple[object, ...], make: Callable[[], onnx.ModelP
     if not path.is_file():
         contract.save(make(), path)
     return path
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from engine_build.cache import sha256_of
 from trt_mogface.errors import DownloadError
 from trt_mogface.extras import require
+from trt_mogface.files import sha256_of
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 10

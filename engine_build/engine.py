@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from engine_build.accuracy.report import write_report
 from engine_build.accuracy.sensitivity import Sensitivity
-from engine_build.cache import sha256_of
 from engine_build.lowering import Lowered, Lowering
 from engine_build.precision import QUANTISED, Precision
 from engine_build.tensorrt.builder import Built, Options, Progress, build
@@ -30,7 +29,7 @@ from engine_build.tensorrt.target import (
     timing_cache,
 )
 from trt_mogface.errors import EngineError
-from trt_mogface.files import whole_file
+from trt_mogface.files import sha256_of, whole_file
 from trt_mogface.gpu import Gpu
 from trt_mogface.kernels.library import find_plugin
 from trt_mogface.manifest import Manifest, load_manifest, manifest_path

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine_build import contract, cpu, pixels
-from engine_build.cache import cached, sha256_of
+from engine_build.cache import cached
 from engine_build.download import fetch
 from engine_build.pyramid import without_small_faces
 from trt_mogface import models
 from trt_mogface.errors import ModelError
 from trt_mogface.extras import require
+from trt_mogface.files import sha256_of
 from trt_mogface.models import CARDS, DEFAULT, embedded_file
 from trt_mogface.pyramid import levels_left_out
 

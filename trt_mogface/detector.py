@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
+import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_mogface.backend import Backend, Shared, open_backend
 from trt_mogface.detections import Detections
-from trt_mogface.errors import ImageError, ModelError
-from trt_mogface.executor import OnnxExecutor
-from trt_mogface.images import MAX_PIXELS, check_array
-from trt_mogface.models import DEFAULT, contract_file
-from trt_mogface.resize import Image, Placement, paint, place_letterbox, place_native
-from trt_mogface.selection import Selection, select
+from trt_mogface.errors import ModelError
+from trt_mogface.models import DEFAULT
+from trt_mogface.settings import Choices
+from trt_mogface.slot import Placed
 from trt_mogface.spec import DetectorSpec, SelectionDefaults
 
 
@@ -26,7 +25,7 @@ class Detector:
     """Finds faces.
 
     Args:
-        model: A contract ONNX file, or the name of a model (``trt-mogface models`` lists them).
+        model: A contract ONNX file, an engine, or the name of a model (``trt-mogface models`` lists them).
         weights: Trained weights for a named model that does not bring its own.
         min_face: Leave out the pyramid levels that only see faces smaller than this many pixels.
         size: Width and height of a fixed network input that pictures are scaled into, keeping their
@@ -37,11 +36,16 @@ class Detector:
         top_k: Candidates that enter the suppression; None takes the model's.
         max_det: Most faces per picture; None takes the model's.
         threads: CPU threads; None lets ONNX Runtime choose.
+        device: Number of the GPU that an engine runs on.
+        provider: Which library provides CUDA: see `trt_mogface.cuda.open_cuda`.
+
+    Calls from several threads take turns; `clone` gives each thread a detector of its own.
 
     Raises:
         ModelError: An unknown name, or a file that is not of the contract.
         ImageError: An impossible size.
         MissingExtraError: The model has to be made first and the packages for that are missing.
+        EngineError, KernelError, CudaError, OutOfMemoryError: An engine that cannot run here.
 
     Example:
         >>> import numpy as np
@@ -53,7 +57,7 @@ class Detector:
 
     def __init__(
         self,
-        model: str | Path = DEFAULT,
+        model: str | Path | Backend = DEFAULT,
         *,
         weights: str | Path | None = None,
         min_face: float | None = None,
@@ -64,33 +68,53 @@ class Detector:
         top_k: int | None = None,
         max_det: int | None = None,
         threads: int | None = None,
+        device: int = 0,
+        provider: str | None = None,
     ) -> None:
-        if size is not None and (min(size) < 1 or size[0] * size[1] > MAX_PIXELS):
-            raise ImageError(
-                f"size {size[0]}x{size[1]}: use at least 1 pixel a side and at most "
-                f"{MAX_PIXELS // 1_000_000} megapixels"
-            )
-        for name, value in (("conf", conf), ("iou", iou)):
-            if value is not None and not 0 <= value <= 1:
-                raise ModelError(f"{name} {value:g}: must lie within 0..1")
-        self._executor = OnnxExecutor(contract_file(model, weights, min_face), threads=threads)
-        self._canvas = None if size is None else (size[1], size[0])
-        self._pad = pad
-        given = {"score_threshold": conf, "iou_threshold": iou, "top_k": top_k, "max_detections": max_det}
-        changes = {name: value for name, value in given.items() if value is not None}
-        thresholds = dataclasses.replace(self.spec.selection, **changes)  # type: ignore[arg-type]
-        # A spec checks its own thresholds.
-        self._thresholds = dataclasses.replace(self.spec, selection=thresholds).selection
+        choices = Choices(size=size, pad=pad, conf=conf, iou=iou, top_k=top_k, max_det=max_det)
+        backend = open_backend(
+            model,
+            choices,
+            weights=weights,
+            min_face=min_face,
+            threads=threads,
+            device=device,
+            provider=provider,
+        )
+        self._open(Shared(backend))
+
+    def _open(self, shared: Shared) -> None:
+        self._shared = shared
+        self._backend = shared.backend
+        self._lock = threading.Lock()
+        try:
+            self._slot = self._backend.slot(self._backend.most_pictures)
+        except Exception:
+            shared.release()
+            raise
+        self._closed = False
+
+    def clone(self) -> Detector:
+        """A detector of its own for another thread: the model is shared, stream, context and memory are not.
+
+        Raises:
+            ModelError: The detector is closed.
+            OutOfMemoryError: There is no room for another one.
+        """
+        self._check_open()
+        twin = object.__new__(Detector)
+        twin._open(self._shared.retain())
+        return twin
 
     @property
     def spec(self) -> DetectorSpec:
         """The model's spec."""
-        return self._executor.spec
+        return self._backend.settings.spec
 
     @property
     def thresholds(self) -> SelectionDefaults:
         """The thresholds in force."""
-        return self._thresholds
+        return self._backend.settings.thresholds
 
     @overload
     def __call__(self, images: NDArray[np.uint8]) -> Detections: ...
@@ -115,13 +139,17 @@ class Detector:
             ImageError: An array of another type or shape; nothing is run.
             ModelError: The network failed, or the detector is closed.
         """
+        self._check_open()
         if isinstance(images, (list, tuple)):
-            return self._detect([check_array(image, f"image {i}") for i, image in enumerate(images)])
-        return self._detect([check_array(images)])[0]
+            return self._detect([self._backend.check(each, f"image {i}") for i, each in enumerate(images)])
+        return self._detect([self._backend.check(images)])[0]
 
     def close(self) -> None:
-        """Free the network; closing twice is harmless."""
-        self._executor.close()
+        """Free what is its own, and the model with its last clone; closing twice is harmless."""
+        if not self._closed:
+            self._closed = True
+            self._slot.close()
+            self._shared.release()
 
     def __enter__(self) -> Detector:
         return self
@@ -134,52 +162,20 @@ class Detector:
     ) -> None:
         self.close()
 
-    def _detect(self, images: list[Image]) -> list[Detections]:
-        placements = [self._place(image) for image in images]
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ModelError("the detector is closed: make a new one")
+
+    def _detect(self, images: list[Any]) -> list[Detections]:
+        placed = [Placed(each, self._backend.settings.place(*each.shape[:2])) for each in images]
         batches: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for index, placement in enumerate(placements):
-            batches[placement.canvas].append(index)
+        for index, picture in enumerate(placed):
+            batches[picture.placement.canvas].append(index)
         found: dict[int, Detections] = {}
-        for canvas, members in batches.items():
-            faces = self._run([images[i] for i in members], [placements[i] for i in members], canvas)
-            found.update(zip(members, faces))
+        most = self._backend.most_pictures
+        for members in batches.values():
+            for part in (members[at : at + most] for at in range(0, len(members), most)):
+                with self._lock:
+                    self._slot.begin([placed[index] for index in part])
+                    found.update(zip(part, self._slot.end()))
         return [found[index] for index in range(len(images))]
-
-    def _place(self, image: Image) -> Placement:
-        height, width = image.shape[:2]
-        if self._canvas:
-            return place_letterbox(height, width, self._canvas)
-        return place_native(height, width, self.spec.resize, pad=self._pad)
-
-    def _run(
-        self, images: list[Image], placements: list[Placement], canvas: tuple[int, int]
-    ) -> list[Detections]:
-        batch = np.empty((len(images), *canvas, 3), np.uint8)
-        for image, placement, out in zip(images, placements, batch):
-            paint(image, placement, self.spec.resize.pad, out)
-        outputs = self._executor.run(batch)
-        faces = []
-        for row, (image, placement) in enumerate(zip(images, placements)):
-            selection = select(
-                outputs.scores[row],
-                outputs.deltas[row],
-                None if outputs.landmarks is None else outputs.landmarks[row],
-                spec=self.spec,
-                size=canvas,
-                thresholds=self._thresholds,
-            )
-            faces.append(_in_picture(selection, placement, image))
-        return faces
-
-
-def _in_picture(selection: Selection, placement: Placement, image: Image) -> Detections:
-    """Network coordinates to the caller's; scores stay what they are."""
-    scale = np.float32(placement.scale)
-    points = selection.landmarks
-    return Detections(
-        xyxy=selection.boxes / scale,
-        confidence=selection.scores,
-        landmarks=None if points is None else points / scale,
-        image_size=(image.shape[0], image.shape[1]),
-        dropped=selection.dropped,
-    )

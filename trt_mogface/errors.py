@@ -9,6 +9,9 @@ class MogFaceError(Exception):
     The command line prints the message as it is and exits with status 2.
     """
 
+    is_fatal = False
+    """Whether nothing can run any more where it happened, such as after an error of the GPU."""
+
 
 class ImageError(MogFaceError):
     """A picture that cannot be used: unreadable, truncated, too large, of the wrong type."""
@@ -24,6 +27,32 @@ class EngineError(MogFaceError):
 
 class KernelError(MogFaceError):
     """CUDA kernels that are missing, were given what they cannot take, or failed."""
+
+
+class CudaError(KernelError):
+    """An error that CUDA reported; what was launched before may have failed with it."""
+
+    is_fatal = True
+
+
+class OutOfMemoryError(MogFaceError):
+    """Memory that could not be had.
+
+    Args:
+        what: Of which kind.
+        asked, free: Bytes.
+        advice: What to do.
+    """
+
+    def __init__(self, what: str, asked: int, free: int, advice: str = "use a smaller batch or size") -> None:
+        self.what, self.asked, self.free = what, asked, free
+        super().__init__(
+            f"out of {what}: {asked / 1e6:.1f} MB asked for, {free / 1e6:.1f} MB are free there: {advice}"
+        )
+
+
+class RunnerError(MogFaceError):
+    """A runner that cannot take pictures: closed, broken by an earlier failure, or of another process."""
 
 
 class CheckpointError(MogFaceError):

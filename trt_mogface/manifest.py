@@ -7,20 +7,24 @@ and is checked before TensorRT sees the plan's bytes.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from trt_mogface.errors import EngineError, ModelError
+from trt_mogface.files import sha256_of
 from trt_mogface.gpu import Gpu
 from trt_mogface.spec import DetectorSpec
 from trt_mogface.tensorrt import Flavour
 from trt_mogface.untrusted import Fields
 
 FORMAT = 2
+
+ENGINES = frozenset({".engine", ".plan", ".trt"})
+"""How names of engines end."""
 
 Shape = tuple[int, int, int]
 """Pictures, height, width."""
@@ -199,24 +203,35 @@ def load_plan(engine: Path, manifest: Manifest) -> bytes:
     """An engine's plan, once it is known to be the one its manifest describes.
 
     Raises:
+        EngineError: See `check_plan`.
+    """
+    check_plan(engine, manifest)
+    return engine.read_bytes()
+
+
+def check_plan(engine: Path, manifest: Manifest) -> None:
+    """Refuse a plan that is not the one its manifest describes; it is read in pieces.
+
+    Raises:
         EngineError: Missing, truncated, or another plan than the manifest's.
     """
     try:
-        plan = engine.read_bytes()
+        with open(engine, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+        digest = sha256_of(engine) if size == manifest.plan_bytes else ""
     except OSError as error:
         raise EngineError(f"{engine}: cannot be read ({error.strerror})") from error
-    if len(plan) != manifest.plan_bytes:
-        what = "truncated" if len(plan) < manifest.plan_bytes else "not the engine of its manifest"
+    if size != manifest.plan_bytes:
+        what = "truncated" if size < manifest.plan_bytes else "not the engine of its manifest"
         raise EngineError(
-            f"{engine}: {what} ({len(plan)} bytes, the manifest says {manifest.plan_bytes}): "
+            f"{engine}: {what} ({size} bytes, the manifest says {manifest.plan_bytes}): "
             f"copy it again, or rebuild it with: {manifest.command}"
         )
-    if hashlib.sha256(plan).hexdigest() != manifest.plan_sha256:
+    if digest != manifest.plan_sha256:
         raise EngineError(
             f"{engine}: not the engine of its manifest (the contents differ): "
             f"copy both files again, or rebuild with: {manifest.command}"
         )
-    return plan
 
 
 def _manifest_from(fields: dict[str, Any]) -> Manifest:

@@ -81,7 +81,7 @@ def contract_file(
     if card is None and not os.path.isfile(model):  # noqa: PTH113 -- also answers to impossible names
         raise ModelError(f"{model}: neither a file nor a model name ({', '.join(CARDS)})")
     if card is None and manifest_path(Path(model)).is_file():
-        raise ModelError(f"{model}: an engine; the GPU executor is not there yet: use the ONNX file")
+        raise ModelError(f"{model}: an engine, where a contract ONNX file is wanted")
     if weights is not None and (card is None or card.embedded):
         raise ModelError(f"{model}: takes no --weights, it brings its own")
     if card is None or card.embedded:

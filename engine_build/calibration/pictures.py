@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine_build.cache import sha256_of
 from trt_mogface.errors import ImageError
+from trt_mogface.files import sha256_of
 from trt_mogface.images import find_images, read_image
 from trt_mogface.resize import paint, place_letterbox, place_native
 from trt_mogface.spec import ResizeDefaults

@@ -10,6 +10,7 @@ from typing import NoReturn
 import typer
 
 from trt_mogface.cli.build import build
+from trt_mogface.cli.check_env import check_env
 from trt_mogface.cli.detect import detect
 from trt_mogface.cli.export import export
 from trt_mogface.cli.inspect import inspect
@@ -26,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (detect, export, build, refit, models, inspect):
+for verb in (detect, export, build, refit, models, inspect, check_env):
     app.command()(verb)
 
 

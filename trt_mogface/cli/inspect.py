@@ -11,11 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from trt_mogface.executor import read_spec
-from trt_mogface.manifest import Manifest, load_manifest, load_plan, manifest_path
+from trt_mogface.manifest import ENGINES, Manifest, check_plan, load_manifest, manifest_path
 from trt_mogface.pyramid import largest_face
 from trt_mogface.spec import DELTAS, INPUT, LANDMARKS, SCORES, DetectorSpec
-
-ENGINES = frozenset({".engine", ".plan", ".trt"})
 
 
 def inspect(file: Annotated[Path, typer.Argument(help="A contract ONNX file, or an engine.")]) -> None:
@@ -33,7 +31,7 @@ def inspect(file: Annotated[Path, typer.Argument(help="A contract ONNX file, or 
 
 def _inspect_engine(file: Path) -> None:
     manifest = load_manifest(file)
-    load_plan(file, manifest)  # is it the plan that the manifest describes?
+    check_plan(file, manifest)  # is it the plan that the manifest describes?
     _print_rows(_engine_rows(manifest, file) | _spec_rows(manifest.spec, end_to_end=manifest.end_to_end))
     _print_pyramid(manifest.spec)
     table = Table(title="layers", title_justify="left")

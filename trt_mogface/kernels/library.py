@@ -7,7 +7,7 @@ import os
 from importlib import resources
 from pathlib import Path
 
-from trt_mogface.errors import KernelError
+from trt_mogface.errors import CudaError, KernelError
 from trt_mogface.kernels.interface import INTERFACE, declare
 
 NAME, VARIABLE = "libtrt_mogface_kernels.so", "TRT_MOGFACE_KERNELS"
@@ -44,7 +44,8 @@ class Library:
         """Call a function that returns a CUDA error.
 
         Raises:
-            KernelError: It refused an argument and launched nothing, or CUDA reported an error.
+            KernelError: It refused an argument, and launched nothing.
+            CudaError: CUDA reported an error.
         """
         status = getattr(self._functions, name)(*arguments)
         if not status:
@@ -55,7 +56,7 @@ class Library:
             raise KernelError(f"{what}: {problem}")
         error = self._functions.mogfaceErrorName(status).decode()
         text = self._functions.mogfaceErrorText(status).decode()
-        raise KernelError(f"{what}: CUDA error {status} ({error}): {text}")
+        raise CudaError(f"{what}: CUDA error {status} ({error}): {text}")
 
 
 def find_library() -> Path:

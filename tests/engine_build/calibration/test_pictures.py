@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from engine_build.calibration.pictures import Pictures, find_pictures
 from tests.trt_mogface.specs import one_line
+from trt_mogface.cpu_backend import CpuBackend
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ImageError
 from trt_mogface.images import read_image
@@ -217,7 +219,7 @@ def test_the_network_sees_what_the_detector_shows_it(tmp_path: Path, monkeypatch
     for size in (None, (96, 64)):
         with Detector(size=size, threads=1) as detector:
             seen: list[Pixels] = []
-            executor = detector._executor
+            executor = cast(CpuBackend, detector._backend)._executor
             plain = executor.run
             monkeypatch.setattr(executor, "run", lambda x, f=plain, s=seen: (s.append(x.copy()), f(x))[1])
             detector(image)

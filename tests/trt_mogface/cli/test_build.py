@@ -24,7 +24,7 @@ from tests.trt_mogface.onnx_files import answers, constant_network
 from trt_mogface import gpu
 from trt_mogface.cli.app import main
 from trt_mogface.gpu import Gpu
-from trt_mogface.manifest import load_manifest, load_plan, manifest_path
+from trt_mogface.manifest import FORMAT, load_manifest, load_plan, manifest_path
 from trt_mogface.models import DEFAULT, embedded_file
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
@@ -126,7 +126,7 @@ def test_manifests_say_what_was_built(engines: Engines, precision: str) -> None:
     assert manifest.inputs_sha256[:8] in path.name
     assert ("5 pictures" in manifest.calibration) == (precision == "int8")
     assert manifest.command.startswith(f"trt-mogface build {DEFAULT} --precision int8,fp16")
-    assert json.loads(manifest_path(path).read_text())["format"] == 1
+    assert json.loads(manifest_path(path).read_text())["format"] == FORMAT
 
 
 def test_the_two_engines_share_nothing_but_the_model(engines: Engines) -> None:

@@ -1,0 +1,20 @@
+"""``trt-mogface check-env``: what is installed here."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from trt_mogface.environment import pieces
+
+
+def check_env() -> None:
+    """Print the GPU, the driver, TensorRT, kernels and decoders, and what each missing piece would bring."""
+    table = Table(show_lines=False)
+    for column in ("piece", "found", "brings", "if missing"):
+        table.add_column(column, overflow="fold")
+    for piece in pieces():
+        found = escape(piece.found) if piece.found else "[red]missing[/red]"
+        table.add_row(escape(piece.name), found, escape(piece.brings), escape(piece.missing))
+    Console().print(table)

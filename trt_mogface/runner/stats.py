@@ -1,0 +1,138 @@
+"""What a runner has done so far."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trt_mogface.extras import require
+
+if TYPE_CHECKING:
+    from trt_mogface.runner.batching import Job
+
+KEPT = 4096
+"""Times of each stage that quantiles are made of: the latest."""
+
+QUEUE, RUN, TOTAL = "queue", "run", "total"
+"""From submission to its slot; in the slot; both."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Milliseconds of one stage.
+
+    Attributes:
+        count: How many were measured.
+        sum: Of all of them.
+        median, p99: Of the latest `KEPT`.
+    """
+
+    count: int
+    sum: float
+    median: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What a runner has done.
+
+    Attributes:
+        frames: Pictures whose faces were delivered.
+        failed: Pictures that failed.
+        batches: Runs of the network.
+        stages: Times by stage; empty unless the runner measures.
+    """
+
+    frames: int
+    failed: int
+    batches: int
+    stages: dict[str, Stage] = field(default_factory=dict)
+
+    def prometheus(self) -> str:
+        """In Prometheus' text format.
+
+        Raises:
+            MissingExtraError: The package prometheus-client is not installed.
+        """
+        core = require("prometheus_client.core", extra="metrics")
+        exposition = require("prometheus_client.exposition", extra="metrics")
+        registry = require("prometheus_client.registry", extra="metrics").CollectorRegistry()
+        prefix = "trt_mogface_"
+        families = []
+        for name, text in (
+            ("frames", "Pictures whose faces were delivered"),
+            ("failed", "Pictures that failed"),
+            ("batches", "Runs of the network"),
+        ):
+            family = core.CounterMetricFamily(prefix + name, text)
+            family.add_metric([], getattr(self, name))
+            families.append(family)
+        times = core.SummaryMetricFamily(
+            prefix + "stage_seconds", "Time of a stage of the pipeline", labels=["stage"]
+        )
+        for name, stage in self.stages.items():
+            times.add_metric([name], stage.count, stage.sum / 1e3)
+        families.append(times)
+
+        class Collector:
+            def collect(self) -> list[object]:
+                return families
+
+        registry.register(Collector())
+        exposed: bytes = exposition.generate_latest(registry)
+        return exposed.decode()
+
+
+class Counters:
+    """Counts for `Stats`; times only where asked for, so that they cost nothing otherwise.
+
+    Args:
+        measure: Whether times are kept.
+    """
+
+    def __init__(self, *, measure: bool) -> None:
+        self._measure = measure
+        self._lock = threading.Lock()
+        self._frames = self._failures = self._batches = 0
+        self._times: dict[str, deque[float]] = {}
+        self._totals: dict[str, tuple[int, float]] = {}
+
+    def batch(self, jobs: Sequence[Job], started: float) -> None:
+        """A batch was delivered that got its slot at ``started``, monotonic seconds."""
+        with self._lock:
+            self._frames += len(jobs)
+            self._batches += 1
+        if self._measure:
+            now = time.monotonic()
+            self.add(RUN, (now - started) * 1e3)
+            for job in jobs:
+                self.add(QUEUE, (started - job.arrived) * 1e3)
+                self.add(TOTAL, (now - job.arrived) * 1e3)
+
+    def failed(self, count: int) -> None:
+        """So many pictures failed."""
+        with self._lock:
+            self._failures += count
+
+    def add(self, stage: str, milliseconds: float) -> None:
+        """A time of a stage."""
+        with self._lock:
+            self._times.setdefault(stage, deque(maxlen=KEPT)).append(milliseconds)
+            count, total = self._totals.get(stage, (0, 0.0))
+            self._totals[stage] = count + 1, total + milliseconds
+
+    def stats(self) -> Stats:
+        """All so far."""
+        with self._lock:
+            stages = {
+                name: Stage(*self._totals[name], *map(float, np.percentile(list(times), [50, 99])))
+                for name, times in self._times.items()
+            }
+            return Stats(self._frames, self._failures, self._batches, stages)
