@@ -41,16 +41,17 @@ def memory(nbytes: int, *, offset: int = 0) -> Bytes:
     assert _libc.posix_memalign(ctypes.byref(address), ALIGNMENT, offset + nbytes) == 0
     buffer = (ctypes.c_uint8 * (offset + nbytes)).from_address(address.value or 0)
     weakref.finalize(buffer, _libc.free, address.value)
-    made = np.frombuffer(buffer, np.uint8)[offset:]
+    made: Bytes = np.frombuffer(memoryview(buffer).cast("B"), np.uint8)[offset:]
     made.fill(GARBAGE_BYTE)
     return made
 
 
-def filled(shape: tuple[int, ...], dtype: type[Scalar], value: object) -> NDArray[Scalar]:
-    """An aligned array full of one value."""
+def filled(shape: tuple[int, ...], dtype: type[Scalar], value: object, *, offset: int = 0) -> NDArray[Scalar]:
+    """An array full of one value, ``offset`` bytes beyond an aligned address."""
     if 0 in shape:
         return np.empty(shape, dtype)
-    made = memory(math.prod(shape) * np.dtype(dtype).itemsize).view(dtype).reshape(shape)
+    whole = memory(math.prod(shape) * np.dtype(dtype).itemsize, offset=offset)
+    made = whole.view(dtype).reshape(shape)
     made.fill(value)
     return made
 
@@ -65,9 +66,9 @@ def ints(*shape: int) -> Ints:
     return filled(shape, np.int32, UNWRITTEN)
 
 
-def copied(array: NDArray[Scalar]) -> NDArray[Scalar]:
+def copied(array: NDArray[Scalar], *, offset: int = 0) -> NDArray[Scalar]:
     """The same values in memory that ends with them."""
-    made = filled(array.shape, array.dtype.type, 0)
+    made = filled(array.shape, array.dtype.type, 0, offset=offset)
     made[...] = array
     return made
 

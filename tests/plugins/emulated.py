@@ -24,6 +24,13 @@ SANITIZERS = {
     "thread": ("-fsanitize=thread",),
 }
 
+SANITIZER_OPTIONS = {
+    "ASAN_OPTIONS": "detect_leaks=0",  # Python keeps memory to its end
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:exitcode=66:ignore_noninstrumented_modules=1:atexit_sleep_ms=0",
+}
+"""Environment of programs with a sanitizer."""
+
 FLAGS = (
     *("-std=c++17", "-O1", "-g", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"),
     "-ffp-contract=off",  # as nvcc's --fmad=false
@@ -54,10 +61,11 @@ def build(name: str, sources: Iterable[Path], flags: tuple[str, ...]) -> Path:
     if made.exists():
         return made
     compiled = tuple(flag for flag in flags if flag != "-shared")
+    jobs: list[tuple[Path, tuple[str, ...]]] = [(path, compiled) for path in sources]
+    jobs.append((EMULATION / "scheduler.cpp", ()))
     with tempfile.TemporaryDirectory(dir=folder) as work:
-        jobs = [(path, compiled) for path in sources] + [(EMULATION / "scheduler.cpp", ())]
         with ThreadPoolExecutor() as pool:
-            objects = list(pool.map(lambda job: _compile(*job, Path(work)), jobs))
+            objects = list(pool.map(lambda job: _compile(job[0], job[1], Path(work)), jobs))
         linked = Path(work) / name
         _run("g++", "-o", linked, *objects, *flags)
         linked.replace(made)  # another process may have made the same at the same time

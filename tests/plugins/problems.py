@@ -87,7 +87,7 @@ def problem(
     size: tuple[int, int],
     **limits: Any,
 ) -> Problem:
-    """A problem with a spec's own thresholds but for ``limits``; no deltas are zeros, one image is a batch."""
+    """A problem with a spec's own thresholds but for ``limits``; no deltas are zeros."""
     scores = np.atleast_2d(scores)
     count = spec.anchor_count(*size)
     if deltas is None:
@@ -113,7 +113,6 @@ class Best:
     landmarks: Floats | None
     finite: NDArray[np.bool_]
     dropped: int
-    sizes: Floats
 
 
 def solved(asked: Problem, image: int) -> Best:
@@ -126,20 +125,18 @@ def solved(asked: Problem, image: int) -> Best:
     landmarks = None if points is None else decode_landmarks(points[index], near, asked.spec.coding)
     if landmarks is not None:
         finite &= np.isfinite(landmarks).all(axis=(1, 2))
-    with np.errstate(over="ignore", invalid="ignore"):
-        sizes = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
     dropped = np.count_nonzero(~finite) + np.count_nonzero(np.isnan(scores))
-    return Best(index, boxes, landmarks, finite, int(dropped), sizes)
+    return Best(index, boxes, landmarks, finite, int(dropped))
 
 
-def decode(kernels: Kernels, asked: Problem) -> HostCandidates:
-    """The candidates of the kernels."""
+def decode(kernels: Kernels, asked: Problem, *, offset: int = 0) -> HostCandidates:
+    """The candidates of the kernels; the outputs lie ``offset`` bytes beyond an aligned address."""
     out = device.candidates(asked.batch, asked.thresholds.top_k, asked.spec.landmarks)
     needed = kernels.decode_workspace(asked.spec, asked.thresholds, asked.batch, asked.size)
     kernels.decode(
-        device.copied(asked.scores),
-        device.copied(asked.deltas),
-        None if asked.landmarks is None else device.copied(asked.landmarks),
+        device.copied(asked.scores, offset=offset),
+        device.copied(asked.deltas, offset=offset),
+        None if asked.landmarks is None else device.copied(asked.landmarks, offset=offset),
         out,
         spec=asked.spec,
         size=asked.size,

@@ -208,7 +208,7 @@ class Protocol:
 def test_streams_of_all_libraries_have_a_handle(stream: object, handle: int, kernels: Kernels) -> None:
     assert stream_handle(stream) == handle
     images = np.zeros((1, 1, 1, 3), np.uint8)
-    with pytest.raises(KernelError, match="^frames: expected shape"):  # the stream before it was taken
+    with pytest.raises(KernelError, match=r"^frames: expected shape"):  # the stream before it was taken
         kernels.letterbox(np.zeros((1, 1), np.uint8), images, stream=stream)
 
 

@@ -44,14 +44,14 @@ def test_the_frames_that_are_changed_below_are_taken(kernels: Kernels) -> None:
 def test_a_table_says_where_the_pixels_lie(kernels: Kernels) -> None:
     wide = zeros(40, 100, 3)
     frame = Frame(wide[:, 20:80], place_letterbox(40, 60, (32, 48)))
-    table = interface.Frame.from_buffer(kernels.frame_table([frame], (32, 48)))
+    table = interface.Frame.from_buffer_copy(kernels.frame_table([frame], (32, 48)).tobytes())
     assert (table.pixels, table.chroma) == (wide.ctypes.data + 60, 0)
     assert (table.pitch, table.chroma_pitch, table.format) == (300, 0, 0)
     assert (table.height, table.width, table.content_height, table.content_width) == (40, 60, 32, 48)
     assert (table.step_x, table.step_y) == (1 / 0.8, 1 / 0.8)
     assert table.scale == np.float32(0.8)
     assert isinstance(NV12.chroma, np.ndarray)
-    table = interface.Frame.from_buffer(kernels.frame_table([NV12], SIZE))
+    table = interface.Frame.from_buffer_copy(kernels.frame_table([NV12], SIZE).tobytes())
     assert (table.chroma, table.pitch, table.chroma_pitch, table.format) == (
         NV12.chroma.ctypes.data,
         60,
@@ -224,5 +224,5 @@ def test_no_frames_are_refused(kernels: Kernels) -> None:
 
 
 def test_what_is_no_stream_is_refused(kernels: Kernels) -> None:
-    with pytest.raises(KernelError, match="^stream: str is no CUDA stream"):
+    with pytest.raises(KernelError, match=r"^stream: str is no CUDA stream"):
         kernels.frame_table([BGR], SIZE, stream="text")

@@ -183,7 +183,8 @@ def test_every_byte_beside_and_below_is_padding(kernels: Kernels, pad: tuple[int
 
 
 def test_padding_is_black_unless_said(kernels: Kernels) -> None:
-    table = kernels.frame_table([Frame(apart(noise(1, 1, 3)), Placement(1.0, (1, 1), (2, 2)))], (2, 2))
+    frame = Frame(apart(noise(1, 1, 3)), Placement(1.0, (1, 1), (2, 2)))
+    table = kernels.frame_table([frame], (2, 2))
     images = filled((1, 2, 2, 3), np.uint8, 9)
     kernels.letterbox(table, images)
     assert (images[0, 1] == 0).all()

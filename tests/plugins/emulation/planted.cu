@@ -2,6 +2,7 @@
 #include "launch.h"
 #include "shared_memory.cuh"
 
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -181,6 +182,17 @@ void askForLessShared()
     run(shiftSharedKernel, 1, kTHREADS, sizeof(Values) - 1, 0);
 }
 
+__global__ void overflowKernel(int* out, int by)
+{
+    out[threadIdx.x] = by + static_cast<int>(threadIdx.x);
+}
+
+void overflow()
+{
+    std::vector<int> out(kTHREADS);
+    run(overflowKernel, 1, kTHREADS, 0, out.data(), INT_MAX);
+}
+
 __global__ void someWaitKernel(int threads)
 {
     if (static_cast<int>(threadIdx.x) < threads)
@@ -229,7 +241,7 @@ __global__ void warpKernel(int* out)
 {
     const int thread = threadIdx.x;
     int* mine = out + 5 * thread;
-    mine[0] = __shfl_sync(kALL_LANES, made(thread), made(thread / kWARP) + 5);
+    mine[0] = __shfl_sync(kALL_LANES, made(thread), made(thread / kWARP) % 11 + 5);
     mine[1] = __shfl_xor_sync(kALL_LANES, made(thread), 12);
     mine[2] = __shfl_up_sync(kALL_LANES, made(thread), 3);
     mine[3] = static_cast<int>(__ballot_sync(kALL_LANES, made(thread) % 3 == 0));
@@ -292,7 +304,9 @@ void grid()
     print(dimensions);
 }
 
-__global__ void nothingKernel() {}
+__global__ void nothingKernel()
+{
+}
 
 void configurations()
 {
@@ -301,11 +315,12 @@ void configurations()
         dim3 grid;
         dim3 block;
         size_t shared;
-    } refused[] = {{0, 32, 0}, {dim3(1, 65536), 32, 0}, {dim3(1, 1, 65536), 32, 0}, {1, 0, 0}, {1, 1056, 0}, {1, 33, 0},
-        {1, dim3(32, 2), 0}, {1, 32, (48 << 10) + 1}};
+    } refused[] = {{0, 32, 0}, {dim3(1, 65536), 32, 0}, {dim3(1, 1, 65536), 32, 0}, {1, 0, 0}, {1, 1056, 0},
+        {1, 33, 0}, {1, dim3(32, 2), 0}, {1, 32, (48 << 10) + 1}};
     for (const auto& one : refused)
     {
-        std::printf("%s\n", cudaGetErrorName(launch(nothingKernel, one.grid, one.block, one.shared, nullptr)));
+        std::printf(
+            "%s\n", cudaGetErrorName(launch(nothingKernel, one.grid, one.block, one.shared, nullptr)));
     }
 }
 
@@ -336,6 +351,7 @@ const std::map<std::string, void (*)()> kKERNELS{
     {"write shared beyond the end", [] { writeShared(1); }},
     {"write shared before the start", [] { writeShared(-1); }},
     {"ask for less shared memory", askForLessShared},
+    {"overflow", overflow},
     {"some threads wait", someWait},
     {"some lanes vote", [] { someLanes(kALL_LANES); }},
     {"some lanes vote in a mask of their own", [] { someLanes(kALL_LANES & ~8U); }},

@@ -1,0 +1,345 @@
+"""The C functions as a C program calls them: what they refuse, and what they say."""
+
+from __future__ import annotations
+
+import ctypes as c
+import dataclasses
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.plugins import device
+from tests.plugins.problems import examples, specs
+from tests.trt_mogface.specs import small_spec
+from trt_mogface.kernels import interface
+from trt_mogface.kernels.launchers import detector_struct, thresholds_struct
+from trt_mogface.spec import DetectorSpec
+
+INVALID = 1
+"""``cudaErrorInvalidValue``."""
+
+SPEC = small_spec("ssd", landmarks=5, top_k=20, max_detections=10)
+COUNT = SPEC.anchor_count(32, 48)
+
+Arguments = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def functions(library: Path) -> c.CDLL:
+    loaded = c.CDLL(str(library))
+    interface.declare(loaded)
+    return loaded
+
+
+class Memory:
+    """Structures that point to arrays of one image, and the arrays."""
+
+    def __init__(self) -> None:
+        self.arrays: list[Any] = []
+
+    def at(self, *shape: int) -> int:
+        made = device.floats(*shape)
+        self.arrays.append(made)
+        return int(made.ctypes.data)
+
+    def arguments(self) -> dict[str, Arguments]:
+        """Arguments of every function by their name in its declaration; all of them are taken."""
+        outputs = interface.Outputs(
+            self.at(COUNT), self.at(COUNT, 4), self.at(COUNT, 10), interface.FP32, 1, 32, 48
+        )
+        candidates = interface.Candidates(
+            self.at(1), self.at(1), self.at(20), self.at(20, 4), self.at(20), self.at(20, 10)
+        )
+        detections = interface.Detections(
+            self.at(1), self.at(1), self.at(10, 4), self.at(10), self.at(10, 10)
+        )
+        frame = interface.Frame(self.at(100), 0, 15, 0, 1.0, 1.0, 1.0, 0, 5, 5, 5, 5)
+        self.arrays.append(frame)
+        frames = c.addressof(frame)
+        detector, thresholds = detector_struct(SPEC), thresholds_struct(SPEC.selection)
+        images, workspace = self.at(32 * 48), self.at(1 << 16)
+        size: Arguments = {"height": 32, "width": 48}
+        problem: Arguments = {"detector": detector, "thresholds": thresholds}
+        scratch: Arguments = {"workspace": workspace, "workspaceBytes": 1 << 18, "stream": None}
+        return {
+            "mogfaceAnchorCount": {"detector": detector, **size, "count": c.c_int64()},
+            "mogfaceCheckFrames": {"frames": frames, "batch": 1, **size},
+            "mogfaceLetterbox": {
+                **{"frames": frames, "batch": 1, "pad": 0, "images": images},
+                **size,
+                "stream": None,
+            },
+            "mogfaceDecodeWorkspace": {**problem, "batch": 1, **size, "bytes": c.c_size_t()},
+            "mogfaceSelectWorkspace": {"thresholds": thresholds, "batch": 1, "bytes": c.c_size_t()},
+            "mogfaceDetectWorkspace": {**problem, "batch": 1, **size, "bytes": c.c_size_t()},
+            "mogfaceDecode": {**problem, "outputs": outputs, "candidates": candidates, **scratch},
+            "mogfaceSelect": {
+                **{"thresholds": thresholds, "candidates": candidates, "batch": 1, "landmarkCount": 5},
+                **{"frames": frames, "detections": detections},
+                **scratch,
+            },
+            "mogfaceDetect": {
+                **problem,
+                **{"outputs": outputs, "frames": frames, "detections": detections},
+                **scratch,
+            },
+        }
+
+
+def status(functions: c.CDLL, name: str, arguments: Arguments) -> int:
+    return int(getattr(functions, name)(*arguments.values()))
+
+
+def problem_of(functions: c.CDLL) -> str:
+    return str(functions.mogfaceProblem().decode())
+
+
+def refused(functions: c.CDLL, name: str, **changes: Any) -> str:
+    """What it says of changed arguments: ``structure__field`` is a field of one; nothing was written."""
+    memory = Memory()
+    arguments = memory.arguments()[name]
+    for change, value in changes.items():
+        argument, _, field = change.partition("__")
+        if field:
+            setattr(arguments[argument], field, value)
+        else:
+            arguments[argument] = value
+    assert status(functions, name, arguments) == INVALID
+    arrays = [array for array in memory.arrays if not isinstance(array, interface.Frame)]
+    assert all(device.is_unwritten(array) for array in arrays)
+    return problem_of(functions)
+
+
+POINTERS = [
+    ("mogfaceAnchorCount", ("detector", "count")),
+    ("mogfaceCheckFrames", ("frames",)),
+    ("mogfaceLetterbox", ("frames", "images")),
+    ("mogfaceDecodeWorkspace", ("detector", "thresholds", "bytes")),
+    ("mogfaceSelectWorkspace", ("thresholds", "bytes")),
+    ("mogfaceDetectWorkspace", ("detector", "thresholds", "bytes")),
+    ("mogfaceDecode", ("detector", "thresholds", "outputs", "candidates", "workspace")),
+    ("mogfaceSelect", ("thresholds", "candidates", "detections", "workspace")),
+    ("mogfaceDetect", ("detector", "thresholds", "outputs", "detections", "workspace")),
+]
+
+
+@pytest.mark.parametrize("name", interface.STATUS_FUNCTIONS)
+def test_the_arguments_that_are_changed_below_are_taken(functions: c.CDLL, name: str) -> None:
+    memory = Memory()
+    arguments = memory.arguments()[name]
+    if name == "mogfaceSelect":
+        c.c_int32.from_address(arguments["candidates"].counts).value = 0
+    assert status(functions, name, arguments) == 0
+    assert problem_of(functions) == ""
+
+
+@pytest.mark.parametrize(("name", "pointer"), [(name, one) for name, many in POINTERS for one in many])
+def test_null_is_refused(functions: c.CDLL, name: str, pointer: str) -> None:
+    assert refused(functions, name, **{pointer: None}) == f"{pointer}: is null"
+
+
+@pytest.mark.parametrize(
+    ("name", "structure", "fields"),
+    [
+        ("mogfaceDecode", "outputs", ("scores", "deltas", "landmarks")),
+        ("mogfaceDetect", "outputs", ("scores", "deltas", "landmarks")),
+        ("mogfaceDecode", "candidates", ("counts", "dropped", "anchors", "boxes", "scores", "landmarks")),
+        ("mogfaceSelect", "candidates", ("counts", "dropped", "anchors", "boxes", "scores", "landmarks")),
+        ("mogfaceSelect", "detections", ("counts", "boxes", "scores", "landmarks")),
+        ("mogfaceDetect", "detections", ("counts", "boxes", "scores", "landmarks")),
+    ],
+)
+def test_null_in_a_structure_is_refused(
+    functions: c.CDLL, name: str, structure: str, fields: tuple[str, ...]
+) -> None:
+    for field in fields:
+        assert refused(functions, name, **{f"{structure}__{field}": None}) == f"{structure}.{field}: is null"
+        message = refused(functions, name, **{f"{structure}__{field}": 0x1001})
+        bytes_ = 16 if field == "boxes" else 4
+        assert message == f"{structure}.{field} 0x1001: must be aligned to {bytes_} bytes"
+
+
+def test_dropped_may_be_null_and_landmarks_where_there_are_none(functions: c.CDLL) -> None:
+    memory = Memory()
+    arguments = memory.arguments()["mogfaceDetect"]
+    arguments["detections"].dropped = arguments["detections"].landmarks = arguments["outputs"].landmarks = (
+        None
+    )
+    arguments["detector"].landmark_count = 0
+    assert status(functions, "mogfaceDetect", arguments) == 0
+
+
+WITH_DETECTOR = ["mogfaceAnchorCount", "mogfaceDecodeWorkspace", "mogfaceDecode", "mogfaceDetect"]
+
+
+@pytest.mark.parametrize("name", WITH_DETECTOR)
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("level_count", 0, "detector.levelCount 0: must lie within 1..16"),
+        ("level_count", 17, "detector.levelCount 17: must lie within 1..16"),
+        ("coding", -1, "detector.coding -1: is no MogfaceCoding"),
+        ("coding", 3, "detector.coding 3: is no MogfaceCoding"),
+        ("landmark_count", -1, "detector.landmarkCount -1: must lie within 0..68"),
+        ("landmark_count", 69, "detector.landmarkCount 69: must lie within 0..68"),
+        ("variance_centre", float("nan"), "detector: variances and centre must be finite"),
+        ("variance_size", float("inf"), "detector: variances and centre must be finite"),
+        ("centre", float("-inf"), "detector: variances and centre must be finite"),
+    ],
+)
+def test_a_detector_that_is_none_is_refused(
+    functions: c.CDLL, name: str, field: str, value: float, message: str
+) -> None:
+    assert refused(functions, name, **{f"detector__{field}": value}) == message
+
+
+@pytest.mark.parametrize("name", WITH_DETECTOR)
+@pytest.mark.parametrize(
+    ("stride", "sides", "message"),
+    [
+        (0, [1.0], ".stride 0: must lie within 1..65536"),
+        (65537, [1.0], ".stride 65537: must lie within 1..65536"),
+        (8, [], ".sideCount 0: must lie within 1..16"),
+        (8, [1.0] * 17, ".sideCount 17: must lie within 1..16"),
+        (8, [1.0, 0.0], ".sides[1] 0: must be positive"),
+        (8, [-1.0], ".sides[0] -1: must be positive"),
+        (8, [float("nan")], ".sides[0] nan: must be positive"),
+        (8, [1.0, 2.0, 65537.0], ".sides[2] 65537: must be positive"),
+    ],
+)
+def test_a_level_that_is_none_is_refused(
+    functions: c.CDLL, name: str, stride: int, sides: list[float], message: str
+) -> None:
+    memory = Memory()
+    arguments = memory.arguments()[name]
+    level = arguments["detector"].levels[1]
+    level.stride, level.side_count = stride, len(sides)
+    level.sides[: min(len(sides), 16)] = sides[:16]
+    assert status(functions, name, arguments) == INVALID
+    assert problem_of(functions) == f"detector.levels[1]{message}"
+
+
+@pytest.mark.parametrize("name", ["mogfaceDecode", "mogfaceDetect"])
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("type", -1, "outputs.type -1: is no MogfaceType"),
+        ("type", 2, "outputs.type 2: is no MogfaceType"),
+        ("batch", 0, "batch 0: must lie within 1..4096"),
+        ("batch", 4097, "batch 4097: must lie within 1..4096"),
+        ("height", 0, "height 0: must lie within 1..65536"),
+        ("width", 65537, "width 65537: must lie within 1..65536"),
+    ],
+)
+def test_outputs_that_are_none_are_refused(
+    functions: c.CDLL, name: str, field: str, value: int, message: str
+) -> None:
+    assert refused(functions, name, **{f"outputs__{field}": value}) == message
+
+
+@pytest.mark.parametrize(
+    "name", ["mogfaceDecode", "mogfaceSelect", "mogfaceDetect", "mogfaceSelectWorkspace"]
+)
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("top_k", 0, "thresholds.topK 0: must lie within 1..8192"),
+        ("top_k", 8193, "thresholds.topK 8193: must lie within 1..8192"),
+        ("max_detections", 0, "thresholds.maxDetections 0: must lie within 1..20, topK"),
+        ("max_detections", 21, "thresholds.maxDetections 21: must lie within 1..20, topK"),
+        ("score", -0.5, "thresholds.score -0.5: must lie within 0..1"),
+        ("iou", 1.5, "thresholds.iou 1.5: must lie within 0..1"),
+    ],
+)
+def test_thresholds_that_are_none_are_refused(
+    functions: c.CDLL, name: str, field: str, value: float, message: str
+) -> None:
+    assert refused(functions, name, **{f"thresholds__{field}": value}) == message
+
+
+@pytest.mark.parametrize("count", [-1, 69])
+def test_a_number_of_landmarks_out_of_range_is_refused(functions: c.CDLL, count: int) -> None:
+    message = refused(functions, "mogfaceSelect", landmarkCount=count)
+    assert message == f"landmarkCount {count}: must lie within 0..68"
+
+
+@pytest.mark.parametrize("name", ["mogfaceSelect", "mogfaceDetect"])
+def test_clipping_needs_frames(functions: c.CDLL, name: str) -> None:
+    message = refused(functions, name, frames=None, thresholds__clip=1)
+    assert message == "frames: is null, and thresholds.clip needs frames"
+
+
+@pytest.mark.parametrize("name", ["mogfaceLetterbox", "mogfaceSelect", "mogfaceDetect"])
+def test_frames_that_are_not_aligned_are_refused(functions: c.CDLL, name: str) -> None:
+    assert refused(functions, name, frames=0x1004) == "frames 0x1004: must be aligned to 8 bytes"
+
+
+@pytest.mark.parametrize("name", ["mogfaceDecode", "mogfaceSelect", "mogfaceDetect"])
+def test_a_workspace_that_is_too_small_is_refused(functions: c.CDLL, name: str) -> None:
+    needed = c.c_size_t()
+    arguments = Memory().arguments()[f"{name}Workspace"]
+    assert getattr(functions, f"{name}Workspace")(*list(arguments.values())[:-1], needed) == 0
+    message = refused(functions, name, workspaceBytes=needed.value - 1)
+    assert message == f"workspaceBytes {needed.value - 1}: at least {needed.value} are needed"
+    assert refused(functions, name, workspaceBytes=0).startswith("workspaceBytes 0: at least")
+
+
+def test_a_problem_is_of_the_last_call_of_its_thread(functions: c.CDLL) -> None:
+    refused(functions, "mogfaceCheckFrames", frames=None)
+    seen: list[str] = []
+
+    def elsewhere() -> None:
+        seen.append(problem_of(functions))
+        refused(functions, "mogfaceCheckFrames", batch=0)
+        seen.append(problem_of(functions))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen == ["", "batch 0: must lie within 1..4096"]
+    assert problem_of(functions) == "frames: is null"
+    memory = Memory()
+    assert status(functions, "mogfaceCheckFrames", memory.arguments()["mogfaceCheckFrames"]) == 0
+    assert problem_of(functions) == ""
+
+
+def test_errors_have_a_name_and_a_text(functions: c.CDLL) -> None:
+    assert functions.mogfaceErrorName(0) == b"cudaSuccess"
+    assert functions.mogfaceErrorText(0) == b"no error"
+    assert functions.mogfaceErrorName(1) == b"cudaErrorInvalidValue"
+    assert functions.mogfaceErrorText(1) == b"invalid argument"
+
+
+@examples(100)
+@given(spec=specs(), height=st.integers(1, 3000), width=st.integers(1, 3000))
+def test_anchors_are_counted_as_a_spec_does(
+    functions: c.CDLL, spec: DetectorSpec, height: int, width: int
+) -> None:
+    count = c.c_int64()
+    assert functions.mogfaceAnchorCount(detector_struct(spec), height, width, count) == 0
+    assert count.value == spec.anchor_count(height, width)
+
+
+@examples(50)
+@given(spec=specs(), batch=st.integers(1, 64), top_k=st.integers(1, 8192), side=st.integers(1, 2000))
+def test_workspaces_grow_with_what_is_asked(
+    functions: c.CDLL, spec: DetectorSpec, batch: int, top_k: int, side: int
+) -> None:
+    detector = detector_struct(spec)
+    limits = dataclasses.replace(spec.selection, top_k=top_k)
+
+    def needed(batch: int, side: int, top_k: int) -> int:
+        found = c.c_size_t()
+        asked = thresholds_struct(dataclasses.replace(limits, top_k=top_k))
+        assert functions.mogfaceDetectWorkspace(detector, asked, batch, side, side, found) == 0
+        return found.value
+
+    bytes_ = needed(batch, side, top_k)
+    assert bytes_ % device.ALIGNMENT == 0
+    assert needed(batch + 1, side, top_k) > bytes_
+    assert needed(batch, side, min(top_k + 100, 8192)) >= bytes_
+    assert needed(batch, side + 500, top_k) >= bytes_

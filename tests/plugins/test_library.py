@@ -1,0 +1,105 @@
+"""The file of the kernels: found, named, missing, or another one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.trt_mogface.specs import one_line
+from trt_mogface.errors import KernelError
+from trt_mogface.kernels import Kernels
+from trt_mogface.kernels.interface import INTERFACE
+from trt_mogface.kernels.library import VARIABLE, Library, find_library
+
+
+def refused(path: Path | None = None) -> str:
+    with pytest.raises(KernelError) as caught:
+        Kernels(path)
+    return one_line(caught.value)
+
+
+def compiled(folder: Path, source: str) -> Path:
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    text, made = folder / "other.c", folder / "libother.so"
+    text.write_text(source)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", made, text], check=True)
+    return made
+
+
+def test_the_variable_names_the_library(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, str(library))
+    assert find_library() == library
+    assert Kernels().path == library
+
+
+def test_a_library_that_is_not_there_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = tmp_path / "no.so"
+    monkeypatch.setenv(VARIABLE, str(nowhere))
+    assert refused() == f"{VARIABLE}={nowhere}: no such file"
+    monkeypatch.setenv(VARIABLE, str(tmp_path))  # a folder
+    assert refused() == f"{VARIABLE}={tmp_path}: no such file"
+    assert refused(nowhere).startswith(f"{nowhere}: not the kernels of this project (")
+
+
+@pytest.mark.parametrize("content", [b"", b"text\n", b"\x7fELF" + bytes(100)])
+def test_a_file_that_is_no_library_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    file = tmp_path / "some.so"
+    file.write_bytes(content)
+    monkeypatch.setenv(VARIABLE, str(file))
+    assert refused().startswith(f"{file}: not the kernels of this project (")
+
+
+def test_a_library_of_something_else_is_refused(tmp_path: Path) -> None:
+    other = compiled(tmp_path, "int nothing(void) { return 0; }\n")
+    message = refused(other)
+    assert message.startswith(f"{other}: not the kernels of this project (")
+    assert "mogfaceInterface" in message
+
+
+def test_a_library_of_another_release_is_refused(tmp_path: Path) -> None:
+    other = compiled(tmp_path, f"int mogfaceInterface(void) {{ return {INTERFACE + 1}; }}\n")
+    assert refused(other) == (
+        f"{other}: has interface {INTERFACE + 1}, this release needs {INTERFACE}: install it again"
+    )
+
+
+def test_a_library_that_lacks_a_function_is_refused(tmp_path: Path) -> None:
+    other = compiled(tmp_path, f"int mogfaceInterface(void) {{ return {INTERFACE}; }}\n")
+    message = refused(other)
+    assert message.startswith(f"{other}: not the kernels of this project (")
+    assert "mogfaceAnchorCount" in message
+
+
+def test_an_installation_without_kernels_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_package(name: str) -> Path:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr("trt_mogface.kernels.library.resources.files", no_package)
+    expected = "the CUDA kernels are not part of this installation"
+    assert refused().startswith(expected)
+    monkeypatch.setattr("trt_mogface.kernels.library.resources.files", lambda _: Path("/nowhere"))
+    assert refused().startswith(expected)
+
+
+def test_an_error_of_cuda_is_passed_on(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = Library(library)
+
+    class Failing:
+        """A library whose launch fails."""
+
+        mogfaceProblem = staticmethod(lambda: b"")  # noqa: N815
+        mogfaceErrorName = staticmethod(lambda status: f"name of {status}".encode())  # noqa: N815
+        mogfaceErrorText = staticmethod(lambda status: f"text of {status}".encode())  # noqa: N815
+        mogfaceDecode = staticmethod(lambda: 700)  # noqa: N815
+
+    monkeypatch.setattr(loaded, "_functions", Failing)
+    with pytest.raises(KernelError) as caught:
+        loaded.call("mogfaceDecode")
+    assert one_line(caught.value) == "decode: CUDA error 700 (name of 700): text of 700"
