@@ -31,8 +31,10 @@ class Backend(Protocol):
             ImageError: It is none; the message says how to convert it.
         """
 
-    def slot(self, batch: int, told: Callable[[str, float], None] | None = None) -> Slot:
-        """Room for a batch of so many pictures; ``told`` is called with the times of stages."""
+    def slot(
+        self, batch: int, told: Callable[[str, float], None] | None = None, *, views: bool = False
+    ) -> Slot:
+        """Room for a batch of so many pictures; see `trt_mogface.gpu_slot.GpuSlot`."""
 
     def close(self) -> None:
         """Free the model, after its slots; closing twice is harmless."""

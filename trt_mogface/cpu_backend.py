@@ -43,6 +43,8 @@ class CpuBackend:
         self,
         batch: int,  # noqa: ARG002 -- its memory is taken when a batch comes
         told: Callable[[str, float], None] | None = None,  # noqa: ARG002 -- it has no stages of its own
+        *,
+        views: bool = False,  # noqa: ARG002 -- its faces are new each time
     ) -> CpuSlot:
         """A slot."""
         return CpuSlot(self._executor, self.settings)

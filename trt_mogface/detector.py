@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from trt_mogface.backend import Backend, Shared, open_backend
 from trt_mogface.detections import Detections
 from trt_mogface.errors import ModelError
+from trt_mogface.kernels.arrays import stream_handle
 from trt_mogface.models import DEFAULT
 from trt_mogface.settings import Choices
 from trt_mogface.slot import Placed
@@ -38,6 +39,7 @@ class Detector:
         threads: CPU threads; None lets ONNX Runtime choose.
         device: Number of the GPU that an engine runs on.
         provider: Which library provides CUDA: see `trt_mogface.cuda.open_cuda`.
+        views: With an engine, whether faces are views of memory that the next call overwrites, not copies.
 
     Calls from several threads take turns; `clone` gives each thread a detector of its own.
 
@@ -70,6 +72,7 @@ class Detector:
         threads: int | None = None,
         device: int = 0,
         provider: str | None = None,
+        views: bool = False,
     ) -> None:
         choices = Choices(size=size, pad=pad, conf=conf, iou=iou, top_k=top_k, max_det=max_det)
         backend = open_backend(
@@ -81,14 +84,14 @@ class Detector:
             device=device,
             provider=provider,
         )
-        self._open(Shared(backend))
+        self._open(Shared(backend), views)
 
-    def _open(self, shared: Shared) -> None:
-        self._shared = shared
+    def _open(self, shared: Shared, views: bool) -> None:
+        self._shared, self._views = shared, views
         self._backend = shared.backend
         self._lock = threading.Lock()
         try:
-            self._slot = self._backend.slot(self._backend.most_pictures)
+            self._slot = self._backend.slot(self._backend.most_pictures, views=views)
         except Exception:
             shared.release()
             raise
@@ -103,7 +106,7 @@ class Detector:
         """
         self._check_open()
         twin = object.__new__(Detector)
-        twin._open(self._shared.retain())
+        twin._open(self._shared.retain(), self._views)
         return twin
 
     @property
@@ -117,13 +120,13 @@ class Detector:
         return self._backend.settings.thresholds
 
     @overload
-    def __call__(self, images: NDArray[np.uint8]) -> Detections: ...
+    def __call__(self, images: NDArray[np.uint8], *, stream: object = None) -> Detections: ...
 
     @overload
-    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]: ...
+    def __call__(self, images: Sequence[NDArray[np.uint8]], *, stream: object = None) -> list[Detections]: ...
 
     def __call__(
-        self, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
+        self, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], *, stream: object = None
     ) -> Detections | list[Detections]:
         """Find the faces of one picture, or of several.
 
@@ -131,6 +134,8 @@ class Detector:
             images: uint8 [H, W, 3], BGR, or a sequence of such arrays of any sizes.  Pictures that share
                 a network input size run as one batch; the others do not, because MogFace's group
                 normalisation sees the padding, and a picture's faces must not depend on its neighbours.
+                With an engine, arrays of the device too (``__cuda_array_interface__``).
+            stream: Whose work fills arrays of the device; see `trt_mogface.Runner.submit`.
 
         Returns:
             `Detections` in the picture's own pixels; a list of them, in order, for a sequence.
@@ -141,8 +146,9 @@ class Detector:
         """
         self._check_open()
         if isinstance(images, (list, tuple)):
-            return self._detect([self._backend.check(each, f"image {i}") for i, each in enumerate(images)])
-        return self._detect([self._backend.check(images)])[0]
+            checked = [self._backend.check(each, f"image {i}") for i, each in enumerate(images)]
+            return self._detect(checked, stream)
+        return self._detect([self._backend.check(images)], stream)[0]
 
     def close(self) -> None:
         """Free what is its own, and the model with its last clone; closing twice is harmless."""
@@ -166,8 +172,9 @@ class Detector:
         if self._closed:
             raise ModelError("the detector is closed: make a new one")
 
-    def _detect(self, images: list[Any]) -> list[Detections]:
-        placed = [Placed(each, self._backend.settings.place(*each.shape[:2])) for each in images]
+    def _detect(self, images: list[Any], stream: object) -> list[Detections]:
+        handle = None if stream is None else stream_handle(stream)
+        placed = [Placed(each, self._backend.settings.place(*each.shape[:2]), handle) for each in images]
         batches: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index, picture in enumerate(placed):
             batches[picture.placement.canvas].append(index)

@@ -55,14 +55,16 @@ class GpuBackend:
             )
         return image
 
-    def slot(self, batch: int, told: Callable[[str, float], None] | None = None) -> GpuSlot:
+    def slot(
+        self, batch: int, told: Callable[[str, float], None] | None = None, *, views: bool = False
+    ) -> GpuSlot:
         """A slot; all its memory is allocated here."""
         most, height, width = self._largest
         if batch > most:
             raise EngineError(f"batch {batch}: the engine takes {most} at most: build it with other --shapes")
         canvas = self.settings.canvas or (height, width)
         network = self._networks.contexts()
-        return GpuSlot(self._cuda, self._kernels, network, self.settings, (batch, *canvas), told)
+        return GpuSlot(self._cuda, self._kernels, network, self.settings, (batch, *canvas), told, views=views)
 
     def close(self) -> None:
         """Free the engine."""

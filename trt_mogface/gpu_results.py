@@ -54,8 +54,8 @@ class Results:
         if self._device is not None:
             self._cuda.copy_out(self._host, self._device, self.nbytes, stream)
 
-    def detections(self, pictures: Sequence[Placed]) -> list[Detections]:
-        """The faces of these pictures; copies, as the next batch overwrites the room."""
+    def detections(self, pictures: Sequence[Placed], *, views: bool = False) -> list[Detections]:
+        """The faces of these pictures: copies, or views of the room, which the next batch overwrites."""
         memory = self._host.array
         arrays: dict[str, Any] = {}
         for name, (dtype, shape) in self._parts(len(pictures)).items():
@@ -65,12 +65,16 @@ class Results:
         faces = []
         for row, picture in enumerate(pictures):
             count = int(arrays["counts"][row])
-            points = arrays.get("landmarks")
+            found = {
+                name: arrays[name][row, :count] if views else arrays[name][row, :count].copy()
+                for name in ("boxes", "scores", "landmarks")
+                if name in arrays
+            }
             faces.append(
                 Detections(
-                    xyxy=arrays["boxes"][row, :count].copy(),
-                    confidence=arrays["scores"][row, :count].copy(),
-                    landmarks=None if points is None else points[row, :count].copy(),
+                    xyxy=found["boxes"],
+                    confidence=found["scores"],
+                    landmarks=found.get("landmarks"),
                     image_size=(picture.image.shape[0], picture.image.shape[1]),
                     dropped=int(arrays["dropped"][row]),
                 )

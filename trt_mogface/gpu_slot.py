@@ -68,6 +68,7 @@ class GpuSlot:
         settings: How pictures are placed and faces chosen.
         largest: Most pictures, and the largest height and width of the network's input.
         told: Called with the milliseconds of each stage of a batch; None measures nothing.
+        views: Whether faces are views of pinned memory, which the next batch overwrites, and not copies.
 
     Raises:
         OutOfMemoryError: It names the batch that would fit; nothing is kept.
@@ -81,9 +82,11 @@ class GpuSlot:
         settings: Settings,
         largest: Shape,
         told: Callable[[str, float], None] | None = None,
+        *,
+        views: bool = False,
     ) -> None:
         self._cuda, self._kernels, self._network, self._settings = cuda, kernels, network, settings
-        self._told = told
+        self._told, self._views = told, views
         self._pictures: tuple[Placed, ...] = ()
         self._graphs: OrderedDict[Key, Graph] = OrderedDict()
         self._warm: set[Key] = set()
@@ -129,7 +132,7 @@ class GpuSlot:
         if self._told is not None:
             for stage, first, second in zip(STAGES, self._marks, self._marks[1:]):
                 self._told(stage, self._cuda.elapsed(first, second))
-        return self._results.detections(pictures)
+        return self._results.detections(pictures, views=self._views)
 
     def close(self) -> None:
         """Wait for what runs, and free everything, the latest first; closing twice is harmless."""

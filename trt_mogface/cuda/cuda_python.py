@@ -22,6 +22,7 @@ class CudaPython(Cuda):
     """
 
     def __init__(self, device: int = 0) -> None:
+        super().__init__()
         self._runtime: Any = require("cuda.bindings.runtime", extra="cuda")
         self._ask(self._runtime.cudaSetDevice(device), f"device {device}")
         attribute = self._runtime.cudaDeviceAttr
@@ -40,6 +41,7 @@ class CudaPython(Cuda):
 
     def activate(self) -> None:
         """See `Cuda`."""
+        self.check_process()
         self._ask(self._runtime.cudaSetDevice(self.device.number), f"device {self.device.number}")
 
     def free_memory(self) -> int:

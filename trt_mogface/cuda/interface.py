@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from trt_mogface.cuda.resources import DeviceMemory, Event, Graph, PinnedMemory, Stream
+from trt_mogface.errors import CudaError
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,24 @@ class Cuda(ABC):
 
     device: Device
 
+    def __init__(self) -> None:
+        self._process = os.getpid()
+
     @abstractmethod
     def activate(self) -> None:
         """Make the device the current one of this thread."""
+
+    def check_process(self) -> None:
+        """Refuse a process that was forked after CUDA began: it cannot use it, and would crash.
+
+        Raises:
+            CudaError: It is one.
+        """
+        if os.getpid() != self._process:
+            raise CudaError(
+                "this process was forked from one that uses CUDA, and cannot use it: "
+                "begin with CUDA after the fork, or use the start method spawn"
+            )
 
     @abstractmethod
     def free_memory(self) -> int:

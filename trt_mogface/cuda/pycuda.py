@@ -35,6 +35,7 @@ class PyCuda(Cuda):
     """
 
     def __init__(self, device: int = 0) -> None:
+        super().__init__()
         self._driver: Any = require("pycuda.driver", extra="pycuda")
         self._ask("the driver", self._driver.init)
         gpu = self._ask(f"device {device}", lambda: self._driver.Device(device))
@@ -48,6 +49,7 @@ class PyCuda(Cuda):
 
     def activate(self) -> None:
         """See `Cuda`."""
+        self.check_process()
         if self._driver.Context.get_current() != self._context:
             self._context.push()
 

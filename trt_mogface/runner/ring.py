@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from trt_mogface.errors import MogFaceError, RunnerError, first_line
 from trt_mogface.runner.batching import Job, Line
+from trt_mogface.runner.ranges import ranges
 from trt_mogface.runner.stats import Counters
 from trt_mogface.slot import Slot
 
@@ -32,6 +33,7 @@ class Ring:
             self._free.put(slot)
         self._begun: queue.SimpleQueue[tuple[Slot, list[Job], float] | None] = queue.SimpleQueue()
         self.failure: Exception | None = None
+        self._range = ranges(counters.measures)
         self._threads = [
             threading.Thread(target=self._fill, name="trt-mogface-fill", daemon=True),
             threading.Thread(target=self._empty, name="trt-mogface-empty", daemon=True),
@@ -58,7 +60,8 @@ class Ring:
                     return
                 started = time.monotonic()
                 try:
-                    slot.begin([job.picture for job in jobs])
+                    with self._range("trt-mogface begin"):
+                        slot.begin([job.picture for job in jobs])
                 except Exception as error:  # noqa: BLE001 -- it is handed to those who wait
                     self._free.put(slot)
                     self._failed(jobs, error)
@@ -71,7 +74,8 @@ class Ring:
         while (begun := self._begun.get()) is not None:
             slot, jobs, started = begun
             try:
-                faces = slot.end()
+                with self._range("trt-mogface end"):
+                    faces = slot.end()
             except Exception as error:  # noqa: BLE001 -- see above
                 self._free.put(slot)
                 self._failed(jobs, error)

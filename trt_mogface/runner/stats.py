@@ -98,7 +98,7 @@ class Counters:
     """
 
     def __init__(self, *, measure: bool) -> None:
-        self._measure = measure
+        self.measures = measure
         self._lock = threading.Lock()
         self._frames = self._failures = self._batches = 0
         self._times: dict[str, deque[float]] = {}
@@ -109,7 +109,7 @@ class Counters:
         with self._lock:
             self._frames += len(jobs)
             self._batches += 1
-        if self._measure:
+        if self.measures:
             now = time.monotonic()
             self.add(RUN, (now - started) * 1e3)
             for job in jobs:

@@ -37,6 +37,7 @@ class HostCuda(Cuda):
     """
 
     def __init__(self, *, is_integrated: bool = False, memory: int = 1 << 30, graphs: bool = True) -> None:
+        super().__init__()
         self.device = Device(0, "host", (9, 0), is_integrated, memory)
         self.live: dict[int, Resource | None] = {}
         self.calls: list[str] = []
@@ -51,7 +52,7 @@ class HostCuda(Cuda):
         self._times: dict[int, float] = {}
 
     def activate(self) -> None:
-        pass
+        self.check_process()
 
     def free_memory(self) -> int:
         return self.device.memory - self._used

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,34 @@ def test_times_of_every_stage_are_measured_where_asked_for(library: Path, photo:
     assert set(stages) == wanted
     assert all(stage.count == 5 and stage.sum > 0 for stage in stages.values())
     assert stages["network"].median < stages["run"].median
+
+
+def test_faces_are_copies_that_the_next_call_leaves_alone(
+    library: Path, photos: list[Photo], expected: list[Detections]
+) -> None:
+    with Detector(opened(library, HostCuda())) as detect:
+        found = [detect(photo) for photo in photos]
+    assert_same(found, expected)
+
+
+def test_faces_are_views_where_that_is_asked_for(
+    library: Path, photos: list[Photo], expected: list[Detections]
+) -> None:
+    with Detector(opened(library, HostCuda()), views=True) as detect:
+        first = detect(photos[0])
+        assert_same([first], expected[:1])
+        other = detect(photos[0][:64, :64].copy())
+        assert len(other) == 0
+        assert not np.array_equal(first.xyxy, expected[0].xyxy)
+
+
+def test_a_forked_process_is_refused(library: Path, photo: Photo, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Detector(opened(library, HostCuda())) as detect:
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        with pytest.raises(CudaError, match="forked"):
+            detect(photo)
+        monkeypatch.undo()
+        detect(photo)
 
 
 def test_a_clone_shares_the_engine_and_outlives_its_original(

@@ -1,0 +1,18 @@
+"""Named ranges in NVIDIA's profilers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+
+def ranges(wanted: bool) -> Callable[[str], AbstractContextManager[object]]:
+    """What gives a range of a name: NVTX's, if it is wanted and nvtx is installed; else nothing."""
+    if wanted:
+        try:
+            import nvtx
+        except ImportError:
+            pass
+        else:
+            return lambda name: nvtx.annotate(name, domain="trt-mogface")
+    return lambda _: nullcontext()
