@@ -1,0 +1,292 @@
+#include "checks.h"
+
+#include "problem.h"
+
+#include <climits>
+#include <cmath>
+
+namespace
+{
+
+constexpr int kMAX_SIDE = 1 << 16; // pixels, strides and anchor sides beyond it are mistakes
+
+bool within(double value, double low, double high)
+{
+    return value >= low && value <= high; // NaN is not
+}
+
+cudaError_t checkLevel(const MogfaceLevel& level, int index)
+{
+    if (level.stride < 1 || level.stride > kMAX_SIDE)
+    {
+        return refuse("detector.levels[%d].stride %d: must lie within 1..%d", index, level.stride, kMAX_SIDE);
+    }
+    if (level.sideCount < 1 || level.sideCount > MOGFACE_MAX_SIDES)
+    {
+        return refuse("detector.levels[%d].sideCount %d: must lie within 1..%d", index, level.sideCount,
+            MOGFACE_MAX_SIDES);
+    }
+    for (int i = 0; i < level.sideCount; ++i)
+    {
+        if (!(level.sides[i] > 0.0 && level.sides[i] <= kMAX_SIDE))
+        {
+            return refuse("detector.levels[%d].sides[%d] %g: must be positive", index, i, level.sides[i]);
+        }
+    }
+    return cudaSuccess;
+}
+
+size_t elementSize(const MogfaceOutputs& outputs)
+{
+    return outputs.type == MOGFACE_FP16 ? sizeof(uint16_t) : sizeof(float);
+}
+
+} // namespace
+
+cudaError_t checkSize(int batch, int height, int width)
+{
+    if (batch < 1 || batch > MOGFACE_MAX_BATCH)
+    {
+        return refuse("batch %d: must lie within 1..%d", batch, MOGFACE_MAX_BATCH);
+    }
+    if (height < 1 || height > kMAX_SIDE)
+    {
+        return refuse("height %d: must lie within 1..%d", height, kMAX_SIDE);
+    }
+    if (width < 1 || width > kMAX_SIDE)
+    {
+        return refuse("width %d: must lie within 1..%d", width, kMAX_SIDE);
+    }
+    return cudaSuccess;
+}
+
+cudaError_t checkPointer(const char* name, const void* pointer, size_t alignment)
+{
+    if (pointer == nullptr)
+    {
+        return refuse("%s: is null", name);
+    }
+    if (reinterpret_cast<uintptr_t>(pointer) % alignment != 0)
+    {
+        return refuse("%s %p: must be aligned to %zu bytes", name, pointer, alignment);
+    }
+    return cudaSuccess;
+}
+
+cudaError_t checkDetector(const MogfaceDetector* detector)
+{
+    if (isBad(checkPointer("detector", detector, alignof(MogfaceDetector))))
+    {
+        return cudaErrorInvalidValue;
+    }
+    if (detector->levelCount < 1 || detector->levelCount > MOGFACE_MAX_LEVELS)
+    {
+        return refuse(
+            "detector.levelCount %d: must lie within 1..%d", detector->levelCount, MOGFACE_MAX_LEVELS);
+    }
+    if (detector->coding < MOGFACE_CODING_MOGFACE || detector->coding > MOGFACE_CODING_DISTANCE)
+    {
+        return refuse("detector.coding %d: is no MogfaceCoding", detector->coding);
+    }
+    if (detector->landmarkCount < 0 || detector->landmarkCount > kMAX_LANDMARKS)
+    {
+        return refuse(
+            "detector.landmarkCount %d: must lie within 0..%d", detector->landmarkCount, kMAX_LANDMARKS);
+    }
+    if (!std::isfinite(detector->varianceCentre) || !std::isfinite(detector->varianceSize)
+        || !std::isfinite(detector->centre))
+    {
+        return refuse("detector: variances and centre must be finite");
+    }
+    for (int i = 0; i < detector->levelCount; ++i)
+    {
+        if (isBad(checkLevel(detector->levels[i], i)))
+        {
+            return cudaErrorInvalidValue;
+        }
+    }
+    return cudaSuccess;
+}
+
+cudaError_t checkThresholds(const MogfaceThresholds* thresholds)
+{
+    if (isBad(checkPointer("thresholds", thresholds, alignof(MogfaceThresholds))))
+    {
+        return cudaErrorInvalidValue;
+    }
+    if (!within(thresholds->score, 0.0, 1.0))
+    {
+        return refuse("thresholds.score %g: must lie within 0..1", thresholds->score);
+    }
+    if (!within(thresholds->iou, 0.0, 1.0))
+    {
+        return refuse("thresholds.iou %g: must lie within 0..1", thresholds->iou);
+    }
+    if (thresholds->topK < 1 || thresholds->topK > MOGFACE_MAX_TOP_K)
+    {
+        return refuse("thresholds.topK %d: must lie within 1..%d", thresholds->topK, MOGFACE_MAX_TOP_K);
+    }
+    if (thresholds->maxDetections < 1 || thresholds->maxDetections > thresholds->topK)
+    {
+        return refuse("thresholds.maxDetections %d: must lie within 1..%d, topK", thresholds->maxDetections,
+            thresholds->topK);
+    }
+    return cudaSuccess;
+}
+
+cudaError_t layOut(const MogfaceDetector& detector, int height, int width, AnchorGrid& grid)
+{
+    grid = {};
+    int64_t count = 0;
+    for (int i = 0; i < detector.levelCount; ++i)
+    {
+        const MogfaceLevel& from = detector.levels[i];
+        AnchorGrid::Level& to = grid.levels[i];
+        to.first = static_cast<int>(count);
+        to.stride = from.stride;
+        to.columns = (width + from.stride - 1) / from.stride;
+        to.sideCount = from.sideCount;
+        for (int side = 0; side < from.sideCount; ++side)
+        {
+            to.sides[side] = from.sides[side];
+        }
+        count += static_cast<int64_t>((height + from.stride - 1) / from.stride) * to.columns * from.sideCount;
+        if (count > INT_MAX - kSEGMENT)
+        {
+            return refuse("height %d, width %d: more than 2^31 anchors", height, width);
+        }
+    }
+    grid.anchorCount = static_cast<int>(count);
+    grid.centre = detector.centre;
+    grid.varianceCentre = detector.varianceCentre;
+    grid.varianceSize = detector.varianceSize;
+    grid.levelCount = detector.levelCount;
+    grid.coding = detector.coding;
+    grid.landmarkCount = detector.landmarkCount;
+    return cudaSuccess;
+}
+
+cudaError_t checkProblem(const MogfaceDetector* detector, const MogfaceThresholds* thresholds, int batch,
+    int height, int width, AnchorGrid& grid)
+{
+    if (isBad(checkDetector(detector)) || isBad(checkThresholds(thresholds))
+        || isBad(checkSize(batch, height, width)))
+    {
+        return cudaErrorInvalidValue;
+    }
+    return layOut(*detector, height, width, grid);
+}
+
+cudaError_t checkOutputs(const MogfaceOutputs& outputs, int landmarkCount)
+{
+    if (outputs.type != MOGFACE_FP32 && outputs.type != MOGFACE_FP16)
+    {
+        return refuse("outputs.type %d: is no MogfaceType", outputs.type);
+    }
+    const size_t size = elementSize(outputs);
+    if (isBad(checkPointer("outputs.scores", outputs.scores, size))
+        || isBad(checkPointer("outputs.deltas", outputs.deltas, size))
+        || (landmarkCount > 0 && isBad(checkPointer("outputs.landmarks", outputs.landmarks, size))))
+    {
+        return cudaErrorInvalidValue;
+    }
+    return cudaSuccess;
+}
+
+cudaError_t checkCandidates(const MogfaceCandidates* candidates, int landmarkCount)
+{
+    if (isBad(checkPointer("candidates", candidates, alignof(MogfaceCandidates)))
+        || isBad(checkPointer("candidates.counts", candidates->counts, sizeof(int32_t)))
+        || isBad(checkPointer("candidates.dropped", candidates->dropped, sizeof(int32_t)))
+        || isBad(checkPointer("candidates.anchors", candidates->anchors, sizeof(int32_t)))
+        || isBad(checkPointer("candidates.boxes", candidates->boxes, 4 * sizeof(float)))
+        || isBad(checkPointer("candidates.scores", candidates->scores, sizeof(float)))
+        || (landmarkCount > 0
+            && isBad(checkPointer("candidates.landmarks", candidates->landmarks, sizeof(float)))))
+    {
+        return cudaErrorInvalidValue;
+    }
+    return cudaSuccess;
+}
+
+cudaError_t checkDetections(const MogfaceDetections* detections, int landmarkCount)
+{
+    if (isBad(checkPointer("detections", detections, alignof(MogfaceDetections)))
+        || isBad(checkPointer("detections.counts", detections->counts, sizeof(int32_t)))
+        || isBad(checkPointer("detections.boxes", detections->boxes, 4 * sizeof(float)))
+        || isBad(checkPointer("detections.scores", detections->scores, sizeof(float)))
+        || (landmarkCount > 0
+            && isBad(checkPointer("detections.landmarks", detections->landmarks, sizeof(float)))))
+    {
+        return cudaErrorInvalidValue;
+    }
+    return cudaSuccess;
+}
+
+cudaError_t checkMapping(const MogfaceThresholds& thresholds, const MogfaceFrame* frames)
+{
+    if (frames != nullptr)
+    {
+        return checkPointer("frames", frames, alignof(MogfaceFrame));
+    }
+    return thresholds.clip != 0 ? refuse("frames: is null, and thresholds.clip needs frames") : cudaSuccess;
+}
+
+cudaError_t checkWorkspace(const Workspace& laidOut, const void* workspace, size_t given)
+{
+    if (isBad(checkPointer("workspace", workspace, kWORKSPACE_ALIGNMENT)))
+    {
+        return cudaErrorInvalidValue;
+    }
+    if (given < laidOut.bytes())
+    {
+        return refuse("workspaceBytes %zu: at least %zu are needed", given, laidOut.bytes());
+    }
+    return cudaSuccess;
+}
+
+cudaError_t checkFrame(const MogfaceFrame& frame, int index, int height, int width)
+{
+    if (frame.format < MOGFACE_BGR || frame.format > MOGFACE_NV12_BT709)
+    {
+        return refuse("frames[%d].format %d: is no MogfaceFormat", index, frame.format);
+    }
+    const bool isYuv = frame.format != MOGFACE_BGR;
+    if (frame.pixels == nullptr || (isYuv && frame.chroma == nullptr))
+    {
+        return refuse("frames[%d].%s: is null", index, frame.pixels == nullptr ? "pixels" : "chroma");
+    }
+    if (frame.height < 1 || frame.height > kMAX_SIDE || frame.width < 1 || frame.width > kMAX_SIDE)
+    {
+        return refuse("frames[%d]: %d rows and %d columns, each must lie within 1..%d", index, frame.height,
+            frame.width, kMAX_SIDE);
+    }
+    if (isYuv && (frame.height % 2 != 0 || frame.width % 2 != 0))
+    {
+        return refuse(
+            "frames[%d]: %d rows and %d columns, NV12 has even ones", index, frame.height, frame.width);
+    }
+    if (frame.pitch < (isYuv ? 1 : 3) * static_cast<int64_t>(frame.width))
+    {
+        return refuse("frames[%d].pitch %lld: is less than a row of %d pixels", index,
+            static_cast<long long>(frame.pitch), frame.width);
+    }
+    if (isYuv && frame.chromaPitch < frame.width)
+    {
+        return refuse("frames[%d].chromaPitch %lld: is less than a row of %d pixels", index,
+            static_cast<long long>(frame.chromaPitch), frame.width);
+    }
+    if (frame.contentHeight < 1 || frame.contentHeight > height || frame.contentWidth < 1
+        || frame.contentWidth > width)
+    {
+        return refuse("frames[%d]: %d x %d of content do not fit %d x %d", index, frame.contentHeight,
+            frame.contentWidth, height, width);
+    }
+    if (!within(frame.stepX, 1e-6, kMAX_SIDE) || !within(frame.stepY, 1e-6, kMAX_SIDE)
+        || !within(frame.scale, 1e-6, 1e6))
+    {
+        return refuse("frames[%d]: scale %g and steps %g, %g must be positive and finite", index, frame.scale,
+            frame.stepX, frame.stepY);
+    }
+    return cudaSuccess;
+}

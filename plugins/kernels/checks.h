@@ -1,0 +1,38 @@
+// Arguments of the C interface: each check refuses with the argument's name (problem.h), or lets pass.
+#pragma once
+
+#include "stages.h"
+#include "workspace.h"
+
+constexpr int kMAX_LANDMARKS = 68;
+
+inline bool isBad(cudaError_t error)
+{
+    return error != cudaSuccess;
+}
+
+cudaError_t checkSize(int batch, int height, int width);
+
+cudaError_t checkPointer(const char* name, const void* pointer, size_t alignment);
+
+cudaError_t checkDetector(const MogfaceDetector* detector);
+
+cudaError_t checkThresholds(const MogfaceThresholds* thresholds);
+
+// The levels for one size of the network's input, and A.
+cudaError_t layOut(const MogfaceDetector& detector, int height, int width, AnchorGrid& grid);
+
+cudaError_t checkProblem(const MogfaceDetector* detector, const MogfaceThresholds* thresholds, int batch,
+    int height, int width, AnchorGrid& grid);
+
+cudaError_t checkOutputs(const MogfaceOutputs& outputs, int landmarkCount);
+
+cudaError_t checkCandidates(const MogfaceCandidates* candidates, int landmarkCount);
+
+cudaError_t checkDetections(const MogfaceDetections* detections, int landmarkCount);
+
+cudaError_t checkMapping(const MogfaceThresholds& thresholds, const MogfaceFrame* frames);
+
+cudaError_t checkWorkspace(const Workspace& laidOut, const void* workspace, size_t given);
+
+cudaError_t checkFrame(const MogfaceFrame& frame, int index, int height, int width);
