@@ -16,7 +16,7 @@ from tests.plugins import device
 from tests.plugins.problems import examples, specs
 from tests.trt_mogface.specs import small_spec
 from trt_mogface.kernels import interface
-from trt_mogface.kernels.launchers import detector_struct, thresholds_struct
+from trt_mogface.kernels.arguments import detector_struct, thresholds_struct
 from trt_mogface.spec import DetectorSpec
 
 INVALID = 1

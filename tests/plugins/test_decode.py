@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -25,7 +26,7 @@ from tests.plugins.problems import (
 from tests.trt_mogface.specs import MOGFACE, small_spec
 from trt_mogface.anchors import anchors
 from trt_mogface.kernels import Kernels
-from trt_mogface.spec import Coding, DetectorSpec
+from trt_mogface.spec import Coding, DetectorSpec, Level
 
 EPSILON = float(np.finfo(np.float32).eps)
 
@@ -175,6 +176,19 @@ def test_every_anchor_of_odd_sizes_comes_out_as_itself(
         assert same_bits(found.landmarks[0], np.repeat(table[:, None, :2], spec.landmarks, axis=1))
     if spec.coding.kind == "distance":
         assert same_bits(found.boxes[0], np.tile(table[:, :2], 2))
+
+
+@pytest.mark.slow
+def test_an_image_may_have_more_segments_than_a_block_has_threads(kernels: Kernels) -> None:
+    spec = dataclasses.replace(SMALL, levels=(Level(1, (8.0,)),))
+    size = (1000, 1100)
+    scores = np.zeros(spec.anchor_count(*size), np.float32)
+    scores[::997] = np.linspace(0.6, 0.9, len(scores[::997]))
+    scores[5::100_000] = np.nan
+    assert len(scores) > 1024 * 1024
+    for top_k in (900, 2000):
+        asked = problem(spec, scores, size=size, top_k=top_k)
+        check(decode(kernels, asked), asked)
 
 
 def test_images_of_a_batch_do_not_mix(kernels: Kernels) -> None:

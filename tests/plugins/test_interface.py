@@ -12,7 +12,7 @@ import pytest
 
 from tests.plugins.emulated import EMULATION, PLUGINS
 from trt_mogface.kernels import interface
-from trt_mogface.kernels.launchers import FRAME_BYTES
+from trt_mogface.kernels.arguments import FRAME_BYTES
 from trt_mogface.spec import MAX_LEVELS
 
 HEADER = PLUGINS / "include" / "trt_mogface" / "kernels.h"

@@ -159,6 +159,14 @@ def test_more_candidates_than_threads(kernels: Kernels, count: int) -> None:
     assert count / 2 < found.counts[0] < count
 
 
+def test_a_large_batch_leaves_every_block_several_tiles(kernels: Kernels) -> None:
+    rng = np.random.default_rng(0)
+    full, few, none = crowd(rng, 384, spread=300), crowd(rng, 3), crowd(rng, 0)
+    limits = dataclasses.replace(LIMITS, top_k=384, max_detections=300)
+    found = check(kernels, given_boxes(full, *[none] * 62, few, full[::-1], top_k=384), limits)
+    assert found.counts[0] > 100
+
+
 @pytest.mark.slow
 def test_the_most_candidates_there_may_be(kernels: Kernels) -> None:
     most = 8192
