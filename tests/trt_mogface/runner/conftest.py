@@ -1,0 +1,41 @@
+"""Runners without a GPU, and a check that none leaves anything behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.trt_mogface.runner.fakes import FakeBackend, Gate, echo_network
+from trt_mogface.runner import runner as runner_module
+
+
+@pytest.fixture(autouse=True)
+def _no_threads_are_left() -> Iterator[None]:
+    yield
+    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("trt-mogface")]
+    assert not left
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
+    """What every runner of the test runs on."""
+    fake = FakeBackend()
+    monkeypatch.setattr(runner_module, "open_backend", lambda *_, **__: fake)
+    return fake
+
+
+@pytest.fixture
+def gate(backend: FakeBackend) -> Iterator[Gate]:
+    """Where the batches of `backend` wait before their faces are there."""
+    gate = Gate()
+    backend.at_end = gate
+    yield gate
+    gate.open()
+
+
+@pytest.fixture(scope="session")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return echo_network(tmp_path_factory.mktemp("echo") / "echo.onnx")
