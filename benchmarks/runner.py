@@ -48,11 +48,18 @@ def main() -> None:
         "loop, ms",
         "ring, ms",
         "ring / loop",
+        "network alone, ms",
+        "ring / network alone",
         title=f"default model, {SIZE[0]}x{SIZE[1]}, a picture",
     )
     for row in cpu:
         table.add_row(
-            str(row["threads"]), f"{row['loop_ms']:.2f}", f"{row['ring_ms']:.2f}", f"{row['ratio']:.3f}"
+            str(row["threads"]),
+            f"{row['loop_ms']:.2f}",
+            f"{row['ring_ms']:.2f}",
+            f"{row['ratio']:.3f}",
+            f"{row['network_ms']:.2f}",
+            f"{row['ratio_to_network']:.3f}",
         )
     console.print(table)
     record("runner", {"size": SIZE, "frames": FRAMES, "rounds": ROUNDS, "cpu": cpu})
@@ -76,13 +83,23 @@ def on_cpu(threads: int) -> dict[str, Any]:
             slot.begin([Placed(frame, place)])
             slot.end()
 
+    executor = backend.executor
+
+    def network() -> None:
+        for frame in frames:
+            executor.run(frame[None])  # placed, it would be the same: its size is the network's
+
     with Runner(backend) as runner:
-        loop_ms, ring_ms = in_turn(loop, lambda: list(runner.map(frames)), ROUNDS)
+        ring: Callable[[], object] = lambda: list(runner.map(frames))  # noqa: E731
+        loop_ms, ring_ms = in_turn(loop, ring, ROUNDS)
+        network_ms, beside_ms = in_turn(network, ring, ROUNDS)
     return {
         "threads": threads,
         "loop_ms": loop_ms / FRAMES,
         "ring_ms": ring_ms / FRAMES,
         "ratio": ring_ms / loop_ms,
+        "network_ms": network_ms / FRAMES,
+        "ratio_to_network": beside_ms / network_ms,
     }
 
 

@@ -31,8 +31,8 @@ class CpuBackend:
     """
 
     def __init__(self, path: Path, choices: Choices, threads: int | None = None) -> None:
-        self._executor = OnnxExecutor(path, threads=threads)
-        self.settings = choices.of(self._executor.spec)
+        self.executor = OnnxExecutor(path, threads=threads)
+        self.settings = choices.of(self.executor.spec)
         self.most_pictures = sys.maxsize
 
     def check(self, image: object, name: str = "image") -> NDArray[np.uint8]:
@@ -47,11 +47,11 @@ class CpuBackend:
         views: bool = False,  # noqa: ARG002 -- its faces are new each time
     ) -> CpuSlot:
         """A slot."""
-        return CpuSlot(self._executor, self.settings)
+        return CpuSlot(self.executor, self.settings)
 
     def close(self) -> None:
         """Free the network."""
-        self._executor.close()
+        self.executor.close()
 
 
 class CpuSlot:

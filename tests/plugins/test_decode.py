@@ -69,7 +69,7 @@ def check(found: HostCandidates, asked: Problem) -> None:
             assert array is None or is_unwritten(array[image, count:])
 
 
-@examples(150)
+@examples(100)
 @given(asked=problems(), seed=st.integers(0, 2**31))
 def test_candidates_are_those_of_the_specification(kernels: Kernels, asked: Problem, seed: int) -> None:
     reseed(kernels.path, seed)
@@ -186,9 +186,8 @@ def test_an_image_may_have_more_segments_than_a_block_has_threads(kernels: Kerne
     scores[::997] = np.linspace(0.6, 0.9, len(scores[::997]))
     scores[5::100_000] = np.nan
     assert len(scores) > 1024 * 1024
-    for top_k in (900, 2000):
-        asked = problem(spec, scores, size=size, top_k=top_k)
-        check(decode(kernels, asked), asked)
+    asked = problem(spec, scores, size=size, top_k=900)
+    check(decode(kernels, asked), asked)
 
 
 def test_images_of_a_batch_do_not_mix(kernels: Kernels) -> None:

@@ -85,7 +85,7 @@ def check_close(found: HostFaces, asked: Problem) -> None:
         np.testing.assert_allclose(found.boxes[image, :count], expected.boxes, rtol=1e-5, atol=1e-3)
 
 
-@examples(120)
+@examples(70)
 @given(asked=problems(), seed=st.integers(0, 2**31))
 def test_faces_are_those_of_the_specification(kernels: Kernels, asked: Problem, seed: int) -> None:
     reseed(kernels.path, seed)
@@ -95,7 +95,7 @@ def test_faces_are_those_of_the_specification(kernels: Kernels, asked: Problem, 
         check_equal(found, asked)
 
 
-@examples(60)
+@examples(40)
 @given(asked=problems(most_pixels=60))
 def test_without_an_exp_everything_is_equal_to_the_last_bit(kernels: Kernels, asked: Problem) -> None:
     coding = dataclasses.replace(asked.spec.coding, kind="distance")

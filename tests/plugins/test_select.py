@@ -123,7 +123,7 @@ def limits_of(draw: st.DrawFn) -> SelectionDefaults:
     )
 
 
-@examples(250)
+@examples(150)
 @given(
     images=st.lists(box_lists(), min_size=1, max_size=3),
     limits=limits_of(),

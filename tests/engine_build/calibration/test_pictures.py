@@ -219,7 +219,7 @@ def test_the_network_sees_what_the_detector_shows_it(tmp_path: Path, monkeypatch
     for size in (None, (96, 64)):
         with Detector(size=size, threads=1) as detector:
             seen: list[Pixels] = []
-            executor = cast(CpuBackend, detector._backend)._executor
+            executor = cast(CpuBackend, detector._backend).executor
             plain = executor.run
             monkeypatch.setattr(executor, "run", lambda x, f=plain, s=seen: (s.append(x.copy()), f(x))[1])
             detector(image)

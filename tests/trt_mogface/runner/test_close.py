@@ -13,6 +13,7 @@ import pytest
 from tests.trt_mogface.runner.fakes import (
     WAIT,
     FakeBackend,
+    FakeSlot,
     Gate,
     error_of,
     in_thread,
@@ -126,6 +127,28 @@ def test_closing_from_several_threads_closes_once_and_all_wait(
     assert backend.closes == 1
     assert [slot.closes for slot in backend.slots] == [1]
     assert [result(future) for future in waiting.futures] == list(range(1, 8))
+
+
+def test_whoever_closes_second_waits_for_the_first(
+    backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, release, plain = threading.Event(), threading.Event(), FakeSlot.close
+
+    def slow(slot: FakeSlot) -> None:
+        entered.set()
+        assert release.wait(timeout=WAIT)
+        plain(slot)
+
+    monkeypatch.setattr(FakeSlot, "close", slow)
+    runner = Runner(slots=1)
+    first = in_thread(runner.close)
+    assert entered.wait(timeout=WAIT)
+    second = in_thread(runner.close)
+    assert len(wait_for([first, second], timeout=0.1).not_done) == 2
+    assert backend.closes == 0
+    release.set()
+    assert [first.result(timeout=WAIT), second.result(timeout=WAIT)] == [None, None]
+    assert backend.closes == 1
 
 
 def test_cancelling_hurries_a_close_that_is_under_way(waiting: Waiting, gate: Gate) -> None:
@@ -260,7 +283,7 @@ def test_impossible_options_are_one_line_and_leave_nothing(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[OnnxExecutor] = []
-    monkeypatch.setattr(CpuBackend, "close", lambda backend: opened.remove(backend._executor))
+    monkeypatch.setattr(CpuBackend, "close", lambda backend: opened.remove(backend.executor))
     plain = OnnxExecutor.__init__
 
     def init(executor: OnnxExecutor, *arguments: Any, **named: Any) -> None:
