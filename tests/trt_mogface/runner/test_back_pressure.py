@@ -110,7 +110,7 @@ def test_the_real_network_makes_submit_wait_as_well(echo: Path, slow: Gate) -> N
         with pytest.raises(RunnerError, match="no room"):  # noqa: PT012
             for number in range(100):
                 futures.append(runner.submit(picture(number), timeout=0.2))  # noqa: PERF401
-        assert 4 <= len(futures) <= 5, "one batch in its slot, one on its way there at most, two waiting"
+        assert 3 <= len(futures) <= 4, "a batch of one or two in its slot, and two waiting"
         late = in_thread(runner.submit, picture(100))
         slow.open()
         assert [result(future) for future in futures] == list(range(len(futures)))

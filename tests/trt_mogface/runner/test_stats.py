@@ -25,15 +25,15 @@ from trt_mogface.runner.stats import KEPT, Counters
 HOUR_MS = 3.6e6
 
 
-def parsed(text: str) -> dict[str, tuple[str, dict[tuple[str, str | None], float]]]:
-    """The type of each family of Prometheus' text, and its samples by name and stage."""
+def parsed(stats: Stats) -> dict[str, tuple[str, dict[tuple[str, str | None], float]]]:
+    """The type of each family that Prometheus reads, and its samples by name and stage."""
     parser = pytest.importorskip("prometheus_client.parser", reason="pip install prometheus-client")
     return {
         family.name: (
             family.type,
             {(sample.name, sample.labels.get("stage")): sample.value for sample in family.samples},
         )
-        for family in parser.text_string_to_metric_families(text)
+        for family in parser.text_string_to_metric_families(stats.prometheus())
     }
 
 
@@ -163,8 +163,7 @@ def test_prometheus_reads_the_same_numbers() -> None:
         assert numbers_of(runner.map(pictures(range(7)))) == list(range(7))
         error_of(runner.submit(bad))
         stats = runner.stats()
-        pytest.importorskip("prometheus_client", reason="pip install prometheus-client")
-        families = parsed(stats.prometheus())
+    families = parsed(stats)
     for name in ("frames", "failed", "batches"):
         kind, samples = families[f"trt_mogface_{name}"]
         assert kind == "counter"
@@ -182,7 +181,6 @@ def test_prometheus_reads_the_same_numbers() -> None:
 @pytest.mark.usefixtures("backend")
 def test_prometheus_reads_a_runner_that_keeps_no_times() -> None:
     with Runner() as runner:
-        pytest.importorskip("prometheus_client", reason="pip install prometheus-client")
-        families = parsed(runner.stats().prometheus())
+        families = parsed(runner.stats())
     assert families["trt_mogface_stage_seconds"] == ("summary", {})
     assert families["trt_mogface_frames"][1] == {("trt_mogface_frames_total", None): 0}
