@@ -152,10 +152,11 @@ class Detector:
 
     def close(self) -> None:
         """Free what is its own, and the model with its last clone; closing twice is harmless."""
-        if not self._closed:
-            self._closed = True
-            self._slot.close()
-            self._shared.release()
+        with self._lock:  # not under a call that runs
+            if not self._closed:
+                self._closed = True
+                self._slot.close()
+                self._shared.release()
 
     def __enter__(self) -> Detector:
         return self
@@ -183,6 +184,7 @@ class Detector:
         for members in batches.values():
             for part in (members[at : at + most] for at in range(0, len(members), most)):
                 with self._lock:
+                    self._check_open()  # it may have been closed while this waited
                     self._slot.begin([placed[index] for index in part])
                     found.update(zip(part, self._slot.end()))
         return [found[index] for index in range(len(images))]

@@ -86,6 +86,8 @@ def steps(placement: Placement, height: int, width: int) -> tuple[float, float]:
         placement: For a picture of this height and width.
         height, width: Of the picture.
     """
+    if placement.content == (height, width):  # OpenCV copies
+        return 1.0, 1.0
     if _is_exact(placement, height, width):
         return 1 / placement.scale, 1 / placement.scale
     rows, columns = placement.content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -316,3 +317,25 @@ def test_pad_decides_what_the_network_sees(tmp_path: Path, pad: bool, network_in
             else:
                 with pytest.raises(ModelError, match="the spec asks for"):
                     detector(image)
+
+
+def test_a_call_that_waited_while_the_detector_was_closed_says_so() -> None:
+    detect = Detector(threads=1)
+    failures: list[ModelError] = []
+
+    def call() -> None:
+        try:
+            detect(np.zeros((32, 32, 3), np.uint8))
+        except ModelError as error:
+            failures.append(error)
+
+    with detect._lock:
+        waiting = [threading.Thread(target=call), threading.Thread(target=detect.close)]
+        waiting[1].start()
+        waiting[0].start()
+        detect._closed = True  # as the close that is under way would have it
+    for thread in waiting:
+        thread.join(30)
+    assert "closed" in one_line(failures[0])
+    detect._closed = False
+    detect.close()

@@ -64,7 +64,7 @@ class Kernels:
             stream: On which the frames will be read.
 
         Returns:
-            uint8 [N, `FRAME_BYTES`], in host memory.
+            uint8 [N, `FRAME_BYTES`], in host memory.  It holds addresses: the frames must outlive its use.
         """
         handle = stream_handle(stream)
         structs = (interface.Frame * len(frames))(
