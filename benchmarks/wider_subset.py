@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.machine import record
-from engine_build.accuracy.average_precision import ImageResult, average_precision
 from trt_mogface import Detections, Detector, read_image
+from trt_mogface.accuracy.average_precision import ImageResult, average_precision
 from trt_mogface.models import DEFAULT
 
 SETTINGS = ("easy", "medium", "hard")

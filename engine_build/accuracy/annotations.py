@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from engine_build.accuracy.average_precision import SCORES, Floats, ImageResult, average_precision
 from engine_build.accuracy.candidates import as_xywh
+from trt_mogface.accuracy.average_precision import SCORES, Floats, ImageResult, average_precision
 from trt_mogface.errors import ImageError
 from trt_mogface.selection import Selection
 

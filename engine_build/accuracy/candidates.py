@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine_build.accuracy.average_precision import Floats
+from trt_mogface.accuracy.average_precision import Floats
 from trt_mogface.executor import OnnxExecutor
 from trt_mogface.selection import Selection, select
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine_build.accuracy.average_precision import ImageResult, average_precision
+from trt_mogface.accuracy.average_precision import ImageResult, average_precision
 
 Boxes = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
