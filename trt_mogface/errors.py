@@ -67,6 +67,10 @@ class OutputError(MogFaceError):
     """A result that could not be written."""
 
 
+class EvaluationError(MogFaceError):
+    """Ground truth or predictions that cannot be evaluated."""
+
+
 class MissingExtraError(MogFaceError):
     """A feature was used whose packages are not installed."""
 

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine_build.accuracy.candidates import as_xywh
-from trt_mogface.accuracy.average_precision import MATCH_IOU, SCORES, ImageResult, average_precision, ious
+from trt_mogface.accuracy.average_precision import (
+    MATCH_IOU,
+    SCORES,
+    ImageResult,
+    as_xywh,
+    average_precision,
+    ious,
+)
 from trt_mogface.selection import Selection
 
 SURE = 0.5

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from engine_build.accuracy.candidates import as_xywh
-from trt_mogface.accuracy.average_precision import SCORES, Floats, ImageResult, average_precision
+from trt_mogface.accuracy.average_precision import SCORES, Floats, ImageResult, as_xywh, average_precision
+from trt_mogface.accuracy.face_sizes import SIZES, of_size
 from trt_mogface.errors import ImageError
 from trt_mogface.selection import Selection
 
-SIZES = {"below 16 px": (2.0, 16.0), "16 to 64 px": (16.0, 64.0), "from 64 px": (64.0, np.inf)}
-"""Classes of the longer side of a face, in pixels of the network input."""
+SMALLEST = 2.0
+"""Faces whose longer side is below this, in pixels of the network input, do not count."""
 
 Annotations = Mapping[str, Floats]
 
@@ -58,7 +58,8 @@ def _box(line: str) -> list[float]:
 def ap_by_size(
     names: Sequence[str], scales: Sequence[float], found: Sequence[Selection], truth: Annotations
 ) -> dict[str, float]:
-    """AP of all annotated faces, and of each class of `SIZES` alone; classes without a face are left out.
+    """AP of all annotated faces, and of each class of `SIZES` in the network input; those without a face are
+    left out.
 
     Args:
         names: Of the pictures.
@@ -67,18 +68,15 @@ def ap_by_size(
         truth: Annotated faces.
     """
     figures = {}
-    for label, (low, high) in {"all": (2.0, np.inf), **SIZES}.items():
+    for label in ("all", *SIZES):
         results = []
         for name, scale, selection in zip(names, scales, found):
             faces = truth.get(name, np.empty((0, 4))) * scale
-            side = faces[:, 2:].max(axis=1, initial=0)
+            counted = faces[:, 2:].max(axis=1, initial=0) >= SMALLEST
+            if label != "all":
+                counted &= of_size(faces, label)
             results.append(
-                ImageResult(
-                    as_xywh(selection.boxes),
-                    selection.scores.astype(np.float64),
-                    faces,
-                    (side >= low) & (side < high),
-                )
+                ImageResult(as_xywh(selection.boxes), selection.scores.astype(np.float64), faces, counted)
             )
         if any(result.counted.any() for result in results):
             figures[label] = average_precision(results, SCORES)

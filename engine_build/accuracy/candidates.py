@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_mogface.accuracy.average_precision import Floats
 from trt_mogface.executor import OnnxExecutor
 from trt_mogface.selection import Selection, select
 
@@ -40,9 +39,3 @@ def candidates(file: Path, batches: Iterable[NDArray[np.uint8]]) -> list[Selecti
                 )
             )
     return found
-
-
-def as_xywh(boxes: NDArray[np.float32]) -> Floats:
-    """Corners to x, y, width, height, float64 [n, 4]."""
-    wide = boxes.astype(np.float64)
-    return np.concatenate([wide[:, :2], wide[:, 2:] - wide[:, :2]], axis=1)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine_build.accuracy.candidates import as_xywh
 from engine_build.precision.quantise import convolutions
-from trt_mogface.accuracy.average_precision import ious
+from trt_mogface.accuracy.average_precision import as_xywh, ious
 from trt_mogface.errors import UsageError
 from trt_mogface.selection import Selection
 

@@ -7,7 +7,7 @@ way; 1,000 thresholds; area under the monotone envelope of precision over recall
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,42 @@ THRESHOLDS = 1000
 MATCH_IOU = 0.5
 FACES_AT_A_TIME = 256
 
+NO_FACE = -1
+
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Matches:
+    """One image's predictions, best first, and the face that each takes.
+
+    Attributes:
+        scores: float64 [p], falling.
+        faces: intp [p], index of the best face among all of the image, or `NO_FACE` below an IoU of 0.5.
+    """
+
+    scores: Floats
+    faces: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Precision and recall over the thresholds.
+
+    Attributes:
+        precision, recall: float64 [1000], within 0..1; recall rises.
+    """
+
+    precision: Floats
+    recall: Floats
+
+    @property
+    def ap(self) -> float:
+        """Area under the monotone envelope, within 0..1."""
+        recall = np.concatenate([[0], self.recall, [1]])
+        envelope = np.maximum.accumulate(np.concatenate([[0], self.precision, [0]])[::-1])[::-1]
+        return float(np.sum(np.diff(recall) * envelope[1:]))
 
 
 @dataclass(frozen=True)
@@ -37,7 +72,7 @@ class ImageResult:
     predicted: Floats
     scores: Floats
     faces: Floats
-    counted: NDArray[np.bool_]
+    counted: Flags
 
 
 def average_precision(images: Sequence[ImageResult], score_range: tuple[float, float] | None = None) -> float:
@@ -51,24 +86,75 @@ def average_precision(images: Sequence[ImageResult], score_range: tuple[float, f
         ValueError: No face that counts; and without a range no prediction at all, or all scores equal or not
             finite.
     """
-    low, high = _score_range(images) if score_range is None else score_range
-    total = sum(int(image.counted.sum()) for image in images)
+    matches = [match(image.predicted, image.scores, image.faces) for image in images]
+    score_range = range_of(matches) if score_range is None else score_range
+    return curve(matches, [image.counted for image in images], score_range).ap
+
+
+def match(predicted: Floats, scores: Floats, faces: Floats) -> Matches:
+    """Rank one image's predictions, and find each one's face.
+
+    Args:
+        predicted: float64 [p, 4], x, y, w, h in pixels, in any order.
+        scores: float64 [p]; equal ones stay in the order given.
+        faces: float64 [f, 4], x, y, w, h.
+    """
+    order = np.argsort(-scores, kind="stable")
+    if not len(predicted) or not len(faces):
+        return Matches(scores[order], np.full(len(predicted), NO_FACE))
+    best, overlap = _best_faces(predicted[order], faces)
+    return Matches(scores[order], np.where(overlap >= MATCH_IOU, best, NO_FACE))
+
+
+def range_of(images: Iterable[Matches]) -> tuple[float, float]:
+    """Lowest and highest score of a set.
+
+    Raises:
+        ValueError: No prediction at all, a score that is not finite, or all equal.
+    """
+    scores = np.concatenate([image.scores for image in images] or [np.empty(0)])
+    if not scores.size:
+        raise ValueError("no predictions")
+    if not np.isfinite(scores).all():
+        raise ValueError("a score is not finite")
+    if scores.min() == scores.max():
+        raise ValueError(f"all {scores.size} scores equal {scores[0]:g}: they cannot be ranked")
+    return float(scores.min()), float(scores.max())
+
+
+def curve(images: Sequence[Matches], counted: Sequence[Flags], score_range: tuple[float, float]) -> Curve:
+    """Precision and recall of one setting.
+
+    Args:
+        images: Of the whole set.
+        counted: For each image, bool [f]: the faces that count in the setting.
+        score_range: That scores are normalised by.
+
+    Raises:
+        ValueError: No face counts.
+    """
+    total = sum(int(flags.sum()) for flags in counted)
     if not total:
         raise ValueError("no face counts in this setting")
+    low, high = score_range
     # 1 - (t + 1) / 1000 falls with t; a prediction is in from the first threshold not above its score.
     thresholds = 1 - (np.arange(THRESHOLDS) + 1) / THRESHOLDS
     proposals, hits = np.zeros(THRESHOLDS), np.zeros(THRESHOLDS)
-    for image in images:
-        order = np.argsort(-image.scores, kind="stable")
-        scores = (image.scores[order] - low) / (high - low)
-        counts, hit = _judge(image.predicted[order], image.faces, image.counted)
-        first = np.searchsorted(-thresholds, -scores)
+    for image, flags in zip(images, counted):
+        counts, hit = _judge(image.faces, flags)
+        first = np.searchsorted(-thresholds, -(image.scores - low) / (high - low))
         inside = first < THRESHOLDS
         proposals += np.bincount(first[inside], counts[inside], THRESHOLDS)
         hits += np.bincount(first[inside], hit[inside], THRESHOLDS)
     proposals, hits = np.cumsum(proposals), np.cumsum(hits)
     precision = np.divide(hits, proposals, out=np.zeros(THRESHOLDS), where=proposals > 0)
-    return _area(hits / total, precision)
+    return Curve(precision, hits / total)
+
+
+def as_xywh(boxes: NDArray[np.float32]) -> Floats:
+    """x0, y0, x1, y1 as x, y, width, height, float64 [n, 4], exact for what a picture can hold."""
+    corners = boxes.astype(np.float64)
+    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
 
 
 def ious(predicted: Floats, faces: Floats) -> Floats:
@@ -83,28 +169,15 @@ def ious(predicted: Floats, faces: Floats) -> Floats:
     return overlap
 
 
-def _score_range(images: Sequence[ImageResult]) -> tuple[float, float]:
-    scores = np.concatenate([image.scores for image in images] or [np.empty(0)])
-    if not scores.size:
-        raise ValueError("no predictions")
-    if not np.isfinite(scores).all():
-        raise ValueError("a score is not finite")
-    if scores.min() == scores.max():
-        raise ValueError(f"all {scores.size} scores equal {scores[0]:g}: they cannot be ranked")
-    return float(scores.min()), float(scores.max())
-
-
-def _judge(predicted: Floats, faces: Floats, counted: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _judge(faces: NDArray[np.intp], counted: Flags) -> tuple[Flags, Flags]:
     """For each prediction, best first: whether it counts as a proposal, and whether it is a first hit."""
-    counts, hit = np.ones(len(predicted)), np.zeros(len(predicted))
-    if not len(predicted) or not len(faces):
-        return counts, hit
-    best, overlap = _best_faces(predicted, faces)
-    matched = overlap >= MATCH_IOU
-    counts[matched & ~counted[best]] = 0
-    rows = np.flatnonzero(matched & counted[best])
-    _, earliest = np.unique(best[rows], return_index=True)
-    hit[rows[earliest]] = 1
+    counts, hit = np.ones(len(faces), np.bool_), np.zeros(len(faces), np.bool_)
+    matched = np.flatnonzero(faces != NO_FACE)
+    in_setting = counted[faces[matched]]
+    counts[matched[~in_setting]] = False
+    rows = matched[in_setting]
+    _, earliest = np.unique(faces[rows], return_index=True)
+    hit[rows[earliest]] = True
     return counts, hit
 
 
@@ -115,9 +188,3 @@ def _best_faces(predicted: Floats, faces: Floats) -> tuple[NDArray[np.intp], Flo
     ]
     best = np.concatenate([piece.argmax(axis=1) for piece in pieces])
     return best, np.concatenate([piece.max(axis=1) for piece in pieces])
-
-
-def _area(recall: Floats, precision: Floats) -> float:
-    recall = np.concatenate([[0], recall, [1]])
-    envelope = np.maximum.accumulate(np.concatenate([[0], precision, [0]])[::-1])[::-1]
-    return float(np.sum(np.diff(recall) * envelope[1:]))

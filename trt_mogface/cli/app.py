@@ -11,7 +11,9 @@ import typer
 
 from trt_mogface.cli.build import build
 from trt_mogface.cli.check_env import check_env
+from trt_mogface.cli.compare import compare
 from trt_mogface.cli.detect import detect
+from trt_mogface.cli.eval import app as evaluation
 from trt_mogface.cli.export import export
 from trt_mogface.cli.inspect import inspect
 from trt_mogface.cli.models import models
@@ -27,8 +29,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (detect, export, build, refit, models, inspect, check_env):
+for verb in (detect, export, build, refit, models, inspect, compare, check_env):
     app.command()(verb)
+app.add_typer(evaluation)
 
 
 def main() -> None:

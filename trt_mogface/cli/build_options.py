@@ -38,15 +38,15 @@ EndToEnd = Annotated[
 ]
 Conf = Annotated[
     Optional[float],  # noqa: UP045
-    typer.Option(help="With --end-to-end: score threshold [the model's]."),
+    typer.Option(help="With --end-to-end: score threshold (the model's)."),
 ]
 Iou = Annotated[
     Optional[float],  # noqa: UP045
-    typer.Option(help="With --end-to-end: IoU threshold [the model's]."),
+    typer.Option(help="With --end-to-end: IoU threshold (the model's)."),
 ]
 MaxDet = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option(help="With --end-to-end: most faces of a picture [the model's]."),
+    typer.Option(help="With --end-to-end: most faces of a picture (the model's)."),
 ]
 
 Calib = Annotated[
@@ -70,7 +70,7 @@ KeepFp16 = Annotated[
 ]
 MaxLoss = Annotated[
     Optional[float],  # noqa: UP045
-    _accuracy(metavar="POINTS", min=0.0, help="AP that may be lost against FP32 [5; 0.25 for auto]."),
+    _accuracy(metavar="POINTS", min=0.0, help="AP that may be lost against FP32 (5; 0.25 for auto)."),
 ]
 Boxes = Annotated[
     Optional[Path],  # noqa: UP045

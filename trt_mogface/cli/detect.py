@@ -15,17 +15,15 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from trt_mogface.cli import options
+from trt_mogface.cli import options, output
 from trt_mogface.detections import Detections
 from trt_mogface.detector import Detector
 from trt_mogface.drawing import check_format
 from trt_mogface.errors import ImageError, OutputError
-from trt_mogface.files import write_text
 from trt_mogface.images import SUFFIXES, find_images, read_image
 from trt_mogface.models import DEFAULT
 
 SOME_FAILED = 1
-STDOUT = Path("-")
 SHOWN = 30
 """Faces shown in the table of one picture; ``--json`` has them all."""
 
@@ -37,8 +35,8 @@ def detect(
     images: Annotated[list[str], typer.Argument(help="Pictures, folders or glob patterns.")],
     model: Annotated[str, typer.Option(help="A model name or a contract ONNX file.")] = DEFAULT,
     weights: options.Weights = None,
-    conf: Annotated[float | None, typer.Option(help="Score threshold [the model's].")] = None,
-    iou: Annotated[float | None, typer.Option(help="IoU threshold of the suppression [the model's].")] = None,
+    conf: Annotated[float | None, typer.Option(help="Score threshold (the model's).")] = None,
+    iou: Annotated[float | None, typer.Option(help="IoU threshold of the suppression (the model's).")] = None,
     min_face: options.MinFace = None,
     size: Annotated[str, typer.Option(help="Network input: native, or WxH to scale into.")] = "native",
     pad: Annotated[
@@ -50,7 +48,7 @@ def detect(
     save: Annotated[
         Path | None, typer.Option(help="Draw the faces: a picture file, or a folder for several.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [all].")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (all).")] = None,
 ) -> int:
     """Find the faces in pictures.
 
@@ -59,9 +57,8 @@ def detect(
     paths = find_images(images)
     if save is not None:
         _check_save(save, paths)
-    if json_path not in (None, STDOUT):
-        _check_folder(json_path)
-    quiet = json_path == STDOUT
+    output.check_targets([json_path], paths)
+    quiet = json_path == output.STDOUT
     results: list[dict[str, Any]] = []
     failures: list[ImageError] = []
     with Detector(
@@ -85,7 +82,7 @@ def detect(
     if len(failures) == len(paths) == 1:
         raise failures[0]
     if json_path is not None:
-        _write_json(json_path, results)
+        output.write(json_path, json.dumps(results, indent=1) + "\n")
     for failure in failures:
         err.print(f"trt-mogface: {escape(str(failure))}", soft_wrap=True, highlight=False)
     if failures and not results:
@@ -125,14 +122,6 @@ def _show(path: Path, faces: Detections) -> None:
         out.print(f"... and {len(faces) - SHOWN} more (--json writes them all)")
 
 
-def _write_json(path: Path, results: list[dict[str, Any]]) -> None:
-    text = json.dumps(results, indent=1) + "\n"
-    if path == STDOUT:
-        typer.echo(text, nl=False)
-    else:
-        write_text(path, text)
-
-
 def _check_save(save: Path, paths: list[Path]) -> None:
     """Refuse before any work is done."""
     if len(paths) > 1 and not save.is_dir():
@@ -140,17 +129,9 @@ def _check_save(save: Path, paths: list[Path]) -> None:
     targets = [_target(save, path) for path in paths]
     if len(set(targets)) < len(targets):
         raise OutputError(f"{save}: two of the pictures have the same name: save them one folder at a time")
-    originals = {path.resolve() for path in paths}
     for target in targets:
         check_format(target)
-        if target.resolve() in originals:
-            raise OutputError(f"{target}: is one of the pictures itself: save to another place")
-    _check_folder(targets[0])
-
-
-def _check_folder(target: Path) -> None:
-    if not target.parent.is_dir():
-        raise OutputError(f"{target}: cannot be written, there is no such folder: mkdir -p {target.parent}")
+    output.check_targets(targets, paths)
 
 
 def _target(save: Path, path: Path) -> Path:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine_build.accuracy.annotations import SIZES, ap_by_size, read_annotations
+from engine_build.accuracy.annotations import ap_by_size, read_annotations
+from trt_mogface.accuracy.face_sizes import SIZES
 from tests.trt_mogface.specs import one_line
 from trt_mogface.errors import ImageError
 from trt_mogface.selection import Selection
@@ -131,11 +132,11 @@ def faces(*boxes: Sequence[float]) -> NDArray[np.float64]:
     return np.array(boxes, np.float64).reshape(-1, 4)
 
 
-SMALL, MIDDLE, LARGE = "below 16 px", "16 to 64 px", "from 64 px"
+SMALL, SMALLISH, MIDDLE, LARGE = "< 16 px", "16-32 px", "32-64 px", ">= 64 px"
 
 
 def test_the_classes() -> None:
-    assert list(SIZES) == [SMALL, MIDDLE, LARGE]
+    assert list(SIZES) == [SMALL, SMALLISH, MIDDLE, LARGE]
 
 
 def test_each_class_is_judged_alone() -> None:
@@ -161,7 +162,9 @@ def test_sizes_are_those_of_the_network_input() -> None:
         (1.9, []),
         (2.0, ["all", SMALL]),
         (15.9, ["all", SMALL]),
-        (16.0, ["all", MIDDLE]),
+        (16.0, ["all", SMALLISH]),
+        (31.9, ["all", SMALLISH]),
+        (32.0, ["all", MIDDLE]),
         (63.9, ["all", MIDDLE]),
         (64.0, ["all", LARGE]),
         (5000.0, ["all", LARGE]),

@@ -1,0 +1,32 @@
+"""Ground truth and predictions that came from elsewhere."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from trt_mogface.accuracy.wider_face import Annotated, read_ground_truth, read_subset
+
+
+@pytest.fixture(scope="session")
+def truth(test_data: Path) -> Sequence[Annotated]:
+    """All 3,226 pictures of WIDER FACE's validation set."""
+    return read_ground_truth(test_data / "gt")
+
+
+@pytest.fixture(scope="session")
+def subset(test_data: Path, truth: Sequence[Annotated]) -> Sequence[Annotated]:
+    """The 244 whose pictures are at hand."""
+    return read_subset(test_data / "wider_val_subset" / "annotations.json", truth)
+
+
+@pytest.fixture(scope="session")
+def yunet(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """YuNet's text files for all pictures."""
+    folder = tmp_path_factory.mktemp("yunet")
+    with tarfile.open(test_data / "predictions" / "yunet_made_here.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "yunet_pred"

@@ -1,0 +1,65 @@
+"""Pictures two at a time: in order, a few in flight, and an end when one cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from trt_mogface.accuracy.detecting import AT_A_TIME, detect_all
+from trt_mogface.accuracy.predictions import Predicted
+from trt_mogface.accuracy.procedure import PROCEDURES, Procedure
+from trt_mogface.detector import Detector
+from trt_mogface.errors import ImageError
+from trt_mogface.images import read_image
+
+
+@pytest.fixture
+def pictures(test_data: Path, tmp_path: Path) -> list[Path]:
+    """The same photo at falling sizes."""
+    photo = read_image(test_data / "demo_images" / "insightface_t1.jpg")
+    paths = [tmp_path / f"{width}.png" for width in range(320, 160, -16)]
+    for path in paths:
+        width = int(path.stem)
+        cv2.imwrite(str(path), cv2.resize(photo, (width, width * 2 // 3)))
+    return paths
+
+
+def test_predictions_come_in_the_order_of_the_pictures(pictures: list[Path]) -> None:
+    procedure = PROCEDURES["original"]
+    with Detector(conf=0.01) as detect:
+        found = list(detect_all(detect, procedure, pictures))
+        for path, predicted in zip(pictures, found):
+            expected = procedure.predict(detect, read_image(path))
+            np.testing.assert_array_equal(predicted.boxes, expected.boxes)
+            np.testing.assert_array_equal(predicted.scores, expected.scores)
+    assert len(found) == len(pictures)
+
+
+def test_few_pictures_are_read_ahead(pictures: list[Path]) -> None:
+    begun = []
+
+    class Counting(Procedure):
+        def predict(
+            self, detect: Detector, image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+        ) -> Predicted:
+            begun.append(image.shape)
+            return super().predict(detect, image)
+
+    with Detector(conf=0.01) as detect:
+        running = detect_all(detect, Counting(), pictures)
+        next(running)
+        assert len(begun) <= 2 * AT_A_TIME + 1
+        running.close()  # type: ignore[attr-defined]
+    assert len(begun) < len(pictures)
+
+
+def test_a_picture_that_cannot_be_read_ends_it_after_those_before(pictures: list[Path]) -> None:
+    pictures[4].write_bytes(b"no picture")
+    with Detector(conf=0.01) as detect:
+        running = detect_all(detect, PROCEDURES["original"], pictures)
+        assert len([next(running) for _ in range(4)]) == 4
+        with pytest.raises(ImageError, match=r"256\.png"):
+            next(running)

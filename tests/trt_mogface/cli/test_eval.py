@@ -1,0 +1,123 @@
+"""``trt-mogface eval wider``: detectors and text files, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.trt_mogface.cli.command import Run
+from trt_mogface.accuracy.wider_face import SETTINGS
+
+KNOWN = {"easy": 0.9249, "medium": 0.8947, "hard": 0.7566}
+"""AP of the default model at original size on the 244 pictures, computed by other code before."""
+
+
+@pytest.fixture
+def few(test_data: Path, tmp_path: Path) -> Path:
+    """Eight of the pictures, by name."""
+    entries = json.loads((test_data / "wider_val_subset" / "annotations.json").read_text())
+    path = tmp_path / "few.txt"
+    path.write_text("".join(f"{entry['event']}/{entry['file']}\n" for entry in entries[::31]))
+    return path
+
+
+@pytest.mark.slow
+def test_the_default_model_has_its_known_figures(run: Run, test_data: Path, tmp_path: Path) -> None:
+    subset = test_data / "wider_val_subset"
+    result = run(
+        "eval", "wider", "--gt", test_data / "gt", "--subset", subset / "annotations.json",
+        "--images", subset / "images", "--json", tmp_path / "a.json", "--save", tmp_path / "texts",
+    )  # fmt: skip
+    assert result.status == 0
+    (row,) = json.loads((tmp_path / "a.json").read_text())
+    assert {name: row["ap"][name] for name in SETTINGS} == pytest.approx(KNOWN, abs=1e-4)
+    assert (row["pictures"], row["missing"]) == (244, [])
+    again = run(
+        "eval", "wider", "--gt", subset / "annotations.json",
+        "--predictions", tmp_path / "texts" / "fp32" / "original", "--json", "-",
+    )  # fmt: skip
+    assert json.loads(again.out)[0]["ap"] == row["ap"]
+
+
+def test_precisions_and_procedures_are_rows_of_one_table(
+    run: Run, test_data: Path, few: Path, tmp_path: Path
+) -> None:
+    result = run(
+        "eval", "wider", "--gt", test_data / "gt", "--subset", few,
+        "--images", test_data / "wider_val_subset" / "images",
+        "--precision", "fp32,int8", "--calib", test_data / "dlib_faces", "--procedure", "original,single",
+        "--json", tmp_path / "a.json", "--html", tmp_path / "a.html",
+    )  # fmt: skip
+    assert result.status == 0
+    rows = json.loads((tmp_path / "a.json").read_text())
+    assert [row["of"] for row in rows] == [
+        "retinaface-mnet025, fp32, original",
+        "retinaface-mnet025, fp32, single",
+        "retinaface-mnet025, int8, original",
+        "retinaface-mnet025, int8, single",
+    ]
+    assert all(0.3 < row["ap"]["hard"] < 1 for row in rows)
+    assert rows[0]["ap"] != rows[2]["ap"]
+    page = (tmp_path / "a.html").read_text()
+    assert "retinaface-mnet025, int8, single" in page
+    assert page.count("<svg") == 2
+    assert f"{rows[3]['ap']['easy']:.4f}" in result.out
+
+
+def test_missing_text_files_are_said(run: Run, test_data: Path, few: Path, tmp_path: Path) -> None:
+    texts = tmp_path / "texts"
+    images = test_data / "wider_val_subset" / "images"
+    run("eval", "wider", "--gt", test_data / "gt", "--subset", few, "--images", images, "--save", texts)
+    lost = sorted((texts / "fp32" / "original").rglob("*.txt"))[0]
+    lost.unlink()
+    result = run(
+        "eval",
+        "wider",
+        "--gt",
+        test_data / "gt",
+        "--subset",
+        few,
+        "--predictions",
+        texts / "fp32" / "original",
+    )
+    assert result.status == 0
+    assert (
+        f"1 pictures have no file, their faces count as missed; the first is {lost.parent.name}/{lost.stem}"
+        in result.err
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "give --images DIR to run a detector, or --predictions DIR for text files"),
+        (["--images", "{empty}"], "8 of the ground truth's 8 pictures are missing, the first is 0--Parade/"),
+        (["--predictions", "{empty}"], "holds none of the 8 pictures' files"),
+        (["--predictions", "{empty}", "--images", "{images}"], "leave --images out"),
+        (["--images", "{images}", "--procedure", "best"], "--procedure best: unknown"),
+        (["--images", "{images}", "--precision", "bf16"], "--precision bf16: without an engine use fp32"),
+        (["--images", "{images}", "--precision", "int8"], "int8 and fp8 need calibration"),
+        (["--images", "{images}", "--model", "no-such-model"], "neither a file nor a model name"),
+        (["--images", "{images}", "--threads", "0"], "threads"),
+        (["--images", "{images}", "--json", "{empty}/no/a.json"], "no/a.json: cannot be written"),
+        (["--images", "{images}", "--html", "{empty}/no/a.html"], "no/a.html: cannot be written"),
+    ],
+)
+def test_what_it_refuses(
+    run: Run, test_data: Path, few: Path, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    places = {"empty": tmp_path / "empty", "images": test_data / "wider_val_subset" / "images"}
+    given = [argument.format(**places) for argument in arguments]
+    result = run("eval", "wider", "--gt", test_data / "gt", "--subset", few, *given)
+    assert said in result.message
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_ground_truth_of_another_set_is_refused(run: Run, tmp_path: Path) -> None:
+    result = run("eval", "wider", "--gt", tmp_path, "--images", tmp_path)
+    assert "wider_face_val.mat: no such file" in result.message
+    assert "--gt" in run("eval", "wider").message
+    assert "Missing command" in run("eval").message
