@@ -85,12 +85,20 @@ __device__ void tileAt(int number, int& row, int& column)
     row = number - column * (column + 1) / 2;
 }
 
+//! Candidates of an image.  The number lies in the caller's memory, where anything may have overwritten it.
+__device__ int countOf(const MogfaceCandidates& candidates, int image, int topK)
+{
+    const int count = candidates.counts[image];
+    const int most = count < topK ? count : topK;
+    return most > 0 ? most : 0;
+}
+
 __global__ void __launch_bounds__(kOVERLAP_THREADS) overlapsKernel(
     const MogfaceCandidates candidates, int topK, float threshold, float one, uint16_t* suppressors)
 {
     OverlapShared& shared = sharedMemory<OverlapShared>();
     const int image = blockIdx.y;
-    const int count = candidates.counts[image];
+    const int count = countOf(candidates, image, topK);
     const size_t first = static_cast<size_t>(image) * topK;
     const int tileRows = ceilDiv(topK, kTILE);
     const int tiles = ceilDiv(count, kTILE);
@@ -325,7 +333,7 @@ __global__ void __launch_bounds__(kSWEEP_THREADS, 1)
     SweepShared& shared = sharedMemory<SweepShared>();
     const int image = blockIdx.x;
     const size_t first = static_cast<size_t>(image) * topK;
-    const int count = candidates.counts[image];
+    const int count = countOf(candidates, image, topK);
     const int tiles = ceilDiv(count, kTILE);
     const Sweep sweep{shared, candidates, suppressors + wordAt(image, ceilDiv(topK, kTILE), topK, 0, 0),
         first, topK, count, static_cast<int>(threadIdx.x) % kWARP, static_cast<int>(threadIdx.x) / kWARP};

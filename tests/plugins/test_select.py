@@ -285,6 +285,17 @@ def test_what_lies_beyond_the_candidates_does_not_matter(kernels: Kernels) -> No
     assert same_bits(before.boxes, after.boxes)
 
 
+@pytest.mark.parametrize("count", [-(2**31), -1, 101, 2**31 - 1])
+def test_a_number_of_candidates_that_was_overwritten_reads_nothing_beyond_them(
+    kernels: Kernels, count: int
+) -> None:
+    """Below none is none, above all is all; run under the address sanitizer too."""
+    made = given_boxes(apart(100), top_k=100)
+    made.counts[0] = count
+    found = select(kernels, made, LIMITS)
+    assert found.counts.tolist() == [100 if count > 0 else 0]
+
+
 @pytest.mark.parametrize("points", [1, 2, 5, 68])
 def test_landmarks_follow_their_box(kernels: Kernels, points: int) -> None:
     boxes = crowd(np.random.default_rng(0), 90)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ from numpy.typing import NDArray
 from tests.trt_mogface.onnx_files import answers, constant_network
 from tests.trt_mogface.specs import iou, one_line, small_spec
 from trt_mogface import Detections, Detector, MogFaceError, read_image
+from trt_mogface.cpu_backend import CpuBackend, CpuSlot
 from trt_mogface.errors import ImageError, ModelError
+from trt_mogface.models import DEFAULT, embedded_file
+from trt_mogface.settings import Choices
+from trt_mogface.slot import Placed
 
 FACES = 6
 Photo = NDArray[np.uint8]
@@ -319,23 +324,46 @@ def test_pad_decides_what_the_network_sees(tmp_path: Path, pad: bool, network_in
                     detector(image)
 
 
-def test_a_call_that_waited_while_the_detector_was_closed_says_so() -> None:
-    detect = Detector(threads=1)
+class Watched(CpuSlot):
+    """A slot that knows whether it was used after it was closed."""
+
+    closed = False
+    misused = False
+
+    def begin(self, pictures: Sequence[Placed]) -> None:
+        self.misused |= self.closed
+        time.sleep(0.002)  # calls pile up
+        super().begin(pictures)
+
+    def close(self) -> None:
+        self.closed = True
+        super().close()
+
+
+def test_calls_that_waited_while_the_detector_was_closed_say_so() -> None:
+    class Watching(CpuBackend):
+        def slot(self, *_: object, **__: object) -> Watched:
+            self.watched = Watched(self.executor, self.settings)
+            return self.watched
+
+    backend = Watching(embedded_file(DEFAULT), Choices(), 1)
+    detect, image = Detector(backend), np.zeros((32, 32, 3), np.uint8)
     failures: list[ModelError] = []
 
     def call() -> None:
         try:
-            detect(np.zeros((32, 32, 3), np.uint8))
+            while True:
+                detect(image)
         except ModelError as error:
             failures.append(error)
 
-    with detect._lock:
-        waiting = [threading.Thread(target=call), threading.Thread(target=detect.close)]
-        waiting[1].start()
-        waiting[0].start()
-        detect._closed = True  # as the close that is under way would have it
+    waiting = [threading.Thread(target=call) for _ in range(4)]
+    for thread in waiting:
+        thread.start()
+    time.sleep(0.1)
+    detect.close()
     for thread in waiting:
         thread.join(30)
-    assert "closed" in one_line(failures[0])
-    detect._closed = False
-    detect.close()
+    assert len(failures) == 4
+    assert all("closed" in one_line(failure) for failure in failures)
+    assert not backend.watched.misused

@@ -33,7 +33,9 @@ err = Console(stderr=True)
 
 def detect(
     images: Annotated[list[str], typer.Argument(help="Pictures, folders or glob patterns.")],
-    model: Annotated[str, typer.Option(help="A model name or a contract ONNX file.")] = DEFAULT,
+    model: Annotated[
+        str, typer.Option("--model", "--engine", help="A model name, a contract ONNX file or an engine.")
+    ] = DEFAULT,
     weights: options.Weights = None,
     conf: Annotated[float | None, typer.Option(help="Score threshold (the model's).")] = None,
     iou: Annotated[float | None, typer.Option(help="IoU threshold of the suppression (the model's).")] = None,
@@ -49,6 +51,7 @@ def detect(
         Path | None, typer.Option(help="Draw the faces: a picture file, or a folder for several.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (all).")] = None,
+    device: Annotated[int, typer.Option(min=0, help="GPU of an engine.")] = 0,
 ) -> int:
     """Find the faces in pictures.
 
@@ -70,6 +73,7 @@ def detect(
         conf=conf,
         iou=iou,
         threads=threads,
+        device=device,
     ) as detector:
         for path, image, faces in _each(paths, detector, failures):
             results.append({"image": str(path), **faces.to_dict()})

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trt_mogface.detections import Detections
+from trt_mogface.errors import RunnerError
 
 Picture = NDArray[np.uint8]
 Frames = Iterable[Picture] | AsyncIterable[Picture]
@@ -43,9 +44,9 @@ class Results:
                     failure = error
                     break
                 while self._is_due(pending):
-                    yield pending.popleft().result()
+                    yield _faces(pending.popleft())
             while pending:
-                yield pending.popleft().result()
+                yield _faces(pending.popleft())
             if failure is not None:
                 raise failure
         finally:
@@ -74,9 +75,9 @@ class Results:
                     failure = error
                     break
                 while self._is_due(pending):
-                    yield await asyncio.wrap_future(pending.popleft())
+                    yield await _arrived(pending)
             while pending:
-                yield await asyncio.wrap_future(pending.popleft())
+                yield await _arrived(pending)
             if failure is not None:
                 raise failure
         finally:
@@ -85,6 +86,22 @@ class Results:
 
     def _is_due(self, pending: deque[Future[Detections]]) -> bool:
         return bool(pending) and (len(pending) >= self._window or pending[0].done())
+
+
+def _faces(future: Future[Detections]) -> Detections:
+    try:
+        return future.result()
+    except CancelledError as error:
+        raise RunnerError("the runner was closed before this picture's turn came") from error
+
+
+async def _arrived(pending: deque[Future[Detections]]) -> Detections:
+    """The faces of the first; it stays in line while they are waited for, to be cancelled with the others."""
+    import asyncio
+
+    # Awaiting the future itself would not tell its being cancelled from ours.
+    await asyncio.wait([asyncio.wrap_future(pending[0])])
+    return _faces(pending.popleft())
 
 
 def _as_async(frames: Frames) -> AsyncIterator[Picture]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, as_completed
 from concurrent.futures import wait as wait_for
 from pathlib import Path
@@ -352,3 +354,32 @@ def test_several_runners_at_once_do_not_meet(echo: Path) -> None:
         assert [each.result(timeout=WAIT) for each in streams] == [list(range(200))] * 2
         one.close()
         assert result(other.submit(picture(3))) == 3
+
+
+def loop(runner: Runner) -> list[Detections]:
+    return list(runner.map(pictures(range(4))))
+
+
+def async_loop(runner: Runner) -> list[Detections]:
+    async def gather() -> list[Detections]:
+        return [faces async for faces in runner.map(pictures(range(4)))]
+
+    return asyncio.run(gather())
+
+
+@pytest.mark.parametrize("work", [loop, async_loop])
+def test_a_loop_over_pictures_is_told_that_the_runner_was_closed_elsewhere(
+    backend: FakeBackend, gate: Gate, work: Callable[[Runner], list[Detections]]
+) -> None:
+    """Not that it was itself cancelled, which an event loop would take for its own end."""
+    runner = Runner(batch=1, slots=1, capacity=8)
+    looping = in_thread(work, runner)
+    assert backend.next_begun() == [0]
+    last = runner.submit(picture(9))
+    closing = in_thread(runner.close, cancel=True)
+    assert wait_for([last], timeout=WAIT).done == {last}
+    gate.open()
+    error = error_of(looping)
+    assert isinstance(error, RunnerError)
+    assert "closed" in one_line(error)
+    closing.result(timeout=WAIT)
