@@ -17,9 +17,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.data import DATA
 from benchmarks.machine import record
 from benchmarks.process import run
-from benchmarks.wider_subset import DATA
 from engine_build.mogface.network import MogFace
 
 CALIB = str(DATA.resolve() / "wider_val_calib")

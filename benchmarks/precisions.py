@@ -15,8 +15,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.data import ANNOTATIONS, CALIBRATION, SUBSET
 from benchmarks.machine import record
-from benchmarks.wider_subset import DATA, SETTINGS, evaluate
 from engine_build import contract
 from engine_build.calibration.pictures import find_pictures
 from engine_build.calibration.ranges import Method
@@ -24,6 +24,11 @@ from engine_build.lowering import Lowering, Request
 from engine_build.precision import Precision
 from engine_build.precision.workload import multiply_adds
 from engine_build.zoo import exported_file
+from trt_mogface.accuracy.detecting import detect_all
+from trt_mogface.accuracy.evaluation import evaluate
+from trt_mogface.accuracy.procedure import PROCEDURES
+from trt_mogface.accuracy.wider_face import SETTINGS, read_ground_truth
+from trt_mogface.detector import Detector
 from trt_mogface.executor import read_spec
 from trt_mogface.models import DEFAULT
 
@@ -48,17 +53,26 @@ def main() -> None:
         for label, precision, method, keep in ROWS:
             file = Path(folder, "model.onnx")
             share = lower(precision, method, keep, file)
-            ap = evaluate(file)
+            ap = measured(file)
             figures[label] = {"ap": ap, "quantised_share": share}
             table.add_row(label, *(f"{value:.4f}" for value in ap.values()), f"{100 * share:.1f}%")
     Console().print(table)
     record("precisions", figures)
 
 
+def measured(file: Path) -> dict[str, float]:
+    """AP of each setting."""
+    truth, procedure = read_ground_truth(ANNOTATIONS), PROCEDURES["original"]
+    pictures = [SUBSET / "images" / each.event / f"{each.name}.jpg" for each in truth]
+    with Detector(file, conf=procedure.choices().conf) as detect:
+        ap = evaluate(truth, list(detect_all(detect, procedure, pictures))).ap
+    return {setting: round(ap[setting], 4) for setting in SETTINGS}
+
+
 def lower(precision: Precision, method: Method, keep: str, output: Path) -> float:
     """Write the default model at a precision; the share of its multiply-adds that is quantised."""
     model = exported_file(DEFAULT, None, None)
-    pictures = find_pictures(str(DATA / "wider_val_calib"), read_spec(model).resize, None, 512)
+    pictures = find_pictures(str(CALIBRATION), read_spec(model).resize, None, 512)
     allowed = None if keep == "auto" else 100
     request = Request(model, pictures, method=method, keep_fp16=keep, max_loss=allowed)
     lowered = Lowering(request).at(precision)

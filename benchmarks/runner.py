@@ -1,13 +1,12 @@
 """What the ring costs: on the CPU against the same work in a loop, on a GPU against the engine alone.
 
 python -m benchmarks.runner                      # CPU: the default model at 640x480
-python -m benchmarks.runner --engine FILE        # GPU too: frames in host memory to boxes, batch 1, 8 and 32
+python -m benchmarks.runner --engine FILE        # GPU: frames in host memory to boxes, batch 1, 8 and 32
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 from functools import partial
@@ -21,8 +20,13 @@ from rich.table import Table
 
 from benchmarks.machine import record
 from benchmarks.timing import in_turn
+from trt_mogface.backend import Backend
+from trt_mogface.bench.measurement import Settings
+from trt_mogface.bench.network import on_gpu as on_gpu_alone
+from trt_mogface.bench.sources import noise
 from trt_mogface.cpu_backend import CpuBackend
 from trt_mogface.errors import MogFaceError
+from trt_mogface.gpu import find_gpu
 from trt_mogface.models import DEFAULT, embedded_file
 from trt_mogface.runner import Runner
 from trt_mogface.settings import Choices
@@ -42,6 +46,9 @@ def main() -> None:
     parser.add_argument("--engine", type=Path, help="an engine of 640x640 and batches up to 32")
     engine = parser.parse_args().engine
     console = Console()
+    if engine is not None:
+        on_gpu(console, engine)
+        return
     cpu = [on_cpu(threads) for threads in (1, 2)]
     table = Table(
         "threads",
@@ -57,24 +64,17 @@ def main() -> None:
             str(row["threads"]),
             f"{row['loop_ms']:.2f}",
             f"{row['ring_ms']:.2f}",
-            f"{row['ratio']:.3f}",
+            f"{row['cost_of_ring']:.3f}",
             f"{row['network_ms']:.2f}",
-            f"{row['ratio_to_network']:.3f}",
+            f"{row['cost_to_network']:.3f}",
         )
     console.print(table)
     record("runner", {"size": SIZE, "frames": FRAMES, "rounds": ROUNDS, "cpu": cpu})
-    if engine is not None:
-        on_gpu(console, engine)
-
-
-def made_up(count: int, size: tuple[int, int]) -> Frames:
-    rng = np.random.default_rng(0)
-    return [rng.integers(0, 256, (size[1], size[0], 3), np.uint8) for _ in range(count)]
 
 
 def on_cpu(threads: int) -> dict[str, Any]:
     """The ring against paint, ONNX Runtime and selection in a loop; one session for both."""
-    frames = made_up(FRAMES, SIZE)
+    frames = noise(SIZE, FRAMES)
     backend = CpuBackend(embedded_file(DEFAULT), Choices(size=SIZE), threads)
     slot, place = backend.slot(1), backend.settings.place(SIZE[1], SIZE[0])
 
@@ -97,9 +97,9 @@ def on_cpu(threads: int) -> dict[str, Any]:
         "threads": threads,
         "loop_ms": loop_ms / FRAMES,
         "ring_ms": ring_ms / FRAMES,
-        "ratio": ring_ms / loop_ms,
+        "cost_of_ring": ring_ms / loop_ms,
         "network_ms": network_ms / FRAMES,
-        "ratio_to_network": beside_ms / network_ms,
+        "cost_to_network": beside_ms / network_ms,
     }
 
 
@@ -121,7 +121,7 @@ def on_gpu(console: Console, path: Path) -> None:
             f"{row['engine_per_s']:.0f}",
             f"{row['pipeline_per_s']:.0f}",
             f"{row['share']:.3f}",
-            f"{row['latency_ratio']:.2f}",
+            f"{row['cost_of_latency']:.2f}",
         )
     console.print(table)
     if figures:
@@ -130,57 +130,34 @@ def on_gpu(console: Console, path: Path) -> None:
 
 
 def gpu_case(path: Path, batch: int) -> dict[str, Any]:
-    from trt_mogface.cuda import open_cuda
-    from trt_mogface.engine import Engine, check_runs_here
-
-    manifest, flavour = check_runs_here(path, 0)
-    cuda = open_cuda(0)
-    engine = Engine(path, manifest, flavour, cuda)
-    contexts, stream, event = engine.contexts(), cuda.stream(), cuda.event()
-    shape = (batch, GPU_SIZE[1], GPU_SIZE[0])
-    anchors = manifest.spec.anchor_count(*shape[1:])
-    images = cuda.allocate(int(np.prod(shape)) * 3)
-    sizes = {"scores": 4, "deltas": 16, **({"landmarks": 40} if manifest.spec.landmarks else {})}
-    outputs = {name: cuda.allocate(batch * anchors * nbytes) for name, nbytes in sizes.items()}
-    scratch = cuda.allocate(max(1, engine.scratch_bytes))
-    addresses = {name: memory.handle for name, memory in outputs.items()}
-    run = partial(contexts.enqueue, shape, images.handle, addresses, scratch, stream)
-
-    def alone() -> None:
-        run()
-        cuda.record(event, stream)
-        cuda.wait(event)
-
-    alone()
-    times = [seconds(alone) for _ in range(60)][10:]
-    runs = max(8, GPU_FRAMES // batch)
-
-    def back_to_back() -> None:
-        for _ in range(runs):
-            run()
-        cuda.record(event, stream)
-        cuda.wait(event)
-
-    back_to_back()
-    engine_per_s = runs * batch / seconds(back_to_back)
-    frames = made_up(32, GPU_SIZE) * (GPU_FRAMES // 32)
-    with Runner(path, size=GPU_SIZE, batch=batch, slots=3, measure=True) as runner:
-        list(runner.map(frames))
-        pipeline_per_s = len(frames) / seconds(lambda: list(runner.map(frames)))
-    with Runner(path, size=GPU_SIZE, slots=1, measure=True) as runner:
-        for frame in frames[:40]:
-            runner.submit(frame).result()
-        latencies = [seconds(lambda frame=frame: runner.submit(frame).result()) for frame in frames[:200]]  # type: ignore[misc]
+    engine = on_gpu_alone(path, (batch, GPU_SIZE[1], GPU_SIZE[0]), 0, Settings())
+    pipeline = pictures_per_s(path, batch, slots=3)
     return {
-        "gpu": cuda.device.name,
+        "gpu": gpu.name if (gpu := find_gpu()) else "",
         "batch": batch,
-        "engine_per_s": engine_per_s,
-        "pipeline_per_s": pipeline_per_s,
-        "share": pipeline_per_s / engine_per_s,
-        "engine_median_ms": statistics.median(times) * 1e3,
-        "latency_p99_ms": float(np.percentile(latencies, 99)) * 1e3,
-        "latency_ratio": float(np.percentile(latencies, 99)) / statistics.median(times),
+        "engine_per_s": engine.pictures_per_s,
+        "pipeline_per_s": pipeline,
+        "share": pipeline / engine.pictures_per_s,
+        "engine_median_ms": engine.latency.median,
+        "cost_of_latency": latency_ratio(path, engine.latency.median),
     }
+
+
+def pictures_per_s(model: Path | Backend, batch: int, slots: int) -> float:
+    """Of a warm runner, from frames in host memory to boxes in host memory."""
+    frames = noise(GPU_SIZE, 32) * (GPU_FRAMES // 32)
+    with Runner(model, size=GPU_SIZE, batch=batch, slots=slots) as runner:
+        list(runner.map(frames))
+        return len(frames) / seconds(lambda: list(runner.map(frames)))
+
+
+def latency_ratio(model: Path | Backend, median_ms: float) -> float:
+    """The 99th percentile of a picture's way through a runner, alone in it, by the network's median."""
+    frames = noise(GPU_SIZE, 32)
+    with Runner(model, size=GPU_SIZE, slots=1) as runner:
+        one = [partial(lambda frame: runner.submit(frame).result(), frame) for frame in frames * 7]
+        times = [seconds(each) for each in one]
+    return float(np.percentile(times[24:], 99)) * 1e3 / median_ms
 
 
 def seconds(function: Callable[[], object]) -> float:

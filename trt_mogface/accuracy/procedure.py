@@ -39,14 +39,21 @@ class Procedure:
     published: bool = False
     multi_scale: MultiScale | None = None
 
-    @property
-    def choices(self) -> Choices:
+    def choices(self, size: tuple[int, int] | None = None) -> Choices:
         """What the detector of this procedure is opened with.
 
         Of the published ones, 5,000 candidates enter the suppression and 750 faces stay.
+
+        Args:
+            size: Width and height of a fixed network input; None for each picture's own size.
+
+        Raises:
+            UsageError: The published procedures have no fixed size.
         """
         if not self.published:
-            return Choices(conf=SCORE, iou=self.iou)
+            return Choices(conf=SCORE, iou=self.iou, size=size)
+        if size is not None:
+            raise UsageError("--size: the published procedures run pictures at sizes of their own")
         return Choices(conf=SCORE, iou=self.iou, pad=False, top_k=5000, max_det=750)
 
     def prepare(self, backend: Backend) -> Backend:

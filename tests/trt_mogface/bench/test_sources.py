@@ -1,0 +1,100 @@
+"""Pictures without end, and folders and videos that give none."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.trt_mogface.specs import one_line
+from trt_mogface.bench.sources import from_files, from_memory, from_video, jpeg_files, noise, photos
+from trt_mogface.errors import ImageError
+
+FRAMES = 5
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Five frames of one grey each, by 40."""
+    path = tmp_path / "video.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
+    for number in range(FRAMES):
+        writer.write(np.full((48, 64, 3), 40 * number, np.uint8))
+    writer.release()
+    return path
+
+
+def greys(path: Path, count: int) -> list[int]:
+    return [round(float(frame.mean()) / 40) for frame in islice(from_video(path), count)]
+
+
+def test_a_video_begins_again_after_its_last_frame(video: Path) -> None:
+    assert greys(video, 12) == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
+
+
+def test_a_video_has_frames_of_its_own_size(video: Path) -> None:
+    frame = next(from_video(video))
+    assert frame.shape == (48, 64, 3)
+    assert frame.dtype == np.uint8
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no video at all"])
+def test_what_is_no_video_is_refused_at_once(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "video.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ImageError) as refusal:
+        from_video(path)
+    assert str(path) in one_line(refusal.value)
+
+
+def test_files_are_decoded_each_time_they_are_asked_for(tmp_path: Path) -> None:
+    for name, grey in (("a.jpg", 10), ("b.jpg", 200)):
+        cv2.imwrite(str(tmp_path / name), np.full((16, 16, 3), grey, np.uint8))
+    source = from_files(jpeg_files(tmp_path))
+    assert [round(float(each.mean())) for each in islice(source, 3)] == [10, 200, 10]
+    cv2.imwrite(str(tmp_path / "b.jpg"), np.full((16, 16, 3), 90, np.uint8))
+    assert round(float(next(source).mean())) == 90
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(ImageError, match=r"a\.jpg"):
+        next(source)
+
+
+def test_a_folder_of_other_pictures_has_no_jpeg(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(ImageError) as refusal:
+        jpeg_files(tmp_path)
+    assert "no JPEG" in one_line(refusal.value)
+
+
+def test_an_empty_folder_has_no_pictures(tmp_path: Path) -> None:
+    with pytest.raises(ImageError):
+        photos(tmp_path, (64, 48))
+
+
+def test_photos_keep_their_shape_in_the_size_asked_for(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "wide.png"), np.full((50, 200, 3), 255, np.uint8))
+    (photo,) = photos(tmp_path, (100, 100))
+    assert photo.shape == (100, 100, 3)
+    white = (photo == 255).all(axis=(1, 2))
+    assert white.sum() == 25  # 200 x 50 scaled by half
+    assert set(np.unique(photo)) == {127, 255}
+
+
+def test_noise_is_the_same_each_time() -> None:
+    one, other = noise((6, 4), 2), noise((6, 4), 2)
+    np.testing.assert_array_equal(one, other)
+    assert one[0].shape == (4, 6, 3)
+    assert not np.array_equal(one[0], one[1])
+
+
+def test_pictures_in_memory_come_in_turn() -> None:
+    pictures = noise((4, 4), 2)
+    assert [id(each) for each in islice(from_memory(pictures), 3)] == [
+        id(pictures[0]),
+        id(pictures[1]),
+        id(pictures[0]),
+    ]

@@ -1,0 +1,34 @@
+"""The roofline: what a network needs at least on a machine, layer by layer, and how much of it is reached.
+
+`roofline` is the way in: a contract file under the `Ceilings` of `measure_cpu`, `measure_gpu` or `card`,
+with the times of `cpu_times` where there are any.  Its text is one line, `rows` a table and `draw` a figure.
+"""
+
+from __future__ import annotations
+
+from trt_mogface.bench.roofline.bound import BoundLayer, Roofline, roofline
+from trt_mogface.bench.roofline.cards import CARDS, card
+from trt_mogface.bench.roofline.ceilings import Ceilings
+from trt_mogface.bench.roofline.chart import HEAD, draw, rows
+from trt_mogface.bench.roofline.cpu_ceilings import measure_cpu
+from trt_mogface.bench.roofline.gpu_ceilings import measure_gpu
+from trt_mogface.bench.roofline.layers import Layer, layers_of
+from trt_mogface.bench.roofline.measured import Times, cpu_times
+
+__all__ = [
+    "CARDS",
+    "HEAD",
+    "BoundLayer",
+    "Ceilings",
+    "Layer",
+    "Roofline",
+    "Times",
+    "card",
+    "cpu_times",
+    "draw",
+    "layers_of",
+    "measure_cpu",
+    "measure_gpu",
+    "roofline",
+    "rows",
+]
