@@ -16,12 +16,14 @@ from rich.table import Table
 
 from trt_mogface.bench.contest import Standing
 from trt_mogface.bench.measurement import Latency, Settings
+from trt_mogface.bench.roofline.bound import Roofline
+from trt_mogface.bench.roofline.ceilings import MEASURED
 from trt_mogface.bench.sensors import Readings
 from trt_mogface.bench.trials import LoadRow, Row
 
 SCHEMA = 1
 
-TEXTS = ("mode", "precision", "peer", "does", "remarks")
+TEXTS = ("mode", "precision", "peer", "does", "remarks", "machine", "ceilings")
 """Columns of words."""
 
 BUSY = 0.5
@@ -51,6 +53,8 @@ class Report:
         rows: Closed loops.
         load: Open loops.
         contests: Standings by batch.
+        rooflines: What was reached of this machine's ceilings, then bounds of others.
+        notes: What there is no figure of, and why.
     """
 
     command: str
@@ -66,10 +70,14 @@ class Report:
     rows: Sequence[Row]
     load: Sequence[LoadRow]
     contests: dict[int, Sequence[Standing]]
+    rooflines: Sequence[Roofline] = ()
+    notes: Sequence[str] = ()
 
     def to_json(self) -> str:
         """Readable JSON; what was not measured is null."""
-        return json.dumps({"schema": SCHEMA, **dataclasses.asdict(self)}, indent=1) + "\n"
+        plain = dataclasses.asdict(dataclasses.replace(self, rooflines=()))
+        rooflines = [each.to_dict() for each in self.rooflines]
+        return json.dumps({"schema": SCHEMA, **plain, "rooflines": rooflines}, indent=1) + "\n"
 
     def conditions(self) -> list[str]:
         """What a reader needs to know before the figures, a line each."""
@@ -145,6 +153,33 @@ def contest_table(standings: Iterable[Standing]) -> tuple[list[str], list[list[s
     return head, lines
 
 
+def bounds_table(found: Iterable[Roofline]) -> tuple[list[str], list[list[str]]]:
+    """Head and lines of rooflines: what a machine allows at most, and what was reached."""
+    head = [
+        "machine",
+        "ceilings",
+        "precision",
+        "batch",
+        "at least",
+        "pictures/s at most",
+        "memory",
+        "reached",
+    ]
+    lines = [
+        [
+            each.ceilings.machine,
+            "measured" if each.ceilings.source == MEASURED else "data sheet",
+            *(each.precision, str(each.batch)),
+            f"{each.seconds * 1e3:.3g}",
+            f"{each.pictures_per_s:.4g}",
+            f"{each.memory_share:.0%}",
+            "" if each.share is None else f"{each.share:.0%}",
+        ]
+        for each in found
+    ]
+    return head, lines
+
+
 def latency_cells(latency: Latency | None) -> list[str]:
     """In the order of `LATENCY`; empty where nothing was measured."""
     return ["" if latency is None else f"{getattr(latency, name):.2f}" for name in LATENCY]
@@ -196,6 +231,11 @@ def show(report: Report, console: Console) -> None:
                 *load_table(report.load),
             ),
         )
+    if report.rooflines:
+        title = "roofline: ms of a batch at least, pictures/s at most; memory: the time that memory decides"
+        _print(console, _rich(title, *bounds_table(report.rooflines)))
+    for note in report.notes:
+        say(note)
     for batch, standings in report.contests.items():
         title = f"batch {batch}, same pictures and thresholds, in turn: pictures/s, and ms of a run"
         _print(console, _rich(title, *contest_table(standings)))

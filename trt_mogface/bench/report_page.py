@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from trt_mogface.bench.report import (
     Report,
+    bounds_table,
     contest_table,
     load_table,
     readings_line,
     row_table,
     stages_line,
 )
+from trt_mogface.bench.roofline import HEAD, Roofline, draw
+from trt_mogface.bench.roofline import rows as layer_rows
 from trt_mogface.bench.trials import LoadRow, Row
 from trt_mogface.extras import require
 from trt_mogface.page import Section, page, plot, table
@@ -61,7 +64,19 @@ def report_page(report: Report) -> str:
         text = "The same pictures and thresholds, in turn, each in a process of its own; ms of a run."
         parts = [table(*contest_table(standings), marked=marked)]
         sections.append(Section(f"Beside others, batch {batch}", text, parts))
+    if report.rooflines:
+        sections.append(_rooflines(report.rooflines))
     return page(f"trt-mogface bench: {report.model[0]}", sections)
+
+
+def _rooflines(found: Sequence[Roofline]) -> Section:
+    """All bounds, and the layers of those that were measured."""
+    text = (
+        "The least time that operations and bytes allow; by a data sheet it is a bound that nobody measured."
+    )
+    parts = [plot(draw(found)), table(*bounds_table(found))]
+    parts += [table(HEAD, layer_rows(each)) for each in found if each.times is not None and each.times.layers]
+    return Section("Roofline", text, parts)
 
 
 def throughput_plot(rows: Sequence[Row]) -> Markup:

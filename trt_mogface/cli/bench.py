@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 from trt_mogface.backend import is_engine
+from trt_mogface.bench.bounds import achieved, cards, simulated
 from trt_mogface.bench.contest import Standing, contest
 from trt_mogface.bench.load import Load
 from trt_mogface.bench.machine import machine
@@ -27,6 +28,7 @@ from trt_mogface.bench.peers.peer import Peer, Task
 from trt_mogface.bench.peers.registry import PEERS, chosen_peers
 from trt_mogface.bench.report import Report, show
 from trt_mogface.bench.report_page import check_packages, report_page
+from trt_mogface.bench.roofline import CARDS, Roofline
 from trt_mogface.bench.sources import (
     KEPT,
     Source,
@@ -51,8 +53,10 @@ from trt_mogface.bench.trials import (
 from trt_mogface.cli import options, output, precisions
 from trt_mogface.errors import EngineError, UsageError
 from trt_mogface.executor import read_spec
+from trt_mogface.extras import require
 from trt_mogface.manifest import load_manifest
-from trt_mogface.models import CARDS, DEFAULT
+from trt_mogface.models import CARDS as MODELS
+from trt_mogface.models import DEFAULT
 from trt_mogface.settings import Choices
 
 AS_IT_IS = "as it is"
@@ -104,6 +108,18 @@ def bench(
     weights: options.Weights = None,
     calib: precisions.Calib = None,
     calib_cache: precisions.CalibCache = None,
+    roofline: Annotated[
+        bool,
+        typer.Option("--roofline", help="Measure this machine's ceilings, and the share that is reached."),
+    ] = False,
+    simulate: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help=f"Bounds of cards not at hand, by data sheet: {', '.join(CARDS)}."),
+    ] = None,
+    counted: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --engine: the contract ONNX file whose layers are counted."),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of everyone; all by default.")
     ] = None,
@@ -123,6 +139,11 @@ def bench(
     output.check_targets([json_path, html])
     if html is not None:
         check_packages()
+    on = cards(simulate)
+    if engine is not None and (roofline or on) and counted is None:
+        raise UsageError(
+            "--roofline and --simulate count an ONNX file: give the engine's with --counted FILE"
+        )
     conditions = Conditions(shape, threads or len(os.sched_getaffinity(0)), device, settings)
     load_before = os.getloadavg()[0]  # later it is ours
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -133,6 +154,13 @@ def bench(
         if engine is not None or tested[0].is_engine:
             _check_engine(tested[0].path, batches, shape, device)
         rows, load_rows = _measured(tested, batches, modes, sources, loads, conditions, told)
+        rooflines: list[Roofline] = []
+        notes: list[str] = []
+        if roofline or on:
+            plain = counted or _plain_file(model or DEFAULT, weights)
+            if roofline:
+                rooflines, notes = achieved(plain, tested, batches, rows, conditions, told)
+            rooflines += simulated(plain, batches, shape, on)
         contests = _contests(tested, others, batches, sources["memory"], conditions, files, told)
         told("writing the report")
         about = machine(device)
@@ -150,6 +178,8 @@ def bench(
         rows=rows,
         load=load_rows,
         contests=contests,
+        rooflines=rooflines,
+        notes=notes,
     )
     _write(report, json_path, html)
 
@@ -222,10 +252,16 @@ def _subjects(
     subjects = []
     for kind, path in precisions.model_files(name, weights, precision, calib, calib_cache, folder):
         built = is_engine(path)
-        known = built or precision is not None or name in CARDS
+        known = built or precision is not None or name in MODELS
         spec = load_manifest(path).spec if built else read_spec(path)
         subjects.append(Subject(kind if known else AS_IT_IS, path, spec, built))
     return subjects
+
+
+def _plain_file(model: str, weights: Path | None) -> Path:
+    """The contract file without what is done to it for the CPU."""
+    file: Path = require("engine_build.zoo", extra="build").exported_file(model, weights, None)
+    return file
 
 
 def _sources(

@@ -106,6 +106,7 @@ def test_peers_run_beside_the_model_and_those_that_cannot_say_why(run: Run, mode
         (["--mode", "network,fast"], "'fast'"),
         (["--mode", ""], "--mode"),
         (["--peers", "yolo"], "'yolo'"),
+        (["--simulate", "gtx"], "'gtx': no such card (orin-nano, "),
         (["--peer-model", "yunet"], "--peer-model yunet"),
         (["--peer-model", "yunet=/no/such.onnx"], "/no/such.onnx"),
         (["--mode", "jpeg"], "--images"),
@@ -174,3 +175,20 @@ def test_the_precision_of_an_engine_is_its_own(run: Run, engine: Path) -> None:
 def test_noise_has_no_faces_and_the_report_says_that_it_is_noise(run: Run, model: Path) -> None:
     result = run("bench", "--model", model, *SMALL, "--mode", "network")
     assert "pictures of noise, without faces" in result.out
+
+
+def test_rooflines_of_this_machine_and_of_others(run: Run, tmp_path: Path) -> None:
+    page = tmp_path / "bench.html"
+    result = run(
+        "bench", "--size", "96x64", "--duration", "0.2", "--mode", "network", "--roofline",
+        "--simulate", "orin-nano,t4", "--json", tmp_path / "bench.json", "--html", page,
+    )  # fmt: skip
+    assert result.status == 0
+    assert "Jetson Orin Nano" in result.out
+    found = json.loads((tmp_path / "bench.json").read_text())["rooflines"]
+    assert [each["precision"] for each in found] == ["fp32", "fp16", "int8", "fp16", "int8"]
+    assert found[0]["source"] == "measured"
+    assert 0 < found[0]["share_of_ceiling"] < 10
+    assert all(each["source"].startswith("data sheet: ") for each in found[1:])
+    assert all(each["share_of_ceiling"] is None for each in found[1:])
+    assert "Roofline" in page.read_text()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from engine_build.precision import Precision
 from trt_mogface.bench.roofline.ceilings import Ceilings
@@ -98,6 +98,39 @@ class Roofline:
     def share(self) -> float | None:
         """Of the ceiling that the whole network reached, with all that belongs to no layer."""
         return self.seconds / self.times.total if self.times and self.times.total else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and texts: seconds, bytes and operations; what was not measured is None."""
+        return {
+            "model": self.model,
+            "machine": self.ceilings.machine,
+            "source": self.ceilings.source,
+            "precision": self.precision,
+            "batch": self.batch,
+            "size": [self.width, self.height],
+            "bytes_per_s": self.ceilings.bytes_per_s,
+            "operations_per_s": self.ceilings.rate(self.precision),
+            "operations": self.operations,
+            "bytes": self.bytes_moved,
+            "least_seconds": self.seconds,
+            "most_pictures_per_s": self.pictures_per_s,
+            "memory_bound": self.memory_share,
+            "seconds": None if self.times is None else self.times.total,
+            "share_of_ceiling": self.share,
+            "layers": [
+                {
+                    "name": each.layer.name,
+                    "kind": each.layer.kind,
+                    "operations": each.layer.operations,
+                    "bytes": each.layer.bytes_moved,
+                    "least_seconds": each.seconds,
+                    "bound_by": each.limit,
+                    "seconds": each.measured,
+                    "share_of_ceiling": each.share,
+                }
+                for each in self.layers
+            ],
+        }
 
     def __str__(self) -> str:
         text = (

@@ -25,8 +25,12 @@ SIDES = (8192, 4096, 2048)
 WARM_UP, RUNS = 5, 20
 
 
-def measure_gpu(copied: int = COPIED) -> Ceilings:
+def measure_gpu(copied: int = COPIED, *, device: int = 0) -> Ceilings:
     """Bandwidth, and the rates of what the GPU can multiply; the rest is left out with the reason.
+
+    Args:
+        copied: Bytes of the array that is copied.
+        device: Number of the GPU, which becomes torch's current one.
 
     Raises:
         UsageError: There is no GPU, or a torch without CUDA.
@@ -35,6 +39,7 @@ def measure_gpu(copied: int = COPIED) -> Ceilings:
     torch = require("torch", extra="build")
     if not torch.cuda.is_available():
         raise UsageError("the ceilings of a GPU need an NVIDIA GPU and a torch with CUDA: none was found")
+    torch.cuda.set_device(device)
     return gathered(
         torch.cuda.get_device_name(),
         copy_bandwidth(torch, copied),

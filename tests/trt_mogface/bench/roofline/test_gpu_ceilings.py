@@ -72,6 +72,7 @@ def played(device: Device) -> Any:
         cuda=SimpleNamespace(
             is_available=lambda: True,
             get_device_name=lambda: "NVIDIA Played",
+            set_device=lambda device: None,
             synchronize=lambda: None,
             Event=Event,
             OutOfMemoryError=OutOfMemoryError,
@@ -122,5 +123,5 @@ def test_the_functions_of_torch_that_are_used_are_there() -> None:
     torch = pytest.importorskip("torch", reason="compared with torch's own names")
     for name in ("matmul", "_int_mm", "_scaled_mm", "float8_e4m3fn", "empty_like"):
         assert hasattr(torch, name)
-    for name in ("Event", "OutOfMemoryError", "get_device_name", "synchronize"):
+    for name in ("Event", "OutOfMemoryError", "get_device_name", "set_device", "synchronize"):
         assert hasattr(torch.cuda, name)
