@@ -32,12 +32,14 @@ lint: $(VENV)/.dev ## format check, lint, types
 	$(BIN)/mypy
 	git ls-files '*.h' '*.cuh' '*.cu' '*.cpp' | xargs $(BIN)/clang-format --dry-run --Werror
 
-bench: $(VENV)/.dev ## measure what this machine can
+bench: $(VENV)/.dev ## measure what this machine can, and compare the ratios with those committed
 	$(BIN)/python -m benchmarks.around_the_network
 	$(BIN)/python -m benchmarks.network
 	$(BIN)/python -m benchmarks.footprint
 	$(BIN)/python -m benchmarks.runner
+	@$(BIN)/python -m benchmarks.eval || echo "(accuracy, and speed against it, need the test data: MOGFACE_TEST_DATA)"
 	@$(BIN)/python -m benchmarks.kernels || echo "(the kernels' figures need a GPU)"
+	$(BIN)/python -m benchmarks.regression
 
 clean: ## remove what make made
 	rm -rf $(VENV) build out

@@ -20,6 +20,7 @@ PEERS: dict[str, Peer] = {
         TorchNetwork("eager"),
         TorchNetwork("half"),
         TorchNetwork("compile"),
+        TorchNetwork("compile-half"),
         OnnxRuntime("onnxruntime", "CPUExecutionProvider"),
         OnnxRuntime("onnxruntime-cuda", "CUDAExecutionProvider"),
         Trtexec("trtexec", "tensorrt"),

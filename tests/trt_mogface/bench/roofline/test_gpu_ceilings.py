@@ -72,7 +72,7 @@ def played(device: Device) -> Any:
         cuda=SimpleNamespace(
             is_available=lambda: True,
             get_device_name=lambda: "NVIDIA Played",
-            set_device=lambda device: None,
+            set_device=lambda _: None,
             synchronize=lambda: None,
             Event=Event,
             OutOfMemoryError=OutOfMemoryError,

@@ -1,0 +1,86 @@
+"""What `eval` costs: the evaluator on all of WIDER FACE's boxes, and detecting against the network alone.
+
+The network alone is ONNX Runtime on the same pictures, read and placed beforehand, with the same threads; both
+take turns, part by part.  `eval` reads, places, selects and writes its text files besides.
+
+    python -m benchmarks.eval
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from benchmarks.data import ANNOTATIONS, DATA, SUBSET
+from benchmarks.machine import record
+from benchmarks.process import run
+from trt_mogface import Detector, read_image
+from trt_mogface.accuracy.detecting import detect_all
+from trt_mogface.accuracy.predictions import write_prediction
+from trt_mogface.accuracy.procedure import PROCEDURES
+from trt_mogface.accuracy.wider_face import read_ground_truth
+from trt_mogface.backend import open_backend
+from trt_mogface.cpu_backend import CpuBackend
+from trt_mogface.models import DEFAULT, embedded_file
+from trt_mogface.resize import paint
+
+PARTS = 8
+"""Of the 244 pictures, taken in turn."""
+
+
+def main() -> None:
+    if not ANNOTATIONS.is_file():
+        sys.exit(f"no test data at {DATA}: nothing was measured")
+    console = Console()
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(DATA / "predictions" / "yunet_made_here.tar.gz") as archive:
+            archive.extractall(folder, filter="data")
+        texts = Path(folder, "yunet_pred")
+        cost = run(["eval", "wider", "--gt", str(DATA / "gt"), "--predictions", str(texts)], Path(folder))
+    console.print(f"text files of 3,226 pictures: {cost.seconds:.1f} s, {cost.gigabytes:.2f} GB")
+    ratio = overhead()
+    console.print(f"detecting against the network alone, default model: {ratio:.3f}")
+    record("eval", {"evaluator_s": cost.seconds, "evaluator_gb": cost.gigabytes, "cost_of_eval": ratio})
+
+
+def overhead() -> float:
+    """Time of `eval` by time of the network, median over the parts."""
+    procedure = PROCEDURES["original"]
+    truth = read_ground_truth(ANNOTATIONS)
+    backend = open_backend(embedded_file(DEFAULT), procedure.choices())
+    assert isinstance(backend, CpuBackend)
+    ratios = []
+    with Detector(backend) as detect, tempfile.TemporaryDirectory() as folder:
+        for part in range(PARTS + 1):
+            pictures = truth[max(0, part - 1) :: PARTS]
+            paths = [SUBSET / "images" / each.event / f"{each.name}.jpg" for each in pictures]
+            inputs = [placed(backend, path) for path in paths]
+            started = time.perf_counter()
+            for images in inputs:
+                backend.executor.run(images)
+            alone = time.perf_counter() - started
+            started = time.perf_counter()
+            for picture, predicted in zip(pictures, detect_all(detect, procedure, paths)):
+                write_prediction(Path(folder), picture, predicted)
+            ratios.append((time.perf_counter() - started) / alone)
+    return statistics.median(ratios[1:])  # the first warms up
+
+
+def placed(backend: CpuBackend, path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """A picture as the network's input, uint8 [1, H, W, 3]."""
+    image = read_image(path)
+    placement = backend.settings.place(*image.shape[:2])
+    out = np.empty((1, *placement.canvas, 3), np.uint8)
+    paint(image, placement, backend.settings.spec.resize.pad, out[0])
+    return out
+
+
+if __name__ == "__main__":
+    main()
