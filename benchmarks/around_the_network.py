@@ -22,9 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import record
-from benchmarks.reference import Published, published
 from benchmarks.timing import in_turn
 from engine_build.mogface.spec import EXTRA_DIVISOR, MEAN, STD, mogface_spec
+from trt_mogface.bench.peers.published import Published, published
 from trt_mogface.resize import paint, place_native
 from trt_mogface.selection import select
 

@@ -1,7 +1,7 @@
 """What `eval` costs: the evaluator on all of WIDER FACE's boxes, and detecting against the network alone.
 
-The network alone is ONNX Runtime on the same pictures, read and placed beforehand, with the same threads; both
-take turns, part by part.  `eval` reads, places, selects and writes its text files besides.
+The network alone is ONNX Runtime on the same pictures, read and placed beforehand, with the same threads;
+both take turns, part by part.  `eval` reads, places, selects and writes its text files besides.
 
     python -m benchmarks.eval
 """

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from benchmarks.reference import published
+from trt_mogface.bench.peers.published import published
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -26,7 +26,7 @@ def test_data() -> Path:
 def mogface_reference() -> ModuleType:
     """The published MogFace: MogFace, MogPriorBox, mogdecode, py_cpu_nms.
 
-    `benchmarks.reference` says where they come from.
+    `trt_mogface.bench.peers.published` says where they come from.
     """
     pytest.importorskip("torch", reason="the published MogFace needs torch")
     try:
