@@ -125,7 +125,7 @@ def main() -> None:
                     {"rows": {each.label: rows[each.label] for each in ROWS if each.label in rows}},
                 )
             console.print(row.label, *(f"{rows[row.label]['ap'][name]:.4f}" for name in SETTINGS))
-    write_page()
+    PAGE.write_text(written())
 
 
 def run(row: Row, folder: Path) -> dict[str, Any]:
@@ -168,20 +168,18 @@ def recorded() -> dict[str, Any]:
     return rows
 
 
-def write_page() -> None:
+def written() -> str:
     """The page, from what is recorded."""
     content = json.loads((RESULTS / "accuracy.json").read_text())
     rows, machine = content["figures"]["rows"], content["machine"]
     head = [f"| | {' | '.join(COLUMNS)} |", f"| --- |{' ---: |' * len(COLUMNS)}"]
     body = [f"| {label} | {' | '.join(cells(row['ap']))} |" for label, row in rows.items()]
     commands = [f"{label}:\n\n```console\n{told(row)}\n```" for label, row in rows.items()]
-    PAGE.write_text(
-        TEXT.format(
-            table="\n".join([*head, *body]),
-            commands="\n\n".join(commands),
-            machine=f"{machine['cpu']}, {machine['cores']} cores, "
-            f"onnxruntime {machine['versions']['onnxruntime']}, commit {machine['commit']}.",
-        )
+    return TEXT.format(
+        table="\n".join([*head, *body]),
+        commands="\n\n".join(commands),
+        machine=f"{machine['cpu']}, {machine['cores']} cores, "
+        f"onnxruntime {machine['versions']['onnxruntime']}, commit {machine['commit']}.",
     )
 
 

@@ -60,6 +60,16 @@ class Section:
     parts: Sequence[Markup] = ()
 
 
+def check_packages() -> None:
+    """Refuse before any work is done.
+
+    Raises:
+        MissingExtraError: What makes pages and plots is not installed.
+    """
+    for module in ("jinja2", "markupsafe", "matplotlib"):
+        require(module, extra="reports")
+
+
 def page(title: str, sections: Iterable[Section]) -> str:
     """A whole HTML page.
 

@@ -16,7 +16,6 @@ from trt_mogface.accuracy.disagreement import Disagreement, summary
 from trt_mogface.accuracy.matching import match
 from trt_mogface.detections import Detections
 from trt_mogface.errors import ImageError
-from trt_mogface.extras import require
 from trt_mogface.images import read_image
 from trt_mogface.page import Section, page, picture, plot, table
 
@@ -63,16 +62,6 @@ class Picture:
         return (str(self.path), f"{self.found.amount:.3f}", *counts, iou, scores)
 
 
-def check_packages() -> None:
-    """Refuse before any work is done.
-
-    Raises:
-        MissingExtraError: What makes pages and plots is not installed.
-    """
-    for module in ("jinja2", "markupsafe", "matplotlib"):
-        require(module, extra="reports")
-
-
 def disagreement_page(
     a: str, b: str, total: Disagreement, pictures: int, worst: Sequence[Picture], unusable: Sequence[str] = ()
 ) -> str:
@@ -86,7 +75,7 @@ def disagreement_page(
         unusable: What was wrong with each picture that is not among them.
 
     Raises:
-        MissingExtraError: See `check_packages`.
+        MissingExtraError: See `trt_mogface.page.check_packages`.
     """
     sections = [
         Section(text=f"A is {a}"),

@@ -28,16 +28,6 @@ if TYPE_CHECKING:
 PERCENTILES = ("median", "p90", "p99", "max")
 
 
-def check_packages() -> None:
-    """Before anything is measured.
-
-    Raises:
-        MissingExtraError: A package is missing.
-    """
-    for module in ("jinja2", "matplotlib"):
-        require(module, extra="bench")
-
-
 def report_page(report: Report) -> str:
     """The page.
 

@@ -27,7 +27,7 @@ from trt_mogface.bench.peers.ours import OurNetwork, Ours
 from trt_mogface.bench.peers.peer import Peer, Task
 from trt_mogface.bench.peers.registry import PEERS, chosen_peers
 from trt_mogface.bench.report import Report, show
-from trt_mogface.bench.report_page import check_packages, report_page
+from trt_mogface.bench.report_page import report_page
 from trt_mogface.bench.roofline import CARDS, Roofline
 from trt_mogface.bench.sources import (
     KEPT,
@@ -136,9 +136,7 @@ def bench(
     shape, modes, others = _size(size), parse_modes(mode), chosen_peers(peers)
     sources, pictures = _sources(modes, images, video, shape)
     files = _peer_files(peer_model, weights)
-    output.check_targets([json_path, html])
-    if html is not None:
-        check_packages()
+    output.check_targets([json_path], html=html)
     on = cards(simulate)
     if engine is not None and (roofline or on) and counted is None:
         raise UsageError(

@@ -14,7 +14,7 @@ from rich.progress import track
 from rich.table import Table
 
 from trt_mogface.accuracy.disagreement import Disagreement, disagreement, in_sum, summary
-from trt_mogface.accuracy.disagreement_page import HEAD, Picture, check_packages, disagreement_page
+from trt_mogface.accuracy.disagreement_page import HEAD, Picture, disagreement_page
 from trt_mogface.backend import is_engine
 from trt_mogface.cli import options, output
 from trt_mogface.detector import Detector
@@ -63,9 +63,7 @@ def compare(
     paths = find_images([*(images or []), *(pictures or [])])
     if not paths:
         raise UsageError("no pictures to compare on: name files, folders or patterns after A and B")
-    if html is not None:
-        check_packages()
-    output.check_targets([html, json_path], [Path(a), Path(b), *paths])
+    output.check_targets([json_path], [Path(a), Path(b), *paths], html=html)
     results: list[tuple[Path, Disagreement]] = []
     failures: list[ImageError] = []
     shown: list[Picture] = []

@@ -100,7 +100,7 @@ def wider(
     device: Annotated[int, typer.Option(min=0, help="GPU of an engine.")] = 0,
 ) -> None:
     """WIDER FACE's easy, medium and hard AP, and AP by face size, of a detector or of its text files."""
-    output.check_targets([json_path, html])
+    output.check_targets([json_path], html=html)
     truth = read_ground_truth(gt)
     if subset is not None:
         truth = read_subset(subset, truth)

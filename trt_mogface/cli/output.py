@@ -10,6 +10,7 @@ import typer
 
 from trt_mogface.errors import OutputError
 from trt_mogface.files import write_text
+from trt_mogface.page import check_packages
 
 STDOUT = Path("-")
 
@@ -19,23 +20,29 @@ Json = Annotated[
 ]
 
 
-def check_targets(targets: Sequence[Path | None], inputs: Sequence[Path] = ()) -> None:
+def check_targets(
+    targets: Sequence[Path | None], inputs: Sequence[Path] = (), *, html: Path | None = None
+) -> None:
     """Refuse places that cannot be written, before any work is done.
 
     Args:
         targets: Files to be written; None and `STDOUT` are fine.
         inputs: Files that must not be overwritten.
+        html: A page, which needs packages of its own.
 
     Raises:
         OutputError: A missing folder, an input, or one place for two.
+        MissingExtraError: The packages that make an HTML page are missing, and one is wanted.
     """
-    places = [path for path in targets if path is not None and path != STDOUT]
+    places = [path for path in (*targets, html) if path is not None and path != STDOUT]
     originals = {path.resolve() for path in inputs}
     for place in places:
         if not place.parent.is_dir():
             raise OutputError(f"{place}: cannot be written, there is no such folder: mkdir -p {place.parent}")
         if place.resolve() in originals:
             raise OutputError(f"{place}: is one of the inputs itself: choose another name")
+    if html is not None:
+        check_packages()
     if len({place.resolve() for place in places}) < len(places):
         raise OutputError(f"{places[0]}: named for two results: give each a file of its own")
 
