@@ -11,7 +11,6 @@ import numpy as np
 from trt_mogface.accuracy.average_precision import Floats
 from trt_mogface.accuracy.wider_face import Annotated
 from trt_mogface.errors import EvaluationError, OutputError
-from trt_mogface.files import write_text
 
 
 @dataclass(frozen=True)
@@ -70,15 +69,18 @@ def write_prediction(folder: Path, picture: Annotated, predicted: Predicted) -> 
         OutputError: The place cannot be written.
     """
     path = _path(folder, picture)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path.parent}: cannot be made ({error.strerror})") from error
     lines = [
         "{:.2f} {:.2f} {:.2f} {:.2f} {:.6f}".format(*box, score)
         for box, score in zip(predicted.boxes, predicted.scores)
     ]
-    write_text(path, "\n".join([f"{picture.key}.jpg", str(len(lines)), *lines, ""]))
+    text = "\n".join([f"{picture.key}.jpg", str(len(lines)), *lines, ""])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not by way of a temporary file: the disk would be waited for thousands of times, and whoever reads a
+        # file that was cut off sees it by its count.
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _path(folder: Path, picture: Annotated) -> Path:

@@ -19,7 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 from trt_mogface.accuracy.curves_page import curves_page
-from trt_mogface.accuracy.detecting import detect_all
+from trt_mogface.accuracy.detecting import at_a_time, detect_all
 from trt_mogface.accuracy.evaluation import Evaluation, evaluate
 from trt_mogface.accuracy.face_sizes import SIZES
 from trt_mogface.accuracy.predictions import read_predictions, write_prediction
@@ -121,7 +121,8 @@ def wider(
                     folder = (made if save is None else save) / name / how
                     given, choices = chosen[how]
                     backend = open_backend(file, choices, threads=threads, device=device)
-                    seconds = _detect(label, given.prepare(backend), given, paths, truth, folder)
+                    together = at_a_time(file, threads)
+                    seconds = _detect(label, given.prepare(backend), given, paths, truth, folder, together)
                     rows.append(_row(label, folder, truth, seconds))
     else:
         raise UsageError("give --images DIR to run a detector, or --predictions DIR for text files")
@@ -151,12 +152,17 @@ def _detect(
     paths: Sequence[Path],
     truth: Sequence[Picture],
     folder: Path,
+    together: int,
 ) -> float:
     """Run the detector and write its text files; the seconds that this took."""
     with Detector(backend) as detector:
         started = time.perf_counter()
         found = track(
-            detect_all(detector, procedure, paths), label, total=len(paths), console=err, transient=True
+            detect_all(detector, procedure, paths, together),
+            label,
+            total=len(paths),
+            console=err,
+            transient=True,
         )
         for picture, predicted in zip(truth, found):
             write_prediction(folder, picture, predicted)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from trt_mogface.accuracy.detecting import AT_A_TIME, detect_all
+from trt_mogface.accuracy.detecting import at_a_time, detect_all
 from trt_mogface.accuracy.predictions import Predicted
 from trt_mogface.accuracy.procedure import PROCEDURES, Procedure
 from trt_mogface.detector import Detector
@@ -27,10 +27,11 @@ def pictures(test_data: Path, tmp_path: Path) -> list[Path]:
     return paths
 
 
-def test_predictions_come_in_the_order_of_the_pictures(pictures: list[Path]) -> None:
+@pytest.mark.parametrize("together", [1, 2, 3])
+def test_predictions_come_in_the_order_of_the_pictures(pictures: list[Path], together: int) -> None:
     procedure = PROCEDURES["original"]
     with Detector(conf=0.01) as detect:
-        found = list(detect_all(detect, procedure, pictures))
+        found = list(detect_all(detect, procedure, pictures, together))
         for path, predicted in zip(pictures, found):
             expected = procedure.predict(detect, read_image(path))
             np.testing.assert_array_equal(predicted.boxes, expected.boxes)
@@ -49,9 +50,9 @@ def test_few_pictures_are_read_ahead(pictures: list[Path]) -> None:
             return super().predict(detect, image)
 
     with Detector(conf=0.01) as detect:
-        running = detect_all(detect, Counting(), pictures)
+        running = detect_all(detect, Counting(), pictures, 2)
         next(running)
-        assert len(begun) <= 2 * AT_A_TIME + 1
+        assert len(begun) <= 5
         running.close()  # type: ignore[attr-defined]
     assert len(begun) < len(pictures)
 
@@ -63,3 +64,11 @@ def test_a_picture_that_cannot_be_read_ends_it_after_those_before(pictures: list
         assert len([next(running) for _ in range(4)]) == 4
         with pytest.raises(ImageError, match=r"256\.png"):
             next(running)
+
+
+def test_networks_of_few_threads_share_the_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    model, engine = tmp_path / "a.onnx", tmp_path / "a.engine"
+    engine.touch()
+    assert [at_a_time(model, threads) for threads in (None, 1, 3, 8, 16)] == [1, 8, 2, 1, 1]
+    assert at_a_time(engine, None) == 2

@@ -74,5 +74,5 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "0--Parade").write_text("a file in the way")
-    with pytest.raises(OutputError, match="cannot be made"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write_prediction(tmp_path, PICTURE, Predicted(np.empty((0, 4)), np.empty(0)))
