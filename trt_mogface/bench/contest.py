@@ -20,7 +20,7 @@ from typing import Any, Literal
 from trt_mogface.bench.peers.peer import Does, Peer, Round, Task
 from trt_mogface.bench.worker import Answer, work
 
-ROUNDS = 5
+ROUNDS = 20
 LIMIT = 300.0
 """Seconds that a peer may take to open, and beyond its turn."""
 
