@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
@@ -40,6 +41,8 @@ PLOT = Path(__file__).parents[1] / "docs" / "speed_accuracy.svg"
 THREADS, CONF = 2, 0.5
 EVERY = 5
 """Of the pictures, so that it takes a minute or two."""
+
+TICKS = (10, 20, 40, 80, 160, 320)
 
 Call = Callable[[NDArray[np.uint8]], object]
 
@@ -112,11 +115,15 @@ def drawn(figures: dict[str, Any]) -> str:
     axes = figure.subplots()
     for label, row in figures.items():
         is_ours = label.startswith("default")
-        colour = "tab:blue" if is_ours else "tab:gray"
-        axes.plot(row["ms"], row["ap"]["hard"], "o" if is_ours else "s", color=colour)
-        axes.annotate(label, (row["ms"], row["ap"]["hard"]), (4, 4), textcoords="offset points", fontsize=8)
+        point = row["ms"], row["ap"]["hard"]
+        axes.plot(*point, "o" if is_ours else "s", color="tab:blue" if is_ours else "tab:gray")
+        side, offset = ("left", (5, 4)) if is_ours else ("right", (-6, 4))
+        axes.annotate(label, point, offset, textcoords="offset points", fontsize=8, ha=side)
     axes.set(xlabel=f"milliseconds a picture, {THREADS} threads, CPU", ylabel="AP, hard", xscale="log")
-    axes.grid(alpha=0.3, which="both")
+    axes.set_xticks(TICKS, [str(tick) for tick in TICKS])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlim(TICKS[0], TICKS[-1])
+    axes.grid(alpha=0.3)
     svg = io.StringIO()
     figure.savefig(svg, format="svg", metadata={"Date": None})
     return svg.getvalue()
