@@ -37,6 +37,7 @@ bench: $(VENV)/.dev ## measure what this machine can, and compare the ratios wit
 	$(BIN)/python -m benchmarks.network
 	$(BIN)/python -m benchmarks.footprint
 	$(BIN)/python -m benchmarks.runner
+	$(BIN)/python -m benchmarks.peers
 	@$(BIN)/python -m benchmarks.eval || echo "(accuracy, and speed against it, need the test data: MOGFACE_TEST_DATA)"
 	@$(BIN)/python -m benchmarks.kernels || echo "(the kernels' figures need a GPU)"
 	$(BIN)/python -m benchmarks.regression

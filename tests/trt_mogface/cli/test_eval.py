@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.trt_mogface.cli.command import Run
+from tests.trt_mogface.test_manifest import GOOD, PLAN
 from trt_mogface.accuracy.wider_face import SETTINGS
+from trt_mogface.manifest import manifest_path
 
 KNOWN = {"easy": 0.9249, "medium": 0.8947, "hard": 0.7566}
 """AP of the default model at original size on the 244 pictures, computed by other code before."""
@@ -123,3 +125,26 @@ def test_ground_truth_of_another_set_is_refused(run: Run, tmp_path: Path) -> Non
     assert "wider_face_val.mat: no such file" in result.message
     assert "--gt" in run("eval", "wider").message
     assert "Missing command" in run("eval").message
+
+
+def test_an_engine_for_another_machine_is_one_line(
+    run: Run, test_data: Path, few: Path, tmp_path: Path
+) -> None:
+    engine = tmp_path / "orin.engine"
+    engine.write_bytes(PLAN)
+    manifest_path(engine).write_text(GOOD.to_json())
+    images = test_data / "wider_val_subset" / "images"
+    given = (
+        "eval",
+        "wider",
+        "--gt",
+        test_data / "gt",
+        "--subset",
+        few,
+        "--images",
+        images,
+        "--engine",
+        engine,
+    )
+    assert run(*given).message
+    assert "decided when it was built" in run(*given, "--precision", "int8").message
