@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tarfile
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +27,5 @@ def subset(test_data: Path, truth: Sequence[Annotated]) -> Sequence[Annotated]:
 def yunet(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """YuNet's text files for all pictures."""
     folder = tmp_path_factory.mktemp("yunet")
-    with tarfile.open(test_data / "predictions" / "yunet_made_here.tar.gz") as archive:
-        archive.extractall(folder, filter="data")
+    shutil.unpack_archive(test_data / "predictions" / "yunet_made_here.tar.gz", folder)
     return folder / "yunet_pred"
