@@ -11,7 +11,6 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
-from rich.measure import Measurement
 from rich.table import Table
 
 from trt_mogface.bench.contest import Standing
@@ -20,6 +19,7 @@ from trt_mogface.bench.roofline.bound import Roofline
 from trt_mogface.bench.roofline.ceilings import MEASURED
 from trt_mogface.bench.sensors import Readings
 from trt_mogface.bench.trials import LoadRow, Row
+from trt_mogface.terminal import print_whole
 
 SCHEMA = 1
 
@@ -29,8 +29,8 @@ TEXTS = ("mode", "precision", "peer", "does", "remarks", "machine", "ceilings")
 BUSY = 0.5
 """Of the cores: a load above which the machine was not idle."""
 
-WIDEST, REMARK = 1000, 50
-"""Characters of a table, and of its remarks."""
+REMARK = 50
+"""Characters of a remark's line."""
 
 LATENCY = ("min", "mean", "median", "p90", "p95", "p99", "max")
 
@@ -218,13 +218,13 @@ def show(report: Report, console: Console) -> None:
     for line in report.conditions():
         say(line)
     if report.rows:
-        _print(console, _rich("closed loop: throughput, and latency in ms", *row_table(report.rows)))
+        print_whole(console, _rich("closed loop: throughput, and latency in ms", *row_table(report.rows)))
         for row in report.rows:
             if row.stages:
                 say(stages_line(row))
         say(f"while measuring: {readings_line(report.rows[-1].readings)} (last row; --json has all)")
     if report.load:
-        _print(
+        print_whole(
             console,
             _rich(
                 f"open loop, {report.load[0].arrivals} arrivals: pictures/s, and latency in ms",
@@ -233,12 +233,12 @@ def show(report: Report, console: Console) -> None:
         )
     if report.rooflines:
         title = "roofline: ms of a batch at least, pictures/s at most; memory: the time that memory decides"
-        _print(console, _rich(title, *bounds_table(report.rooflines)))
+        print_whole(console, _rich(title, *bounds_table(report.rooflines)))
     for note in report.notes:
         say(note)
     for batch, standings in report.contests.items():
         title = f"batch {batch}, same pictures and thresholds, in turn: pictures/s, and ms of a run"
-        _print(console, _rich(title, *contest_table(standings)))
+        print_whole(console, _rich(title, *contest_table(standings)))
 
 
 def _rich(title: str, head: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
@@ -254,14 +254,3 @@ def _rich(title: str, head: Sequence[str], lines: Iterable[Sequence[str]]) -> Ta
     for line in lines:
         table.add_row(*map(escape, line))
     return table
-
-
-def _print(console: Console, table: Table) -> None:
-    """As wide as it is: figures cut in two by a narrow terminal would be none."""
-    needed = Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum
-    width = console.width
-    console.width = max(width, needed)  # the argument of print() makes it only narrower
-    try:
-        console.print(table)
-    finally:
-        console.width = width

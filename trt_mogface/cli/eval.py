@@ -31,6 +31,7 @@ from trt_mogface.cli import options, output, precisions
 from trt_mogface.detector import Detector
 from trt_mogface.errors import EvaluationError, UsageError
 from trt_mogface.models import DEFAULT
+from trt_mogface.terminal import print_whole
 
 app = typer.Typer(name="eval", help="Measure accuracy on annotated pictures.")
 out = Console()
@@ -180,7 +181,7 @@ def _report(rows: Sequence[Row], json_path: Path | None, html: Path | None) -> N
     if json_path is not None:
         output.write(json_path, json.dumps([_plain(row) for row in rows], indent=1) + "\n")
     if json_path != output.STDOUT:
-        out.print(_table(rows))
+        print_whole(out, _table(rows))
     for row in rows:
         if row.missing:
             err.print(
@@ -198,7 +199,7 @@ def _table(rows: Sequence[Row]) -> Table:
         title=f"{result.pictures} pictures, {result.faces['hard']} faces count",
         title_justify="left",
     )
-    table.add_column(overflow="fold")
+    table.add_column(no_wrap=True)
     for name in (*SETTINGS, *(label.removesuffix(" px") for label in SIZES), "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
