@@ -58,7 +58,7 @@ step build 30 python3 -m trt_mogface build mogface.onnx --precision fp16 $shapes
 step runner 50 python3 -m benchmarks.runner --engine mogface.engine
 step bench 60 python3 -m trt_mogface bench --engine mogface.engine --counted mogface.onnx --roofline --peers all \
   --batch 1,8,32 --size 640x640 --json "$results/bench.json" --html "$results/bench.html"
-step build_int8 60 python3 -m trt_mogface build mogface.onnx --precision int8 --calib noise --max-loss 100 $shapes -o int8.engine
+step build_int8 60 python3 -m trt_mogface build mogface.onnx --precision int8 --calib noise --calib-size 320x320 --max-loss 100 $shapes -o int8.engine
 step bench_int8 40 python3 -m trt_mogface bench --engine int8.engine --batch 8 --size 640x640 --json "$results/bench_int8.json"
 
 column -t -s $'\t' "$results/steps.tsv"

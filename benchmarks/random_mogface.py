@@ -14,7 +14,7 @@ import torch
 from engine_build.mogface.network import MogFace
 from trt_mogface.bench.sources import noise
 
-SIZE, COUNT = (320, 320), 2
+SIZE, COUNT = (320, 320), 4
 
 if __name__ == "__main__":
     torch.manual_seed(0)
