@@ -1,7 +1,8 @@
 """Cards that are not at hand: what NVIDIA's data sheets say they can do, without sparsity.
 
 Data sheets give theoretical peaks at the highest clock, which no kernel reaches: a bound from them is lower
-than one from measured ceilings.  Where a sheet gives the rate "with sparsity" alone, half of it stands here.
+than one from measured ceilings.  The figures were checked against pages that quote the sheets, not against
+the sheets themselves.  Where a sheet gives the rate "with sparsity" alone, half of it stands here.
 """
 
 from __future__ import annotations
