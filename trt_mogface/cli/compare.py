@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
 from rich.table import Table
 
 from trt_mogface.accuracy.disagreement import Disagreement, disagreement, in_sum, summary
 from trt_mogface.accuracy.disagreement_page import HEAD, Picture, disagreement_page
 from trt_mogface.backend import is_engine
 from trt_mogface.cli import options, output
+from trt_mogface.cli.pictures import check_some, tell, usable
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ImageError, UsageError
-from trt_mogface.images import find_images, read_image
+from trt_mogface.images import find_images
 from trt_mogface.models import CARDS
-
-SOME_FAILED = 1
 
 out = Console()
 err = Console(stderr=True)
@@ -70,26 +68,21 @@ def compare(
     own_a, own_b = _own_options(a, b, weights, threads)
     given: dict[str, Any] = {"size": options.parse_size("--size", size), "conf": conf, "iou": iou}
     with Detector(a, **given, **own_a) as detect_a, Detector(b, **given, **own_b) as detect_b:
-        for each in _each(paths, detect_a, detect_b, failures):
-            results.append((each.path, each.found))
-            shown = _worst([*shown, each], worst)
-    if len(failures) == len(paths) == 1:
-        raise failures[0]
-    if results:
-        total = in_sum([found for _, found in results])
-        if json_path != output.STDOUT:
-            _show(a, b, total, len(results), shown)
-        if html is not None:
-            _write(
-                html, disagreement_page(a, b, total, len(results), shown, [str(each) for each in failures])
-            )
-        if json_path is not None:
-            _write(json_path, json.dumps({"a": a, "b": b, **_numbers(total, results)}, indent=1) + "\n")
-    for failure in failures:
-        err.print(f"trt-mogface: {escape(str(failure))}", soft_wrap=True, highlight=False)
-    if not results:
-        raise ImageError(f"none of the {len(paths)} pictures could be used")
-    return SOME_FAILED if failures else 0
+        for path, image in usable(paths, "comparing", failures):
+            faces_a, faces_b = detect_a(image), detect_b(image)
+            found = disagreement(faces_a, faces_b)
+            results.append((path, found))
+            shown = _worst([*shown, Picture(path, faces_a, faces_b, found)], worst)
+    check_some(paths, failures)
+    total = in_sum([found for _, found in results])
+    if json_path != output.STDOUT:
+        _show(a, b, total, len(results), shown)
+    if html is not None:
+        reasons = [str(each) for each in failures]
+        _write(html, disagreement_page(a, b, total, len(results), shown, reasons))
+    if json_path is not None:
+        _write(json_path, json.dumps({"a": a, "b": b, **_numbers(total, results)}, indent=1) + "\n")
+    return tell(failures)
 
 
 def _own_options(
@@ -106,21 +99,6 @@ def _own_options(
             if wanted or not any(takes[name]):
                 options_of_side[name] = value
     return own
-
-
-def _each(
-    paths: list[Path], detect_a: Detector, detect_b: Detector, failures: list[ImageError]
-) -> Iterator[Picture]:
-    """Each usable picture with the faces of both; the others become failures."""
-    shown = track(paths, "comparing", console=err, transient=True, disable=len(paths) == 1)
-    for path in shown:
-        try:
-            image = read_image(path)
-        except ImageError as failure:
-            failures.append(failure)
-            continue
-        faces_a, faces_b = detect_a(image), detect_b(image)
-        yield Picture(path, faces_a, faces_b, disagreement(faces_a, faces_b))
 
 
 def _worst(pictures: list[Picture], most: int) -> list[Picture]:

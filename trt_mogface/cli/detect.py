@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
 from rich.table import Table
 
 from trt_mogface.cli import options, output
+from trt_mogface.cli.pictures import check_some, tell, usable
 from trt_mogface.detections import Detections
 from trt_mogface.detector import Detector
 from trt_mogface.drawing import check_format
 from trt_mogface.errors import ImageError, OutputError
-from trt_mogface.images import SUFFIXES, find_images, read_image
+from trt_mogface.images import SUFFIXES, find_images
 from trt_mogface.models import DEFAULT
 
-SOME_FAILED = 1
 SHOWN = 30
 """Faces shown in the table of one picture; ``--json`` has them all."""
 
@@ -75,7 +71,8 @@ def detect(
         threads=threads,
         device=device,
     ) as detector:
-        for path, image, faces in _each(paths, detector, failures):
+        for path, image in usable(paths, "detecting", failures):
+            faces = detector(image)
             results.append({"image": str(path), **faces.to_dict()})
             if not quiet:
                 _show(path, faces)
@@ -83,29 +80,10 @@ def detect(
                 target = _target(save, path)
                 faces.save_picture(target, image)
                 err.print(f"drawn: {escape(str(target))}", soft_wrap=True, highlight=False)
-    if len(failures) == len(paths) == 1:
-        raise failures[0]
+    check_some(paths, failures)
     if json_path is not None:
         output.write(json_path, json.dumps(results, indent=1) + "\n")
-    for failure in failures:
-        err.print(f"trt-mogface: {escape(str(failure))}", soft_wrap=True, highlight=False)
-    if failures and not results:
-        raise ImageError(f"none of the {len(paths)} pictures could be used")
-    return SOME_FAILED if failures else 0
-
-
-def _each(
-    paths: list[Path], detector: Detector, failures: list[ImageError]
-) -> Iterator[tuple[Path, NDArray[np.uint8], Detections]]:
-    """Each usable picture with its faces; the others become failures."""
-    shown = track(paths, "detecting", console=err, transient=True, disable=len(paths) == 1)
-    for path in shown:
-        try:
-            image = read_image(path)
-        except ImageError as failure:
-            failures.append(failure)
-            continue
-        yield path, image, detector(image)
+    return tell(failures)
 
 
 def _show(path: Path, faces: Detections) -> None:
