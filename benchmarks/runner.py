@@ -90,7 +90,10 @@ def on_cpu(threads: int) -> dict[str, Any]:
             executor.run(frame[None])  # placed, it would be the same: its size is the network's
 
     with Runner(backend) as runner:
-        ring: Callable[[], object] = lambda: list(runner.map(frames))  # noqa: E731
+
+        def ring() -> None:
+            list(runner.map(frames))
+
         loop_ms, ring_ms = in_turn(loop, ring, ROUNDS)
         network_ms, beside_ms = in_turn(network, ring, ROUNDS)
     return {

@@ -15,6 +15,7 @@ from trt_mogface.accuracy.average_precision import MATCH_IOU
 from trt_mogface.accuracy.disagreement import Disagreement, summary
 from trt_mogface.accuracy.matching import match
 from trt_mogface.detections import Detections
+from trt_mogface.drawing import Colour, extent, label
 from trt_mogface.errors import ImageError
 from trt_mogface.images import read_image
 from trt_mogface.page import Section, page, picture, plot, table
@@ -31,13 +32,11 @@ ONLY_A = (178, 114, 0)
 ONLY_B = (0, 94, 213)
 LEGEND = (("found by both (each side's box)", BOTH), ("only A", ONLY_A), ("only B", ONLY_B))
 
-FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.4
-PAPER, INK = (255, 255, 255), (0, 0, 0)
+PAPER = (255, 255, 255)
 BINS = 40
 
 HEAD = ("picture", "disagrees", "both", "only A", "only B", "IoU", "scores")
 
-Colour = tuple[int, int, int]
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
@@ -173,14 +172,10 @@ def _outline(canvas: Image, box: Floats, colour: Colour, thickness: int) -> None
 
 
 def _label(canvas: Image, box: Floats, text: str, colour: Colour) -> None:
-    """Text above a box, or at the picture's top; none on a face too small for it, which it would hide."""
-    (width, height), base = cv2.getTextSize(text, FONT, FONT_SCALE, 1)
+    """Text above a box; none on a face too small for it, which it would hide."""
     x0, y0, x1, _ = box.round().astype(int).tolist()
-    if x1 - x0 < width / 2:
-        return
-    bottom = max(y0, height + base)
-    cv2.rectangle(canvas, (x0, bottom - height - base), (x0 + width, bottom), colour, cv2.FILLED)
-    cv2.putText(canvas, text, (x0, bottom - base // 2 - 1), FONT, FONT_SCALE, PAPER, 1, cv2.LINE_AA)
+    if x1 - x0 >= extent(text)[0] / 2:
+        label(canvas, text, (x0, y0), 1, colour, PAPER)
 
 
 def _legend() -> Image:
@@ -189,6 +184,6 @@ def _legend() -> Image:
     x = 4
     for text, colour in LEGEND:
         cv2.rectangle(legend, (x, 6), (x + 12, 18), colour, cv2.FILLED)
-        cv2.putText(legend, text, (x + 18, 16), FONT, FONT_SCALE, INK, 1, cv2.LINE_AA)
-        x += 36 + cv2.getTextSize(text, FONT, FONT_SCALE, 1)[0][0]
+        label(legend, text, (x + 18, 20), 1, PAPER)
+        x += 36 + extent(text)[0]
     return legend

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_mogface.accuracy.average_precision import FACES_AT_A_TIME, MATCH_IOU, as_xywh, ious
+from trt_mogface.accuracy.average_precision import FACES_AT_A_TIME, MATCH_IOU, Floats, as_xywh, ious
 
-Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 

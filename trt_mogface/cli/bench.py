@@ -23,8 +23,8 @@ from trt_mogface.bench.contest import Standing, contest
 from trt_mogface.bench.load import Load
 from trt_mogface.bench.machine import machine
 from trt_mogface.bench.measurement import Settings
-from trt_mogface.bench.peers.ours import OurNetwork, Ours
-from trt_mogface.bench.peers.peer import Peer, Task
+from trt_mogface.bench.peers.ours import Ours
+from trt_mogface.bench.peers.peer import FACES, NETWORK, Peer, Task
 from trt_mogface.bench.peers.registry import PEERS, chosen_peers
 from trt_mogface.bench.report import Report, show
 from trt_mogface.bench.report_page import report_page
@@ -230,7 +230,7 @@ def _contests(
             weights=files.get("mogface"),
             files=files,
         )
-        ours = [made(each.precision, each.path) for each in tested for made in (Ours, OurNetwork)]
+        ours = [Ours(each.precision, each.path, does) for each in tested for does in (FACES, NETWORK)]
         contests[batch] = contest(ours, others, task, conditions.settings.duration, told=told)
     return contests
 

@@ -15,8 +15,8 @@ from tests.trt_mogface.specs import MOGFACE, one_line
 from tests.trt_mogface.test_manifest import GOOD, PLAN
 from trt_mogface import Detector
 from trt_mogface.bench.peers.modelscope import ModelScope
-from trt_mogface.bench.peers.ours import OurNetwork, Ours
-from trt_mogface.bench.peers.peer import SkippedError, Task
+from trt_mogface.bench.peers.ours import Ours
+from trt_mogface.bench.peers.peer import NETWORK, SkippedError, Task
 from trt_mogface.bench.peers.registry import PEERS, chosen_peers
 from trt_mogface.bench.peers.torch_network import TorchNetwork
 from trt_mogface.bench.peers.trtexec import Trtexec, summary
@@ -78,8 +78,8 @@ def test_the_published_retinaface_finds_as_many_faces_as_ours(task: Task) -> Non
     assert PEERS["retinaface"].open(task).faces == faces_of(task)
 
 
-@pytest.mark.parametrize("peer", [OurNetwork("fp32", embedded_file(DEFAULT)), PEERS["onnxruntime"]])
-def test_a_network_alone_has_no_faces_to_count(task: Task, peer: OurNetwork) -> None:
+@pytest.mark.parametrize("peer", [Ours("fp32", embedded_file(DEFAULT), NETWORK), PEERS["onnxruntime"]])
+def test_a_network_alone_has_no_faces_to_count(task: Task, peer: Ours) -> None:
     opened = peer.open(task)
     assert (opened.does, opened.faces) == ("network alone", None)
     assert opened.turn(0.0).runs == 1

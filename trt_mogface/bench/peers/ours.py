@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from trt_mogface.bench.measurement import Latency
@@ -15,11 +15,12 @@ from trt_mogface.executor import OnnxExecutor
 
 @dataclass(frozen=True)
 class Ours:
-    """`Detector`, from pictures to faces.
+    """`Detector` from pictures to faces, or its network alone.
 
     Attributes:
         precision: Of the file.
         model: The file.
+        does: Which of the two.
     """
 
     precision: str
@@ -29,10 +30,18 @@ class Ours:
     @property
     def name(self) -> str:
         """With the precision."""
-        return f"trt-mogface {self.precision}"
+        return f"trt-mogface {self.precision}{', network' if self.does == NETWORK else ''}"
 
     def open(self, task: Task) -> Opened:
         """See `trt_mogface.bench.peers.peer.Peer`."""
+        if self.does == FACES:
+            return self._detector(task)
+        if task.is_engine:
+            return _EngineTurns(self.model, task)
+        executor, images = OnnxExecutor(self.model, threads=task.threads), batch_of(task)
+        return Loop(partial(executor.run, images), len(images), NETWORK)
+
+    def _detector(self, task: Task) -> Opened:
         chosen = task.thresholds
         detect = Detector(
             self.model,
@@ -45,34 +54,7 @@ class Ours:
             device=task.device,
         )
         pictures = list(task.pictures)
-        return Loop(lambda: detect(pictures), len(pictures), FACES, sum(map(len, detect(pictures))))
-
-
-@dataclass(frozen=True)
-class OurNetwork:
-    """Its network alone.
-
-    Attributes:
-        precision: Of the file.
-        model: The file.
-    """
-
-    precision: str
-    model: Path
-    does: Does = NETWORK
-
-    @property
-    def name(self) -> str:
-        """With the precision."""
-        return f"trt-mogface {self.precision}, network"
-
-    def open(self, task: Task) -> Opened:
-        """See `trt_mogface.bench.peers.peer.Peer`."""
-        if task.is_engine:
-            return _EngineTurns(self.model, task)
-        executor, images = OnnxExecutor(self.model, threads=task.threads), batch_of(task)
-        run: Callable[[], object] = lambda: executor.run(images)  # noqa: E731
-        return Loop(run, len(images), NETWORK)
+        return Loop(partial(detect, pictures), len(pictures), FACES, sum(map(len, detect(pictures))))
 
 
 class _EngineTurns:

@@ -12,6 +12,19 @@ from trt_mogface.executor import session
 from trt_mogface.models import DEFAULT
 
 
+def published(threads: int) -> Any:
+    """The package's module, with a session of so many threads: by itself it takes them as it likes.
+
+    Raises:
+        ModuleNotFoundError: It is not installed.
+    """
+    import retinaface
+    from retinaface.weights import WEIGHTS
+
+    retinaface.ONNX_SESSION = session(WEIGHTS, threads)
+    return retinaface
+
+
 @dataclass(frozen=True)
 class RetinaFace:
     """``retinaface.detect_faces`` on a whole batch, as published but for the number of threads."""
@@ -21,10 +34,7 @@ class RetinaFace:
     def open(self, task: Task) -> Opened:
         """See `trt_mogface.bench.peers.peer.Peer`."""
         only_for(task, DEFAULT)
-        import retinaface
-        from retinaface.weights import WEIGHTS
-
-        retinaface.ONNX_SESSION = session(WEIGHTS, task.threads)  # or it would take threads as it likes
+        retinaface = published(task.threads)
         images = np.ascontiguousarray(batch_of(task)[..., ::-1])  # it takes red first
         chosen = task.thresholds
 
