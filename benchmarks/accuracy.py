@@ -20,11 +20,10 @@ from rich.console import Console
 
 from benchmarks.data import DATA
 from benchmarks.machine import RESULTS, record
-from trt_mogface.accuracy.face_sizes import SIZES
+from trt_mogface.accuracy.evaluation import COLUMNS, ap_cells
 from trt_mogface.accuracy.wider_face import SETTINGS
 
 PAGE = Path(__file__).parents[1] / "docs" / "accuracy.md"
-COLUMNS = (*SETTINGS, *SIZES)
 
 EVAL = "trt-mogface eval wider --gt $DATA/wider_val_subset/annotations.json"
 DETECT = f"{EVAL} --images $DATA/wider_val_subset/images"
@@ -173,7 +172,7 @@ def written() -> str:
     content = json.loads((RESULTS / "accuracy.json").read_text())
     rows, machine = content["figures"]["rows"], content["machine"]
     head = [f"| | {' | '.join(COLUMNS)} |", f"| --- |{' ---: |' * len(COLUMNS)}"]
-    body = [f"| {label} | {' | '.join(cells(row['ap']))} |" for label, row in rows.items()]
+    body = [f"| {label} | {' | '.join(ap_cells(row['ap']))} |" for label, row in rows.items()]
     commands = [f"{label}:\n\n```console\n{told(row)}\n```" for label, row in rows.items()]
     return TEXT.format(
         table="\n".join([*head, *body]),
@@ -181,10 +180,6 @@ def written() -> str:
         machine=f"{machine['cpu']}, {machine['cores']} cores, "
         f"onnxruntime {machine['versions']['onnxruntime']}, commit {machine['commit']}.",
     )
-
-
-def cells(ap: dict[str, float]) -> list[str]:
-    return [f"{ap[name]:.4f}" if name in ap else "no face" for name in COLUMNS]
 
 
 def told(row: dict[str, Any]) -> str:

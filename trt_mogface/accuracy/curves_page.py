@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from trt_mogface.accuracy.evaluation import Evaluation
+from trt_mogface.accuracy.evaluation import COLUMNS, Evaluation
 from trt_mogface.accuracy.face_sizes import SIZES
 from trt_mogface.accuracy.wider_face import SETTINGS
 from trt_mogface.page import Section, page, plot, table
@@ -23,16 +23,12 @@ def curves_page(results: Mapping[str, Evaluation]) -> str:
     Raises:
         MissingExtraError: Jinja2 or matplotlib is not installed.
     """
-    names = (*SETTINGS, *SIZES)
-    rows = [
-        (label, *(f"{found.ap[name]:.4f}" if name in found.ap else "no face" for name in names))
-        for label, found in results.items()
-    ]
+    rows = [(label, *found.cells()) for label, found in results.items()]
     sizes = "By the longer side of a face, of those that count in hard."
     return page(
         "Average precision on WIDER FACE",
         [
-            Section(parts=[table(["", *names], rows)]),
+            Section(parts=[table(["", *COLUMNS], rows)]),
             Section("Precision over recall", parts=[plot(_figure(results, SETTINGS))]),
             Section("By face size", sizes, [plot(_figure(results, tuple(SIZES)))]),
         ],

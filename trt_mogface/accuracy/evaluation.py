@@ -11,6 +11,9 @@ from trt_mogface.accuracy.predictions import Predicted
 from trt_mogface.accuracy.wider_face import SETTINGS, Annotated
 from trt_mogface.errors import EvaluationError
 
+COLUMNS = (*SETTINGS, *SIZES)
+"""All that there is an AP of."""
+
 EVERY_SIZE = "hard"
 """The setting whose faces are told apart by size: it holds those of the other two."""
 
@@ -34,6 +37,15 @@ class Evaluation:
     def ap(self) -> dict[str, float]:
         """Average precision by setting and class of sizes, within 0..1."""
         return {name: found.ap for name, found in self.curves.items()}
+
+    def cells(self) -> list[str]:
+        """The APs as texts, in the order of `COLUMNS`."""
+        return ap_cells(self.ap)
+
+
+def ap_cells(ap: Mapping[str, float]) -> list[str]:
+    """APs by name as texts with four decimals, in the order of `COLUMNS`; some may have no face."""
+    return [f"{ap[name]:.4f}" if name in ap else "no face" for name in COLUMNS]
 
 
 def evaluate(truth: Sequence[Annotated], found: Sequence[Predicted]) -> Evaluation:

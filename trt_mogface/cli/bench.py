@@ -28,7 +28,7 @@ from trt_mogface.bench.peers.peer import FACES, NETWORK, Peer, Task
 from trt_mogface.bench.peers.registry import PEERS, chosen_peers
 from trt_mogface.bench.report import Report, show
 from trt_mogface.bench.report_page import report_page
-from trt_mogface.bench.roofline import CARDS, Roofline
+from trt_mogface.bench.roofline import CARDS, Ceilings, Roofline
 from trt_mogface.bench.sources import (
     KEPT,
     Source,
@@ -138,7 +138,8 @@ def bench(
     files = _peer_files(peer_model, weights)
     output.check_targets([json_path], html=html)
     on = cards(simulate)
-    if engine is not None and (roofline or on) and counted is None:
+    runs_engine = engine is not None or is_engine(model)
+    if runs_engine and (roofline or on) and counted is None:
         raise UsageError(
             "--roofline and --simulate count an ONNX file: give the engine's with --counted FILE"
         )
@@ -156,9 +157,7 @@ def bench(
         notes: list[str] = []
         if roofline or on:
             plain = counted or _plain_file(model or DEFAULT, weights)
-            if roofline:
-                rooflines, notes = achieved(plain, tested, batches, rows, conditions, told)
-            rooflines += simulated(plain, batches, shape, on)
+            rooflines, notes = _rooflines(roofline, on, plain, tested, batches, rows, conditions, told)
         contests = _contests(tested, others, batches, sources["memory"], conditions, files, told)
         told("writing the report")
         about = machine(device)
@@ -204,6 +203,21 @@ def _measured(
                 told(f"load of {load.rate:g}/s, {subject.precision}, batch {batch}")
                 load_rows.append(load_row(subject, sources["memory"], batch, load, conditions))
     return rows, load_rows
+
+
+def _rooflines(
+    here: bool,
+    on: Sequence[Ceilings],
+    plain: Path,
+    tested: Sequence[Subject],
+    batches: Sequence[int],
+    rows: Sequence[Row],
+    conditions: Conditions,
+    told: Callable[[str], None],
+) -> tuple[list[Roofline], list[str]]:
+    """Of this machine, if that is wanted, then of the cards; and what there is none of."""
+    reached, notes = achieved(plain, tested, batches, rows, conditions, told) if here else ([], [])
+    return [*reached, *simulated(plain, batches, conditions.size, on)], notes
 
 
 def _contests(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Optional
@@ -20,12 +19,11 @@ from rich.table import Table
 
 from trt_mogface.accuracy.curves_page import curves_page
 from trt_mogface.accuracy.detecting import at_a_time, detect_all
-from trt_mogface.accuracy.evaluation import Evaluation, evaluate
-from trt_mogface.accuracy.face_sizes import SIZES
+from trt_mogface.accuracy.evaluation import COLUMNS, Evaluation, evaluate
 from trt_mogface.accuracy.predictions import read_predictions, write_prediction
 from trt_mogface.accuracy.procedure import PROCEDURES, Procedure, procedures
-from trt_mogface.accuracy.wider_face import SETTINGS, read_ground_truth, read_subset
 from trt_mogface.accuracy.wider_face import Annotated as Picture
+from trt_mogface.accuracy.wider_face import read_ground_truth, read_subset
 from trt_mogface.backend import Backend, open_backend
 from trt_mogface.cli import options, output, precisions
 from trt_mogface.detector import Detector
@@ -106,27 +104,31 @@ def wider(
     if subset is not None:
         truth = read_subset(subset, truth)
     if predictions is not None:
-        if images is not None:
-            raise UsageError("--predictions evaluates text files alone: leave --images out")
+        if any(given is not None for given in (images, precision, weights, calib, calib_cache, save)):
+            raise UsageError("--predictions evaluates text files alone: leave --images and the model's out")
         rows = [_row(str(predictions), predictions, truth)]
-    elif images is not None:
-        paths = _pictures(images, truth)
-        fixed = options.parse_size("--size", size)
-        chosen = {name: (each, each.choices(fixed)) for name, each in procedures(procedure).items()}
-        with ExitStack() as stack:
-            made = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            rows = []
-            for name, file in precisions.model_files(model, weights, precision, calib, calib_cache, made):
-                for how in chosen:
-                    label = f"{Path(model).name}, {name}, {how}"
-                    folder = (made if save is None else save) / name / how
-                    given, choices = chosen[how]
-                    backend = open_backend(file, choices, threads=threads, device=device)
-                    together = at_a_time(file, threads)
-                    seconds = _detect(label, given.prepare(backend), given, paths, truth, folder, together)
-                    rows.append(_row(label, folder, truth, seconds))
-    else:
+    elif images is None:
         raise UsageError("give --images DIR to run a detector, or --predictions DIR for text files")
+    else:
+        paths = _pictures(images, truth)
+        chosen, fixed = procedures(procedure), options.parse_size("--size", size)
+        for each in chosen.values():
+            each.choices(fixed)  # refused before anything is calibrated
+        with tempfile.TemporaryDirectory() as made:
+            files = precisions.model_files(model, weights, precision, calib, calib_cache, Path(made))
+            rows = [
+                _detected(
+                    f"{Path(model).name}, {name}, {how}",
+                    open_backend(file, each.choices(fixed), threads=threads, device=device),
+                    each,
+                    paths,
+                    truth,
+                    (Path(made) if save is None else save) / name / how,
+                    at_a_time(file, threads),
+                )
+                for name, file in files
+                for how, each in chosen.items()
+            ]
     _report(rows, json_path, html)
 
 
@@ -146,7 +148,7 @@ def _pictures(images: Path, truth: Sequence[Picture]) -> list[Path]:
     return paths
 
 
-def _detect(
+def _detected(
     label: str,
     backend: Backend,
     procedure: Procedure,
@@ -154,9 +156,9 @@ def _detect(
     truth: Sequence[Picture],
     folder: Path,
     together: int,
-) -> float:
-    """Run the detector and write its text files; the seconds that this took."""
-    with Detector(backend) as detector:
+) -> Row:
+    """Run the detector, write its text files and evaluate them."""
+    with Detector(procedure.prepare(backend)) as detector:
         started = time.perf_counter()
         found = track(
             detect_all(detector, procedure, paths, together),
@@ -167,7 +169,8 @@ def _detect(
         )
         for picture, predicted in zip(truth, found):
             write_prediction(folder, picture, predicted)
-        return time.perf_counter() - started
+        seconds = time.perf_counter() - started
+    return _row(label, folder, truth, seconds)
 
 
 def _row(label: str, folder: Path, truth: Sequence[Picture], seconds: float | None = None) -> Row:
@@ -200,18 +203,13 @@ def _table(rows: Sequence[Row]) -> Table:
         title_justify="left",
     )
     table.add_column(no_wrap=True)
-    for name in (*SETTINGS, *(label.removesuffix(" px") for label in SIZES), "seconds"):
+    for name in (*(column.removesuffix(" px") for column in COLUMNS), "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
-            escape(row.label), *_cells(row.result), "" if row.seconds is None else f"{row.seconds:.1f}"
+            escape(row.label), *row.result.cells(), "" if row.seconds is None else f"{row.seconds:.1f}"
         )
     return table
-
-
-def _cells(result: Evaluation) -> Iterator[str]:
-    for name in (*SETTINGS, *SIZES):
-        yield f"{result.ap[name]:.4f}" if name in result.ap else "no face"
 
 
 def _plain(row: Row) -> dict[str, object]:

@@ -168,6 +168,14 @@ def test_an_engine_for_another_machine_is_one_line(run: Run, engine: Path) -> No
     run("bench", "--engine", engine).message  # noqa: B018 -- which checks that it is one
 
 
+@pytest.mark.parametrize("option", ["--engine", "--model"])
+@pytest.mark.parametrize("wanted", [["--roofline"], ["--simulate", "t4"]])
+def test_rooflines_of_an_engine_need_the_file_that_is_counted(
+    run: Run, engine: Path, option: str, wanted: list[str]
+) -> None:
+    assert "--counted FILE" in run("bench", option, engine, *wanted).message
+
+
 def test_the_precision_of_an_engine_is_its_own(run: Run, engine: Path) -> None:
     assert "decided when it was built" in run("bench", "--engine", engine, "--precision", "fp16").message
 
