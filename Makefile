@@ -57,7 +57,7 @@ $(VENV)/photos/astronaut.png: $(BIN)/python
 
 # OpenCV's desktop build wants libGL, which a bare server lacks; the headless build does not.
 NATIVE := CMakeLists.txt $(shell find plugins -type f ! -name '*.md')
-$(VENV)/.package: $(BIN)/python pyproject.toml $(NATIVE) engine_build/retinaface.py
+$(VENV)/.package: $(BIN)/python pyproject.toml $(NATIVE) engine_build/models/retinaface.py
 	$(PIP) install --quiet --editable ".[engines,rtx]"
 	@$(BIN)/python -c "import cv2" 2>/dev/null || $(PIP) install --quiet --force-reinstall --no-deps opencv-python-headless
 	@touch $@

@@ -20,8 +20,8 @@ from rich.console import Console
 
 from benchmarks.data import DATA
 from benchmarks.machine import RESULTS, record
-from trt_mogface.accuracy.evaluation import COLUMNS, ap_cells
-from trt_mogface.accuracy.wider_face import SETTINGS
+from trt_mogface.evaluation.evaluation import COLUMNS, ap_cells
+from trt_mogface.evaluation.wider_face import SETTINGS
 
 PAGE = Path(__file__).parents[1] / "docs" / "accuracy.md"
 

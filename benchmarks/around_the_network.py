@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import record
+from benchmarks.peers.published import Published, published
 from benchmarks.timing import in_turn
-from engine_build.mogface.spec import EXTRA_DIVISOR, MEAN, STD, mogface_spec
-from trt_mogface.bench.peers.published import Published, published
-from trt_mogface.resize import paint, place_native
-from trt_mogface.selection import select
+from engine_build.models.mogface.spec import EXTRA_DIVISOR, MEAN, STD, mogface_spec
+from trt_mogface.reference.resize import paint, place_native
+from trt_mogface.reference.select import select
 
 THREADS = 2
 ROUNDS = 15
@@ -110,7 +110,7 @@ def our_steps(
 def graph() -> onnx.ModelProto:
     """Bytes to planes, node for node as in the file that ``--model mogface`` runs on a CPU.
 
-    Its scale is in the first convolution's weights, see `engine_build.cpu`.
+    Its scale is in the first convolution's weights, see `engine_build.onnx.cpu`.
     """
     mean = np.array(MEAN, np.float32).reshape(1, 3, 1, 1)
     nodes = helper.make_graph(

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from benchmarks.machine import record
 from trt_mogface.bench.roofline import measure_cpu, measure_gpu
-from trt_mogface.gpu import find_gpu
+from trt_mogface.machine.gpu import find_gpu
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from rich.table import Table
 from benchmarks.data import DATA
 from benchmarks.machine import record
 from benchmarks.process import run
-from engine_build.mogface.network import MogFace
+from engine_build.models.mogface.network import MogFace
 
 CALIB = str(DATA.resolve() / "wider_val_calib")
 

@@ -23,14 +23,14 @@ from benchmarks.data import ANNOTATIONS, DATA, SUBSET
 from benchmarks.machine import record
 from benchmarks.process import run
 from trt_mogface import Detector, read_image
-from trt_mogface.accuracy.detecting import at_a_time, detect_all
-from trt_mogface.accuracy.predictions import write_prediction
-from trt_mogface.accuracy.procedure import PROCEDURES
-from trt_mogface.accuracy.wider_face import read_ground_truth
-from trt_mogface.backend import open_backend
-from trt_mogface.cpu_backend import CpuBackend
-from trt_mogface.models import DEFAULT, contract_file, embedded_file
-from trt_mogface.resize import paint
+from trt_mogface.backends.cpu import CpuBackend
+from trt_mogface.backends.registry import open_backend
+from trt_mogface.evaluation.detecting import at_a_time, detect_all
+from trt_mogface.evaluation.predictions import write_prediction
+from trt_mogface.evaluation.procedure import PROCEDURES
+from trt_mogface.evaluation.wider_face import read_ground_truth
+from trt_mogface.models.files import DEFAULT, contract_file, embedded_file
+from trt_mogface.reference.resize import paint
 
 CASES: tuple[tuple[str, int | None, int, int], ...] = (
     (DEFAULT, None, 1, 8),
@@ -65,7 +65,7 @@ def contract(model: str, folder: Path) -> Path:
         return embedded_file(DEFAULT)
     import torch
 
-    from engine_build.mogface.network import MogFace
+    from engine_build.models.mogface.network import MogFace
 
     torch.manual_seed(0)
     torch.save(MogFace().state_dict(), folder / "mogface.pt")

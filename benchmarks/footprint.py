@@ -19,7 +19,7 @@ from rich.console import Console
 
 from benchmarks.machine import record
 from benchmarks.process import run
-from engine_build.mogface.network import MogFace
+from engine_build.models.mogface.network import MogFace
 
 IMPORTS = 7
 

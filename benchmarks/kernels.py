@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import record
-from engine_build.mogface.spec import mogface_spec
-from trt_mogface.anchors import anchors
+from engine_build.models.mogface.spec import mogface_spec
 from trt_mogface.kernels import Faces, Frame, Kernels
-from trt_mogface.resize import place_letterbox
+from trt_mogface.reference.anchors import anchors
+from trt_mogface.reference.resize import place_letterbox
 
 SPEC = mogface_spec("0" * 64)
 SIZE = (640, 640)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trt_mogface.bench.machine import machine
+from trt_mogface.machine.facts import machine
 
 RESULTS = Path(__file__).parent / "results"
 

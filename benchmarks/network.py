@@ -16,9 +16,9 @@ import torch
 from rich.console import Console
 
 from benchmarks.machine import record
+from benchmarks.peers.published import published
 from benchmarks.timing import in_turn
 from trt_mogface import Detector
-from trt_mogface.bench.peers.published import published
 
 THREADS = 2
 ROUNDS = 7

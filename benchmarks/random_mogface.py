@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import torch
 
-from engine_build.mogface.network import MogFace
+from engine_build.models.mogface.network import MogFace
 from trt_mogface.bench.sources import noise
 
 SIZE, COUNT = (320, 320), 4

@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import record
-from trt_mogface.executor import OnnxExecutor
-from trt_mogface.gpu import find_gpu
-from trt_mogface.models import DEFAULT, embedded_file
+from trt_mogface.backends.onnxruntime import OnnxExecutor
+from trt_mogface.machine.gpu import find_gpu
+from trt_mogface.models.files import DEFAULT, embedded_file
 
 TARGETS = {"as it chooses": None, "8.0 alone": "SM80", "CURRENT": "CURRENT"}
 SHAPE = (1, 320, 320, 3)
@@ -117,7 +117,7 @@ def attempt(target: str) -> dict[str, Any]:
 
 def embedded_model() -> bytes:
     """The default model as TensorRT takes it: cast before transposed."""
-    from engine_build import contract, pixels
+    from engine_build.onnx import contract, pixels
 
     model = contract.load(embedded_file(DEFAULT))
     pixels.cast_first(model)

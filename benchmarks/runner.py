@@ -20,17 +20,17 @@ from rich.table import Table
 
 from benchmarks.machine import record
 from benchmarks.timing import in_turn
-from trt_mogface.backend import Backend
+from trt_mogface.backends.base import Placed
+from trt_mogface.backends.cpu import CpuBackend
+from trt_mogface.backends.options import Choices
+from trt_mogface.backends.registry import Backend
 from trt_mogface.bench.measurement import Settings
 from trt_mogface.bench.network import on_gpu as on_gpu_alone
 from trt_mogface.bench.sources import noise
-from trt_mogface.cpu_backend import CpuBackend
 from trt_mogface.errors import MogFaceError
-from trt_mogface.gpu import find_gpu
-from trt_mogface.models import DEFAULT, embedded_file
+from trt_mogface.machine.gpu import find_gpu
+from trt_mogface.models.files import DEFAULT, embedded_file
 from trt_mogface.runner import Runner
-from trt_mogface.settings import Choices
-from trt_mogface.slot import Placed
 
 SIZE = (640, 480)
 FRAMES, ROUNDS = 60, 9

@@ -17,15 +17,15 @@ from rich.table import Table
 
 from benchmarks.machine import record
 from benchmarks.runner import GPU_FRAMES, GPU_SIZE, latency_ratio, pictures_per_s
-from engine_build.mogface.network import MogFace, MogFaceOnPixels
-from engine_build.mogface.spec import mogface_spec
+from engine_build.models.mogface.network import MogFace, MogFaceOnPixels
+from engine_build.models.mogface.spec import mogface_spec
+from trt_mogface.backends.gpu.backend import GpuBackend
+from trt_mogface.backends.options import Choices
 from trt_mogface.bench.measurement import Settings
 from trt_mogface.bench.network import DeviceNetwork
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream, open_cuda
-from trt_mogface.gpu_backend import GpuBackend
 from trt_mogface.kernels import Kernels
-from trt_mogface.manifest import Shape
-from trt_mogface.settings import Choices
+from trt_mogface.models.manifest import Shape
 
 BATCHES = (1, 8, 32)
 SPEC = mogface_spec("0" * 64)
@@ -44,7 +44,9 @@ class At:
 
 
 class Replayed:
-    """See `trt_mogface.gpu_slot.Network`.  Of one shape; replays take turns on the memory of its capture.
+    """See `trt_mogface.backends.gpu.slot.Network`.
+
+    Of one shape; replays take turns on the memory of its capture.
 
     Args:
         network: On uint8 [N, H, W, 3].

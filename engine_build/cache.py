@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine_build import contract
+from engine_build.onnx import contract
 from trt_mogface.errors import OutputError
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from engine_build import contract, pixels
-from engine_build.retinaface import adapt_retinaface
+from engine_build.models.retinaface import adapt_retinaface
+from engine_build.onnx import contract, pixels
 
 if __name__ == "__main__":
     model = adapt_retinaface()

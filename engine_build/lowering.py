@@ -9,21 +9,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine_build import contract
-from engine_build.accuracy.agreement import Agreement
-from engine_build.accuracy.annotations import read_annotations
-from engine_build.accuracy.choice import choose
-from engine_build.accuracy.comparison import Comparison, check_on_noise
-from engine_build.accuracy.sensitivity import Sensitivity, nodes_matching
 from engine_build.calibration.pictures import Pictures
 from engine_build.calibration.ranges import Method
 from engine_build.calibration.record import Calibration, calibrate, load_calibration, save_calibration
-from engine_build.end_to_end import append_detection
+from engine_build.onnx import contract
+from engine_build.onnx.end_to_end import append_detection
 from engine_build.precision import QUANTISED, Precision
 from engine_build.precision.prepare import at_precision, normalised
-from engine_build.precision.workload import multiply_adds
+from engine_build.validation.agreement import Agreement
+from engine_build.validation.annotations import read_annotations
+from engine_build.validation.choice import choose
+from engine_build.validation.comparison import Comparison, check_on_noise
+from engine_build.validation.sensitivity import Sensitivity, nodes_matching
+from engine_build.workload.convolutions import multiply_adds
+from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.errors import EngineError, ImageError, UsageError
-from trt_mogface.executor import read_spec
 from trt_mogface.spec import DetectorSpec, SelectionDefaults
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from types import ModuleType
 
 import pytest
 
-from trt_mogface.bench.peers.published import published
+from benchmarks.peers.published import published
+from tests.support.mogface import Pair, pair
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -26,7 +27,7 @@ def test_data() -> Path:
 def mogface_reference() -> ModuleType:
     """The published MogFace: MogFace, MogPriorBox, mogdecode, py_cpu_nms.
 
-    `trt_mogface.bench.peers.published` says where they come from.
+    `benchmarks.peers.published` says where they come from.
     """
     pytest.importorskip("torch", reason="the published MogFace needs torch")
     try:
@@ -36,3 +37,23 @@ def mogface_reference() -> ModuleType:
     both = ModuleType("published")
     vars(both).update(vars(utils) | {"MogFace": network.MogFace})
     return both
+
+
+@pytest.fixture(scope="session")
+def mogface_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MogFace with random weights as a contract file: no cost depends on the weights."""
+    pytest.importorskip("torch", reason="MogFace is exported by torch")
+    from engine_build.models.mogface.network import MogFace
+    from engine_build.models.mogface.spec import mogface_spec
+    from engine_build.onnx import contract
+    from engine_build.onnx.export import export_mogface
+
+    path = tmp_path_factory.mktemp("roofline") / "mogface.onnx"
+    contract.save(export_mogface(MogFace().eval(), mogface_spec("0" * 64)), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def mogface(mogface_reference: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """Random weights, rescaled so that scores spread."""
+    return pair(mogface_reference, tmp_path_factory.mktemp("mogface"), spread=True)

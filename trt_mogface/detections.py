@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_mogface.drawing import draw, save
-from trt_mogface.extras import require
+from trt_mogface._optional import require
+from trt_mogface.reporting.drawing import draw, save
 
 if TYPE_CHECKING:
     import supervision

@@ -12,13 +12,13 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_mogface.backend import Backend, Shared, open_backend
+from trt_mogface.backends.base import Placed
+from trt_mogface.backends.options import Choices
+from trt_mogface.backends.registry import Backend, Shared, open_backend
 from trt_mogface.detections import Detections
 from trt_mogface.errors import ModelError
 from trt_mogface.kernels.arrays import stream_handle
-from trt_mogface.models import DEFAULT
-from trt_mogface.settings import Choices
-from trt_mogface.slot import Placed
+from trt_mogface.models.files import DEFAULT
 from trt_mogface.spec import DetectorSpec, SelectionDefaults
 
 

@@ -15,8 +15,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
+from trt_mogface._untrusted import Fields
 from trt_mogface.errors import ModelError
-from trt_mogface.untrusted import Fields
 
 METADATA_KEY = "trt_mogface.spec"
 """Key of the spec in the ONNX file's ``metadata_props``."""
@@ -54,7 +54,7 @@ class Level:
 
 @dataclass(frozen=True)
 class BoxCoding:
-    """How deltas become boxes; `trt_mogface.decode` has the formulas.
+    """How deltas become boxes; `trt_mogface.reference.decode` has the formulas.
 
     Attributes:
         kind: ``mogface`` (corners are pixel centres: a box from x0 to x1 is x1 - x0 + 1 wide),

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_mogface._files import sha256_of
 from trt_mogface.errors import ImageError
-from trt_mogface.files import sha256_of
 from trt_mogface.images import find_images, read_image
-from trt_mogface.resize import paint, place_letterbox, place_native
+from trt_mogface.reference.resize import paint, place_letterbox, place_native
 from trt_mogface.spec import ResizeDefaults
 
 VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from engine_build.precision.bias import Means
 from engine_build.precision.equalise import Peaks
 from engine_build.precision.quantise import scale_of
+from trt_mogface.backends.onnxruntime import session
 from trt_mogface.errors import ModelError
-from trt_mogface.executor import session
 from trt_mogface.spec import INPUT
 
 if TYPE_CHECKING:

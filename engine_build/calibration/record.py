@@ -18,9 +18,9 @@ from engine_build.calibration.ranges import METHODS, Method, channel_means, chan
 from engine_build.precision.bias import corrections
 from engine_build.precision.equalise import equalise, factors
 from engine_build.precision.quantise import quantised_tensors
+from trt_mogface._files import write_text
+from trt_mogface._untrusted import Fields
 from trt_mogface.errors import ImageError, ModelError
-from trt_mogface.files import write_text
-from trt_mogface.untrusted import Fields
 
 if TYPE_CHECKING:
     import onnx

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engine_build.graph import attribute, constants
+from engine_build.onnx.graph import attribute, constants
 from engine_build.precision.quantise import convolutions, quantised_weight
 
 if TYPE_CHECKING:

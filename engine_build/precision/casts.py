@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from engine_build.graph import constants, float_tensors, replace_nodes
+from engine_build.onnx.graph import constants, float_tensors, replace_nodes
 
 if TYPE_CHECKING:
     import onnx

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine_build.graph import attribute, constants, readers
+from engine_build.onnx.graph import attribute, constants, readers
 from engine_build.precision.quantise import convolutions
 
 if TYPE_CHECKING:

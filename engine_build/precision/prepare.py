@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from engine_build import pixels
-from engine_build.graph import name_convolutions
+from engine_build.onnx import pixels
+from engine_build.onnx.graph import name_convolutions
 from engine_build.precision import Precision
 from engine_build.precision.bias import correct_biases
 from engine_build.precision.casts import to_low_precision

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine_build.graph import constants, readers, replace_nodes
+from engine_build.onnx.graph import constants, readers, replace_nodes
 
 if TYPE_CHECKING:
     import onnx

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
-from engine_build.end_to_end import PLUGIN, PLUGIN_VERSION
+from engine_build.onnx.end_to_end import PLUGIN, PLUGIN_VERSION
 from engine_build.tensorrt.engine_layers import layers_in
 from engine_build.tensorrt.network_types import convolution_types
+from trt_mogface._files import whole_file
 from trt_mogface.errors import EngineError
-from trt_mogface.files import whole_file
-from trt_mogface.manifest import Layer, Profile
+from trt_mogface.machine.tensorrt import Flavour
+from trt_mogface.models.manifest import Layer, Profile
 from trt_mogface.spec import INPUT
-from trt_mogface.tensorrt import Flavour
 
 Compatibility = Literal["none", "ampere+", "same-compute-capability"]
 COMPATIBILITIES: tuple[Compatibility, ...] = get_args(Compatibility)
@@ -96,7 +96,7 @@ def build(
     """Build an engine of a strongly typed network.
 
     Args:
-        flavour: From `trt_mogface.tensorrt.find_tensorrt`.
+        flavour: From `trt_mogface.machine.tensorrt.find_tensorrt`.
         model: ONNX.
         options: How.
         progress: Follows the build.

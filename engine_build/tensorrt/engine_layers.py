@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from trt_mogface.errors import EngineError
-from trt_mogface.manifest import Layer
+from trt_mogface.models.manifest import Layer
 
 DESCRIBED = re.compile(
     r"^Name: (?P<name>.*?), LayerType: (?P<kind>[^,]*), Inputs: \[(?P<inputs>.*?)\], (?:Constants|Outputs): ",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trt_mogface.errors import EngineError
-from trt_mogface.tensorrt import Flavour
+from trt_mogface.machine.tensorrt import Flavour
 
 NAMES = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8", "FP8": "fp8"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from trt_mogface.errors import UsageError
-from trt_mogface.manifest import Profile, Shape
+from trt_mogface.models.manifest import Profile, Shape
 
 DEFAULT_SHAPES = "1x320x320:1x640x640:8x1280x1280"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trt_mogface.errors import EngineError
-from trt_mogface.tensorrt import Flavour
+from trt_mogface.machine.tensorrt import Flavour
 
 
 def refitted(flavour: Flavour, plan: bytes, model: bytes, path: Path) -> bytes:

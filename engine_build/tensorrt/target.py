@@ -9,8 +9,8 @@ from engine_build.cache import cache_folder
 from engine_build.precision import Precision
 from engine_build.tensorrt.builder import Options
 from trt_mogface.errors import UsageError
-from trt_mogface.gpu import Gpu
-from trt_mogface.tensorrt import Flavour
+from trt_mogface.machine.gpu import Gpu
+from trt_mogface.machine.tensorrt import Flavour
 
 NEEDS: dict[Precision, tuple[int, int]] = {"bf16": (8, 0), "fp8": (8, 9)}
 """Compute capability that a precision needs; the others run wherever TensorRT 10 does."""

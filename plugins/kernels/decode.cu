@@ -56,7 +56,7 @@ __device__ Anchor anchorAt(const AnchorGrid& grid, int index)
     return anchor;
 }
 
-// One axis of trt_mogface.decode.decode_boxes, operation by operation.
+// One axis of trt_mogface.reference.decode.decode_boxes, operation by operation.
 __device__ void decodeAxis(
     const AnchorGrid& grid, float centre, float size, float delta, float sizeDelta, float& low, float& high)
 {

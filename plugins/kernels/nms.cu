@@ -39,7 +39,7 @@ __device__ float overlapOnAxis(float low, float high, float otherLow, float othe
     return fmaxf(fminf(high, otherHigh) - fmaxf(low, otherLow) + one, 0.0F);
 }
 
-// Operation by operation as trt_mogface.nms: an IoU that is not a number suppresses.
+// Operation by operation as trt_mogface.reference.nms: an IoU that is not a number suppresses.
 __device__ bool suppresses(const Box& winner, const Box& other, float threshold, float one)
 {
     const float width

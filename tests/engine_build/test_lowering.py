@@ -8,9 +8,10 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from engine_build import contract, zoo
-from engine_build.graph import attribute, constants
 from engine_build.lowering import Lowering, Request
+from engine_build.models import registry as zoo
+from engine_build.onnx import contract
+from engine_build.onnx.graph import attribute, constants
 from engine_build.precision.equalise import links
 from trt_mogface.errors import EngineError
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.plugins.problems import CODINGS, Problem, made_up_scores, problem, solved, sprinkled
-from tests.trt_mogface.specs import MOGFACE, small_spec
+from tests.support.problems import CODINGS, Problem, made_up_scores, problem, solved, sprinkled
+from tests.support.specs import MOGFACE, small_spec
 from trt_mogface.errors import KernelError
 from trt_mogface.kernels import Candidates, Faces, Frame, Kernels
-from trt_mogface.nms import nms
-from trt_mogface.resize import Placement, paint, place_letterbox, place_native
+from trt_mogface.reference.nms import nms
+from trt_mogface.reference.resize import Placement, paint, place_letterbox, place_native
 from trt_mogface.spec import DetectorSpec, ResizeDefaults
 
 pytestmark = pytest.mark.gpu

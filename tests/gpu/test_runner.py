@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.trt_mogface.specs import small_spec
+from tests.support.specs import small_spec
 from trt_mogface import Detector, read_image
+from trt_mogface.backends.gpu.backend import GpuBackend
+from trt_mogface.backends.options import Choices
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream, open_cuda
 from trt_mogface.errors import CudaError, EngineError, MissingExtraError, MogFaceError
-from trt_mogface.gpu_backend import GpuBackend
 from trt_mogface.kernels import Kernels
-from trt_mogface.manifest import Profile, Shape
-from trt_mogface.models import DEFAULT, embedded_file
+from trt_mogface.models.files import DEFAULT, embedded_file
+from trt_mogface.models.manifest import Profile, Shape
+from trt_mogface.reference.select import select
 from trt_mogface.runner import Runner
-from trt_mogface.selection import select
-from trt_mogface.settings import Choices
 
 pytestmark = pytest.mark.gpu
 
@@ -110,11 +110,11 @@ def test_kernels_graphs_and_copies_in_a_ring(cuda: Cuda, kernels: Kernels, batch
 @pytest.fixture(scope="module")
 def engine(cuda: Cuda, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
     """An FP32 engine of the default model, built by what is installed here."""
-    from engine_build.engine import EngineBuild
+    from engine_build.build import EngineBuild
     from engine_build.lowering import Lowering, Request
     from engine_build.tensorrt.builder import Options
-    from trt_mogface.gpu import find_gpu
-    from trt_mogface.tensorrt import find_tensorrt
+    from trt_mogface.machine.gpu import find_gpu
+    from trt_mogface.machine.tensorrt import find_tensorrt
 
     profile = Profile((1, 64, 64), (1, 256, 320), (8, 640, 640))
     try:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.device import reseed
-from tests.plugins.emulated import shared_library
+from tests.support.device import reseed
+from tests.support.emulated import shared_library
 from trt_mogface.kernels import Kernels
 from trt_mogface.kernels.library import VARIABLE, Library
 

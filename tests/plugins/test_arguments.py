@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.plugins import device
-from tests.plugins.device import Address, Bytes, HostCandidates, HostFaces
-from tests.plugins.problems import problem
-from tests.trt_mogface.specs import one_line, small_spec
+from tests.support import device
+from tests.support.device import Address, Bytes, HostCandidates, HostFaces
+from tests.support.problems import problem
+from tests.support.specs import one_line, small_spec
 from trt_mogface.errors import KernelError
 from trt_mogface.kernels import FRAME_BYTES, Frame, Kernels
-from trt_mogface.resize import Placement
+from trt_mogface.reference.resize import Placement
 from trt_mogface.spec import Level, SelectionDefaults
 
 BATCH, SIZE, POINTS = 2, (32, 48), 5

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.plugins.device import Address
-from tests.trt_mogface.specs import one_line
+from tests.support.device import Address
+from tests.support.specs import one_line
 from trt_mogface.errors import KernelError
 from trt_mogface.kernels import Kernels
 from trt_mogface.kernels.arrays import array, stream_handle

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.plugins import device
-from tests.plugins.problems import examples, specs
-from tests.trt_mogface.specs import small_spec
+from tests.support import device
+from tests.support.problems import examples, specs
+from tests.support.specs import small_spec
 from trt_mogface.kernels import interface
 from trt_mogface.kernels.arguments import detector_struct, thresholds_struct
 from trt_mogface.spec import DetectorSpec

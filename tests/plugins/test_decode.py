@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.plugins.device import Floats, HostCandidates, is_unwritten, reseed, same_bits
-from tests.plugins.problems import (
+from tests.support.device import Floats, HostCandidates, is_unwritten, reseed, same_bits
+from tests.support.problems import (
     CODINGS,
     ODD_SCORES,
     THRESHOLDS,
@@ -23,9 +23,9 @@ from tests.plugins.problems import (
     problems,
     solved,
 )
-from tests.trt_mogface.specs import MOGFACE, small_spec
-from trt_mogface.anchors import anchors
+from tests.support.specs import MOGFACE, small_spec
 from trt_mogface.kernels import Kernels
+from trt_mogface.reference.anchors import anchors
 from trt_mogface.spec import Coding, DetectorSpec, Level
 
 EPSILON = float(np.finfo(np.float32).eps)

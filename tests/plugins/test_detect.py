@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.plugins import device
-from tests.plugins.device import HostFaces, arrays, reseed, same_bits
-from tests.plugins.problems import Problem, decode, detect, examples, problem, problems, sprinkled
-from tests.trt_mogface.specs import MOGFACE, small_spec
+from tests.support import device
+from tests.support.device import HostFaces, arrays, reseed, same_bits
+from tests.support.problems import Problem, decode, detect, examples, problem, problems, sprinkled
+from tests.support.specs import MOGFACE, small_spec
 from trt_mogface.kernels import Faces, Frame, Kernels
-from trt_mogface.nms import nms
-from trt_mogface.resize import Placement, place_letterbox
-from trt_mogface.selection import Selection
-from trt_mogface.selection import select as numpy_select
+from trt_mogface.reference.nms import nms
+from trt_mogface.reference.resize import Placement, place_letterbox
+from trt_mogface.reference.select import Selection
+from trt_mogface.reference.select import select as numpy_select
 
 SIZE = (32, 48)
 SMALL = small_spec("distance")
@@ -62,7 +62,7 @@ def specified(asked: Problem, image: int) -> Selection:
 
 
 def check_equal(found: HostFaces, asked: Problem) -> None:
-    """The faces are those of `trt_mogface.selection.select` to the last bit."""
+    """The faces are those of `trt_mogface.reference.select.select` to the last bit."""
     for image in range(asked.batch):
         expected = specified(asked, image)
         count = len(expected.scores)
@@ -76,7 +76,7 @@ def check_equal(found: HostFaces, asked: Problem) -> None:
 
 
 def check_close(found: HostFaces, asked: Problem) -> None:
-    """The faces are those of `trt_mogface.selection.select`, their boxes up to the rounding of an exp."""
+    """The faces are those of `reference.select`, their boxes up to the rounding of an exp."""
     for image in range(asked.batch):
         expected = specified(asked, image)
         count = len(expected.scores)

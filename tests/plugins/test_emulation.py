@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.plugins.emulated import EMULATION, SANITIZER_OPTIONS, SANITIZERS, build
+from tests.support.emulated import EMULATION, SANITIZER_OPTIONS, SANITIZERS, build
 
 THREADS = 128
 

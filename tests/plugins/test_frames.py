@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.plugins.device import Address
-from tests.trt_mogface.specs import one_line
+from tests.support.device import Address
+from tests.support.specs import one_line
 from trt_mogface.errors import KernelError
 from trt_mogface.kernels import FRAME_BYTES, Frame, Kernels, interface
-from trt_mogface.resize import Placement, place_letterbox
+from trt_mogface.reference.resize import Placement, place_letterbox
 
 SIZE = (64, 64)
 BGR = Frame(np.zeros((40, 60, 3), np.uint8), place_letterbox(40, 60, SIZE))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.emulated import EMULATION, PLUGINS
+from tests.support.emulated import EMULATION, PLUGINS
 from trt_mogface.kernels import interface
 from trt_mogface.kernels.arguments import FRAME_BYTES
 from trt_mogface.spec import MAX_LEVELS

@@ -9,11 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.plugins.device import Bytes, copied, filled, memory, reseed
-from tests.plugins.problems import examples
+from tests.support.device import Bytes, copied, filled, memory, reseed
+from tests.support.problems import examples
 from trt_mogface.kernels import FRAME_BYTES, Frame, Kernels
 from trt_mogface.kernels.frames import Format
-from trt_mogface.resize import Placement, paint, place_letterbox, place_native
+from trt_mogface.reference.resize import Placement, paint, place_letterbox, place_native
 from trt_mogface.spec import ResizeDefaults
 
 PAD = (104, 117, 123)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trt_mogface.specs import one_line
+from tests.support.specs import one_line
 from trt_mogface.errors import KernelError
 from trt_mogface.kernels import Kernels
 from trt_mogface.kernels.interface import INTERFACE

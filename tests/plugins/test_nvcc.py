@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.emulated import KERNELS, PLUGINS
+from tests.support.emulated import KERNELS, PLUGINS
 
 MAY_CALL = {"cudaLaunchKernelExC", "cudaGetErrorName", "cudaGetErrorString"}
 """Of CUDA's runtime: nothing that allocates, copies, waits or asks the device."""

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.plugins import device
-from tests.plugins.device import Bytes, Floats, HostCandidates, HostFaces, reseed, same_bits
-from tests.plugins.problems import examples, select
+from tests.support import device
+from tests.support.device import Bytes, Floats, HostCandidates, HostFaces, reseed, same_bits
+from tests.support.problems import examples, select
 from trt_mogface.kernels import Frame, Kernels
-from trt_mogface.nms import nms
-from trt_mogface.resize import Placement
+from trt_mogface.reference.nms import nms
+from trt_mogface.reference.resize import Placement
 from trt_mogface.spec import SelectionDefaults
 
 LIMITS = SelectionDefaults(0.5, 0.4, top_k=100, max_detections=100)

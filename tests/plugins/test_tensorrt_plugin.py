@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine_build.end_to_end import attributes
-from tests.plugins.emulated import EMULATION, KERNELS, PLUGINS, build
-from tests.trt_mogface.specs import MOGFACE, Floats, small_spec
-from trt_mogface.selection import select
+from engine_build.onnx.end_to_end import attributes
+from tests.support.emulated import EMULATION, KERNELS, PLUGINS, build
+from tests.support.specs import MOGFACE, Floats, small_spec
+from trt_mogface.reference.select import select
 from trt_mogface.spec import BoxCoding, DetectorSpec
 
 SOURCES = sorted((PLUGINS / "tensorrt").glob("*.cpp"))

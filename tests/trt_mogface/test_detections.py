@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.trt_mogface.specs import one_line
+from tests.support.specs import one_line
 from trt_mogface import Detections
 from trt_mogface.errors import MissingExtraError, OutputError
 

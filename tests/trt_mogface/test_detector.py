@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.trt_mogface.onnx_files import answers, constant_network
-from tests.trt_mogface.specs import iou, one_line, small_spec
+from tests.support.onnx_files import answers, constant_network
+from tests.support.specs import iou, one_line, small_spec
 from trt_mogface import Detections, Detector, MogFaceError, read_image
-from trt_mogface.cpu_backend import CpuBackend, CpuSlot
+from trt_mogface.backends.base import Placed
+from trt_mogface.backends.cpu import CpuBackend, CpuSlot
+from trt_mogface.backends.options import Choices
 from trt_mogface.errors import ImageError, ModelError
-from trt_mogface.models import DEFAULT, embedded_file
-from trt_mogface.settings import Choices
-from trt_mogface.slot import Placed
+from trt_mogface.models.files import DEFAULT, embedded_file
 
 FACES = 6
 Photo = NDArray[np.uint8]

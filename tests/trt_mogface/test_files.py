@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.trt_mogface.specs import one_line
+from tests.support.specs import one_line
+from trt_mogface._files import whole_file, write_text
 from trt_mogface.errors import OutputError
-from trt_mogface.files import whole_file, write_text
 
 
 def test_text_is_written_and_replaces_what_was_there(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.trt_mogface.specs import one_line
+from tests.support.specs import one_line
 from trt_mogface.errors import ImageError
 from trt_mogface.images import check_array, find_images, read_image
 

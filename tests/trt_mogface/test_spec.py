@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.trt_mogface.specs import MOGFACE, one_line, small_spec
+from tests.support.specs import MOGFACE, one_line, small_spec
 from trt_mogface.errors import ModelError
 from trt_mogface.spec import (
     BoxCoding,

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trt_mogface.backends.onnxruntime import OnnxExecutor
 from trt_mogface.bench.measurement import Measurement, Settings, check_fits, closed_loop
-from trt_mogface.executor import OnnxExecutor
-from trt_mogface.manifest import Shape
+from trt_mogface.models.manifest import Shape
 from trt_mogface.spec import DELTAS, LANDMARKS, SCORES, DetectorSpec
 
 if TYPE_CHECKING:
+    from trt_mogface.backends.gpu.slot import Network
     from trt_mogface.cuda import Cuda
-    from trt_mogface.gpu_slot import Network
 
 IN_FLIGHT = 2
 """Runs given to the GPU and not yet waited for, so that it need not wait for the host; as trtexec does."""
@@ -55,8 +55,8 @@ def on_gpu(engine: Path, shape: Shape, device: int, settings: Settings) -> Measu
         CudaError, OutOfMemoryError: The GPU cannot.
         UsageError: One run takes longer than the measurement.
     """
+    from trt_mogface.backends.gpu.engine import Engine, check_runs_here
     from trt_mogface.cuda import open_cuda
-    from trt_mogface.engine import Engine, check_runs_here
 
     manifest, flavour = check_runs_here(engine, device)
     manifest.check_shape(shape, engine)

@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from trt_mogface.bench.contest import Standing
+from benchmarks.peers.contest import Standing
 from trt_mogface.bench.measurement import Latency, Settings
 from trt_mogface.bench.roofline.bound import Roofline
 from trt_mogface.bench.roofline.ceilings import MEASURED
-from trt_mogface.bench.sensors import Readings
 from trt_mogface.bench.trials import LoadRow, Row
-from trt_mogface.terminal import print_whole
+from trt_mogface.machine.sensors import Readings
+from trt_mogface.reporting.tables import print_whole
 
 SCHEMA = 1
 
@@ -42,7 +42,7 @@ class Report:
     Attributes:
         command: That made it.
         started: UTC, ISO 8601.
-        machine: See `trt_mogface.bench.machine.machine`.
+        machine: See `trt_mogface.machine.facts.machine`.
         load_before: Mean number of processes that wanted a core in the minute before it began.
         model: The model's name, then its file.
         runs_on: What ran it.

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from trt_mogface._optional import require
 from trt_mogface.bench.report import (
     Report,
     bounds_table,
@@ -18,8 +19,7 @@ from trt_mogface.bench.report import (
 from trt_mogface.bench.roofline import HEAD, Roofline, draw
 from trt_mogface.bench.roofline import rows as layer_rows
 from trt_mogface.bench.trials import LoadRow, Row
-from trt_mogface.extras import require
-from trt_mogface.page import Section, page, plot, table
+from trt_mogface.reporting.html import Section, page, plot, table
 
 if TYPE_CHECKING:
     from markupsafe import Markup

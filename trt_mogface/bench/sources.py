@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trt_mogface.errors import ImageError
 from trt_mogface.images import find_images, read_image
-from trt_mogface.resize import paint, place_letterbox
+from trt_mogface.reference.resize import paint, place_letterbox
 
 Picture = NDArray[np.uint8]
 Source = Iterator[Picture]

@@ -13,9 +13,9 @@ from trt_mogface.bench import network
 from trt_mogface.bench.load import Load, LoadResult, open_loop
 from trt_mogface.bench.measurement import Measurement, Settings
 from trt_mogface.bench.pipeline import drive
-from trt_mogface.bench.sensors import Readings, Sensors, gpu_reader
 from trt_mogface.bench.sources import Source
 from trt_mogface.errors import UsageError
+from trt_mogface.machine.sensors import Readings, Sensors, gpu_reader
 from trt_mogface.runner import Runner
 from trt_mogface.spec import DetectorSpec
 

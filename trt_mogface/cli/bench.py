@@ -17,15 +17,17 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from trt_mogface.backend import is_engine
+from benchmarks.peers.contest import Standing, contest
+from benchmarks.peers.ours import Ours
+from benchmarks.peers.peer import FACES, NETWORK, Peer, Task
+from benchmarks.peers.registry import PEERS, chosen_peers
+from trt_mogface._optional import require
+from trt_mogface.backends.onnxruntime import read_spec
+from trt_mogface.backends.options import Choices
+from trt_mogface.backends.registry import is_engine
 from trt_mogface.bench.bounds import achieved, cards, simulated
-from trt_mogface.bench.contest import Standing, contest
 from trt_mogface.bench.load import Load
-from trt_mogface.bench.machine import machine
 from trt_mogface.bench.measurement import Settings
-from trt_mogface.bench.peers.ours import Ours
-from trt_mogface.bench.peers.peer import FACES, NETWORK, Peer, Task
-from trt_mogface.bench.peers.registry import PEERS, chosen_peers
 from trt_mogface.bench.report import Report, show
 from trt_mogface.bench.report_page import report_page
 from trt_mogface.bench.roofline import CARDS, Ceilings, Roofline
@@ -52,12 +54,10 @@ from trt_mogface.bench.trials import (
 )
 from trt_mogface.cli import options, output, precisions
 from trt_mogface.errors import EngineError, UsageError
-from trt_mogface.executor import read_spec
-from trt_mogface.extras import require
-from trt_mogface.manifest import load_manifest
-from trt_mogface.models import CARDS as MODELS
-from trt_mogface.models import DEFAULT
-from trt_mogface.settings import Choices
+from trt_mogface.machine.facts import machine
+from trt_mogface.models.files import CARDS as MODELS
+from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.manifest import load_manifest
 
 AS_IT_IS = "as it is"
 """The precision of somebody's ONNX file, which may be any."""
@@ -272,7 +272,7 @@ def _subjects(
 
 def _plain_file(model: str, weights: Path | None) -> Path:
     """The contract file without what is done to it for the CPU."""
-    file: Path = require("engine_build.zoo", extra="build").exported_file(model, weights, None)
+    file: Path = require("engine_build.models.registry", extra="build").exported_file(model, weights, None)
     return file
 
 
@@ -308,7 +308,7 @@ def _check_engine(path: Path, batches: Sequence[int], size: tuple[int, int], dev
     Raises:
         EngineError: It does not run here, or not with one of the batches, or ends in faces.
     """
-    from trt_mogface.engine import check_runs_here
+    from trt_mogface.backends.gpu.engine import check_runs_here
 
     manifest = load_manifest(path)
     for batch in batches:

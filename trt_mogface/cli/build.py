@@ -14,20 +14,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from trt_mogface._optional import require
+from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.cli import build_options, options
 from trt_mogface.cli.build_progress import BuildProgress
 from trt_mogface.errors import OutputError, UsageError
-from trt_mogface.executor import read_spec
-from trt_mogface.extras import require
-from trt_mogface.gpu import find_gpu
-from trt_mogface.tensorrt import find_tensorrt, flavour_name
+from trt_mogface.machine.gpu import find_gpu
+from trt_mogface.machine.tensorrt import find_tensorrt, flavour_name
 
 if TYPE_CHECKING:
-    from engine_build.accuracy.sensitivity import Sensitivity
+    from engine_build.build import Outcome
     from engine_build.calibration.pictures import Pictures
-    from engine_build.engine import Outcome
     from engine_build.precision import Precision
-    from trt_mogface.manifest import Profile
+    from engine_build.validation.sensitivity import Sensitivity
+    from trt_mogface.models.manifest import Profile
     from trt_mogface.spec import DetectorSpec, SelectionDefaults
 
 SHOWN = 10
@@ -117,9 +117,9 @@ def build(
         if output is not None and output.suffix == ".onnx":
             outcomes = []
             lowered = lowering.at(_only_one(wanted, output))
-            _module("contract").save(lowered.model, output)
+            _module("onnx.contract").save(lowered.model, output)
         else:
-            building = _module("engine").EngineBuild(
+            building = _module("build").EngineBuild(
                 lowering,
                 settings,
                 find_tensorrt(flavour_name(tensorrt) if tensorrt else None),
@@ -147,7 +147,7 @@ def _module(name: str) -> ModuleType:
 
 
 def _contract_file(model: str, weights: Path | None, min_face: float | None) -> Path:
-    file: Path = _module("zoo").exported_file(model, weights, min_face)
+    file: Path = _module("models.registry").exported_file(model, weights, min_face)
     return file
 
 

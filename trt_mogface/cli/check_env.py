@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from trt_mogface.environment import pieces
+from trt_mogface.machine.environment import pieces
 
 
 def check_env() -> None:

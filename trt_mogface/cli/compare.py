@@ -12,15 +12,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from trt_mogface.accuracy.disagreement import Disagreement, disagreement, in_sum, summary
-from trt_mogface.accuracy.disagreement_page import HEAD, Picture, disagreement_page
-from trt_mogface.backend import is_engine
+from trt_mogface.backends.registry import is_engine
 from trt_mogface.cli import options, output
 from trt_mogface.cli.pictures import check_some, tell, usable
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ImageError, UsageError
+from trt_mogface.evaluation.disagreement import Disagreement, disagreement, in_sum, summary
+from trt_mogface.evaluation.disagreement_page import HEAD, Picture, disagreement_page
 from trt_mogface.images import find_images
-from trt_mogface.models import CARDS
+from trt_mogface.models.files import CARDS
 
 out = Console()
 err = Console(stderr=True)

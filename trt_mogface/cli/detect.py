@@ -15,10 +15,10 @@ from trt_mogface.cli import options, output
 from trt_mogface.cli.pictures import check_some, tell, usable
 from trt_mogface.detections import Detections
 from trt_mogface.detector import Detector
-from trt_mogface.drawing import check_format
 from trt_mogface.errors import ImageError, OutputError
 from trt_mogface.images import SUFFIXES, find_images
-from trt_mogface.models import DEFAULT
+from trt_mogface.models.files import DEFAULT
+from trt_mogface.reporting.drawing import check_format
 
 SHOWN = 30
 """Faces shown in the table of one picture; ``--json`` has them all."""

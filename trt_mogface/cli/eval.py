@@ -17,19 +17,19 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from trt_mogface.accuracy.curves_page import curves_page
-from trt_mogface.accuracy.detecting import at_a_time, detect_all
-from trt_mogface.accuracy.evaluation import COLUMNS, Evaluation, evaluate
-from trt_mogface.accuracy.predictions import read_predictions, write_prediction
-from trt_mogface.accuracy.procedure import PROCEDURES, Procedure, procedures
-from trt_mogface.accuracy.wider_face import Annotated as Picture
-from trt_mogface.accuracy.wider_face import read_ground_truth, read_subset
-from trt_mogface.backend import Backend, open_backend
+from trt_mogface.backends.registry import Backend, open_backend
 from trt_mogface.cli import options, output, precisions
 from trt_mogface.detector import Detector
 from trt_mogface.errors import EvaluationError, UsageError
-from trt_mogface.models import DEFAULT
-from trt_mogface.terminal import print_whole
+from trt_mogface.evaluation.curves_page import curves_page
+from trt_mogface.evaluation.detecting import at_a_time, detect_all
+from trt_mogface.evaluation.evaluation import COLUMNS, Evaluation, evaluate
+from trt_mogface.evaluation.predictions import read_predictions, write_prediction
+from trt_mogface.evaluation.procedure import PROCEDURES, Procedure, procedures
+from trt_mogface.evaluation.wider_face import Annotated as Picture
+from trt_mogface.evaluation.wider_face import read_ground_truth, read_subset
+from trt_mogface.models.files import DEFAULT
+from trt_mogface.reporting.tables import print_whole
 
 app = typer.Typer(name="eval", help="Measure accuracy on annotated pictures.")
 out = Console()

@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from trt_mogface._optional import require
 from trt_mogface.cli import options
-from trt_mogface.extras import require
-from trt_mogface.models import DEFAULT
+from trt_mogface.models.files import DEFAULT
 
 
 def export(
@@ -24,8 +24,8 @@ def export(
     ] = False,
 ) -> None:
     """Write a model as a contract ONNX file, for ONNX Runtime, TensorRT and others."""
-    zoo = require("engine_build.zoo", extra="build")
-    contract = require("engine_build.contract", extra="build")
+    zoo = require("engine_build.models.registry", extra="build")
+    contract = require("engine_build.onnx.contract", extra="build")
     console = Console(stderr=True)
     with console.status(f"exporting {model}"):
         contract.save(zoo.make(model, weights, min_face, for_cpu=cpu), output)

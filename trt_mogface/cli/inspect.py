@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from trt_mogface.executor import read_spec
-from trt_mogface.manifest import ENGINES, Manifest, check_plan, load_manifest, manifest_path
-from trt_mogface.pyramid import largest_face
+from trt_mogface.backends.onnxruntime import read_spec
+from trt_mogface.models.manifest import ENGINES, Manifest, check_plan, load_manifest, manifest_path
+from trt_mogface.models.pyramid import largest_face
 from trt_mogface.spec import DELTAS, INPUT, LANDMARKS, SCORES, DetectorSpec
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from trt_mogface.models import CARDS, DEFAULT
+from trt_mogface.models.files import CARDS, DEFAULT
 
 
 def models() -> None:

@@ -8,9 +8,9 @@ from typing import Annotated, Optional
 
 import typer
 
+from trt_mogface._files import write_text
 from trt_mogface.errors import OutputError
-from trt_mogface.files import write_text
-from trt_mogface.page import check_packages
+from trt_mogface.reporting.html import check_packages
 
 STDOUT = Path("-")
 
@@ -51,7 +51,7 @@ def write(path: Path, text: str) -> None:
     """Write a text file whole or not at all, or print it.
 
     Raises:
-        OutputError: See `trt_mogface.files.write_text`.
+        OutputError: See `trt_mogface._files.write_text`.
     """
     if path == STDOUT:
         typer.echo(text, nl=False)

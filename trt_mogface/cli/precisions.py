@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Optional, cast
 
 import typer
 
-from trt_mogface.backend import is_engine
+from trt_mogface._optional import require
+from trt_mogface.backends.onnxruntime import read_spec
+from trt_mogface.backends.registry import is_engine
 from trt_mogface.errors import UsageError
-from trt_mogface.executor import read_spec
-from trt_mogface.extras import require
-from trt_mogface.manifest import load_manifest
-from trt_mogface.models import contract_file
+from trt_mogface.models.files import contract_file
+from trt_mogface.models.manifest import load_manifest
 
 if TYPE_CHECKING:
     from engine_build.lowering import Lowering
@@ -49,7 +49,7 @@ def model_files(
 
     Args:
         model: A name, a contract file or an engine.
-        weights: See `trt_mogface.models.contract_file`.
+        weights: See `trt_mogface.models.files.contract_file`.
         precision: Names with commas, or None.
         calib, calib_cache: See ``trt-mogface build``.
         folder: Where files are made.
@@ -78,12 +78,12 @@ def model_files(
             continue
         lowering = lowering or _lowering(model, weights, calib, calib_cache)
         path = folder / f"{name}.onnx"
-        _offline("contract").save(lowering.at(cast("Name", name)).model, path)
+        _offline("onnx.contract").save(lowering.at(cast("Name", name)).model, path)
         yield name, path
 
 
 def _lowering(model: str, weights: Path | None, calib: str | None, calib_cache: Path | None) -> Lowering:
-    file: Path = _offline("zoo").exported_file(model, weights, None)
+    file: Path = _offline("models.registry").exported_file(model, weights, None)
     pictures = None
     if calib is not None:
         pictures = _offline("calibration.pictures").find_pictures(calib, read_spec(file).resize, None, 512)

@@ -11,12 +11,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from trt_mogface._files import whole_file
+from trt_mogface._optional import require
 from trt_mogface.errors import ModelError
-from trt_mogface.extras import require
-from trt_mogface.files import whole_file
-from trt_mogface.gpu import find_gpu
-from trt_mogface.manifest import load_manifest, load_plan, manifest_path
-from trt_mogface.tensorrt import find_tensorrt, flavour_name
+from trt_mogface.machine.gpu import find_gpu
+from trt_mogface.machine.tensorrt import find_tensorrt, flavour_name
+from trt_mogface.models.manifest import load_manifest, load_plan, manifest_path
 
 
 def refit(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from trt_mogface._optional import require
 from trt_mogface.cuda.interface import Cuda, Device
 from trt_mogface.cuda.resources import DeviceMemory, Event, Graph, PinnedMemory, Resource, Stream
 from trt_mogface.errors import CudaError, OutOfMemoryError
-from trt_mogface.extras import require
 
 
 class CudaPython(Cuda):

@@ -9,10 +9,10 @@ import ctypes
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from trt_mogface._optional import require
 from trt_mogface.cuda.interface import Cuda, Device
 from trt_mogface.cuda.resources import DeviceMemory, Event, Graph, PinnedMemory, Resource, Stream
 from trt_mogface.errors import CudaError, OutOfMemoryError
-from trt_mogface.extras import require
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Resource)

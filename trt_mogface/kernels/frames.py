@@ -11,7 +11,7 @@ import numpy as np
 from trt_mogface.errors import KernelError
 from trt_mogface.kernels import interface
 from trt_mogface.kernels.arrays import Array, array
-from trt_mogface.resize import Placement, steps
+from trt_mogface.reference.resize import Placement, steps
 
 Format = Literal["bgr", "nv12", "nv12-bt709"]
 
@@ -22,7 +22,7 @@ class Frame:
 
     Attributes:
         pixels: Device array, uint8: [H, W, 3] BGR, or the luma plane [H, W] of NV12.  Rows may lie apart.
-        placement: From `trt_mogface.resize`, for the frame's size.
+        placement: From `trt_mogface.reference.resize`, for the frame's size.
         chroma: The plane of U and V of NV12, uint8 [H / 2, W] or [H / 2, W / 2, 2].
         format: ``nv12`` is BT.601 and ``nv12-bt709`` BT.709, both of limited range, as decoders give them.
     """

@@ -35,7 +35,7 @@ class Kernels:
     """The kernels of one library.
 
     Every launch goes to the current device, on which the arrays and the stream must lie.  What the results
-    are is specified by `trt_mogface.selection` and `trt_mogface.resize`.
+    are is specified by `trt_mogface.reference.select` and `trt_mogface.reference.resize`.
 
     Args:
         library: The shared library; None takes the one that comes with the package.

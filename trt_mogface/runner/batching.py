@@ -8,8 +8,8 @@ from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from trt_mogface.backends.base import Placed
 from trt_mogface.detections import Detections
-from trt_mogface.slot import Placed
 
 
 @dataclass(eq=False)

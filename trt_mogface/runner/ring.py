@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Sequence
 
+from trt_mogface.backends.base import Slot
 from trt_mogface.errors import MogFaceError, RunnerError, first_line
 from trt_mogface.runner.batching import Job, Line
 from trt_mogface.runner.ranges import ranges
 from trt_mogface.runner.stats import Counters
-from trt_mogface.slot import Slot
 
 
 class Ring:

@@ -12,17 +12,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from trt_mogface.backend import Backend, open_backend
+from trt_mogface.backends.base import Placed
+from trt_mogface.backends.options import Choices
+from trt_mogface.backends.registry import Backend, open_backend
 from trt_mogface.detections import Detections
 from trt_mogface.errors import ImageError, RunnerError
 from trt_mogface.kernels.arrays import stream_handle
-from trt_mogface.models import DEFAULT
+from trt_mogface.models.files import DEFAULT
 from trt_mogface.runner.batching import Job, Line
 from trt_mogface.runner.results import Frames, Results
 from trt_mogface.runner.ring import Ring
 from trt_mogface.runner.stats import Counters, Stats
-from trt_mogface.settings import Choices
-from trt_mogface.slot import Placed
 from trt_mogface.spec import DetectorSpec, SelectionDefaults
 
 

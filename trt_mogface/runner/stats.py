@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trt_mogface.extras import require
+from trt_mogface._optional import require
 
 if TYPE_CHECKING:
     from trt_mogface.runner.batching import Job

@@ -8,7 +8,7 @@
  * then names the argument.  Nothing is launched in that case.
  *
  * Coordinates are pixels, x to the right and y down.  What the numbers mean is specified, in numpy, by
- * trt_mogface/selection.py, decode.py, anchors.py, nms.py and resize.py; docs/kernels.md has the algorithms.
+ * trt_mogface/reference/select.py, decode.py, anchors.py, nms.py and resize.py; docs/kernels.md has the algorithms.
  */
 #ifndef TRT_MOGFACE_KERNELS_H
 #define TRT_MOGFACE_KERNELS_H
@@ -57,7 +57,7 @@ typedef enum MogfaceType
 } MogfaceType;
 
 /* A frame and where it lies in the network's input: always from its top left corner, contentHeight rows and
- * contentWidth columns of it (trt_mogface.resize.Placement). */
+ * contentWidth columns of it (trt_mogface.reference.resize.Placement). */
 typedef struct MogfaceFrame
 {
     const void* pixels;  /* device memory: BGR, or the luma plane */

@@ -14,12 +14,12 @@ import pytest
 from numpy.typing import NDArray
 
 from engine_build.calibration.pictures import Pictures, find_pictures
-from tests.trt_mogface.specs import one_line
-from trt_mogface.cpu_backend import CpuBackend
+from tests.support.specs import one_line
+from trt_mogface.backends.cpu import CpuBackend
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ImageError
 from trt_mogface.images import read_image
-from trt_mogface.resize import paint, place_letterbox, place_native
+from trt_mogface.reference.resize import paint, place_letterbox, place_native
 from trt_mogface.spec import ResizeDefaults
 
 Pixels = NDArray[np.uint8]

@@ -12,13 +12,13 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from engine_build import zoo
 from engine_build.calibration.pictures import Pictures, find_pictures
 from engine_build.calibration.record import Calibration, calibrate, load_calibration, save_calibration
+from engine_build.models import registry as zoo
 from engine_build.precision.prepare import at_precision, normalised
-from tests.trt_mogface.specs import one_line
+from tests.support.specs import one_line
 from trt_mogface.errors import ImageError, ModelError
-from trt_mogface.models import DEFAULT
+from trt_mogface.models.files import DEFAULT
 from trt_mogface.spec import ResizeDefaults
 
 HERE = Path("here.json")

@@ -13,11 +13,11 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engine_build import zoo
+from engine_build.models import registry as zoo
 from engine_build.precision.casts import Low, to_low_precision
 from engine_build.precision.opset import NEEDED
 from engine_build.precision.prepare import at_precision, normalised
-from trt_mogface.executor import session
+from trt_mogface.backends.onnxruntime import session
 
 Floats = NDArray[np.float32]
 

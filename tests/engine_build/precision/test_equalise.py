@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from engine_build import zoo
-from engine_build.graph import name_convolutions
+from engine_build.models import registry as zoo
+from engine_build.onnx.graph import name_convolutions
 from engine_build.precision.equalise import WIDEST, Peaks, equalise, factors, links
 from engine_build.precision.prepare import normalised
 from tests.engine_build.precision.test_casts import (

@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engine_build import zoo
+from engine_build.models import registry as zoo
 from engine_build.precision.casts import to_low_precision
 from engine_build.precision.prepare import normalised
 from engine_build.precision.quantise import Quantised, convolutions, quantise, quantised_tensors

@@ -15,9 +15,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engine_build import zoo
 from engine_build.calibration.pictures import find_pictures
 from engine_build.calibration.record import Calibration, calibrate
+from engine_build.models import registry as zoo
 from engine_build.precision import PRECISIONS, QUANTISED, Precision
 from engine_build.precision.casts import to_low_precision
 from engine_build.precision.prepare import at_precision, normalised
@@ -26,12 +26,12 @@ from engine_build.tensorrt.builder import Built, Options, build
 from engine_build.tensorrt.engine_layers import check_computes_in
 from engine_build.tensorrt.network_types import check_types
 from engine_build.tensorrt.profiles import parse_profiles
-from tests.trt_mogface.specs import one_line
+from tests.support.specs import one_line
 from trt_mogface.errors import EngineError
-from trt_mogface.gpu import find_gpu
-from trt_mogface.models import DEFAULT
+from trt_mogface.machine.gpu import find_gpu
+from trt_mogface.machine.tensorrt import Flavour, find_tensorrt
+from trt_mogface.models.files import DEFAULT
 from trt_mogface.spec import ResizeDefaults
-from trt_mogface.tensorrt import Flavour, find_tensorrt
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 

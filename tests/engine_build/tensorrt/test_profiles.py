@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine_build.tensorrt.profiles import parse_profiles
-from tests.trt_mogface.specs import one_line
+from tests.support.specs import one_line
 from trt_mogface.errors import UsageError
-from trt_mogface.manifest import Profile
+from trt_mogface.models.manifest import Profile
 
 DEFAULT = Profile((1, 320, 320), (1, 640, 640), (8, 1280, 1280))
 

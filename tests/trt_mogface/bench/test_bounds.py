@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.bench.bounds import achieved, cards, simulated
 from trt_mogface.bench.measurement import Settings
 from trt_mogface.bench.roofline import layers_of
 from trt_mogface.bench.trials import Conditions, Subject
 from trt_mogface.errors import UsageError
-from trt_mogface.executor import read_spec
-from trt_mogface.models import DEFAULT, embedded_file
+from trt_mogface.models.files import DEFAULT, embedded_file
 
 SIZE = (160, 96)
 

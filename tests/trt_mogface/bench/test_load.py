@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from tests.trt_mogface.bench.clocks import Server
-from tests.trt_mogface.runner.fakes import FakeBackend, Gate, picture
-from tests.trt_mogface.specs import one_line
+from tests.support.clocks import Server
+from tests.support.fakes import FakeBackend, Gate, picture
+from tests.support.specs import one_line
 from trt_mogface.bench.load import Load, RealClock, open_loop
 from trt_mogface.errors import UsageError
 from trt_mogface.runner import Runner

@@ -7,8 +7,8 @@ import statistics
 import numpy as np
 import pytest
 
-from tests.trt_mogface.bench.clocks import MadeUpTime
-from tests.trt_mogface.specs import one_line
+from tests.support.clocks import MadeUpTime
+from tests.support.specs import one_line
 from trt_mogface.bench import measurement
 from trt_mogface.bench.measurement import Latency, Settings, closed_loop, repeat
 from trt_mogface.errors import UsageError

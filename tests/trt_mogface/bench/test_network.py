@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.trt_mogface.gpu.host_cuda import HostCuda, HostNetworks
-from tests.trt_mogface.onnx_files import answers, constant_network
-from tests.trt_mogface.runner.fakes import echo_network
-from tests.trt_mogface.specs import one_line, small_spec
+from tests.support.fakes import echo_network
+from tests.support.host_cuda import HostCuda, HostNetworks
+from tests.support.onnx_files import answers, constant_network
+from tests.support.specs import one_line, small_spec
 from trt_mogface.bench.measurement import Settings
 from trt_mogface.bench.network import IN_FLIGHT, DeviceNetwork, on_cpu
 from trt_mogface.errors import CudaError, ModelError, OutOfMemoryError

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.trt_mogface.runner.fakes import FakeBackend, picture
-from tests.trt_mogface.specs import one_line
+from tests.support.fakes import FakeBackend, picture
+from tests.support.specs import one_line
 from trt_mogface import Detector, read_image
 from trt_mogface.bench.measurement import Settings
 from trt_mogface.bench.pipeline import drive

@@ -10,13 +10,13 @@ import re
 import pytest
 from rich.console import Console
 
-from trt_mogface.bench.contest import Standing
+from benchmarks.peers.contest import Standing
 from trt_mogface.bench.load import LoadResult
 from trt_mogface.bench.measurement import Latency, Measurement, Settings
 from trt_mogface.bench.report import SCHEMA, Report, show
 from trt_mogface.bench.report_page import report_page
-from trt_mogface.bench.sensors import Readings
 from trt_mogface.bench.trials import LoadRow, Row
+from trt_mogface.machine.sensors import Readings
 
 LATENCY = Latency(1.5, 2.25, 2.0, 3.5, 4.5, 5.5, 6.5)
 MEASURED = Measurement(1234, 3.0, 411.25, LATENCY)

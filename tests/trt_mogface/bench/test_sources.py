@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.trt_mogface.specs import one_line
+from tests.support.specs import one_line
 from trt_mogface.bench.sources import from_files, from_memory, from_video, jpeg_files, noise, photos
 from trt_mogface.errors import ImageError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from tests.trt_mogface.cli.command import Run, runner
+from tests.support.command import Run, runner
 from trt_mogface import read_image
 
 

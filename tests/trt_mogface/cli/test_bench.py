@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import pytest
 
-from tests.trt_mogface.cli.command import Run, command
-from tests.trt_mogface.runner.fakes import echo_network
-from tests.trt_mogface.test_manifest import GOOD, PLAN
+from tests.support.command import Run, command
+from tests.support.fakes import echo_network
+from tests.trt_mogface.models.test_manifest import GOOD, PLAN
 from trt_mogface import Detector, read_image
-from trt_mogface.manifest import manifest_path
+from trt_mogface.models.manifest import manifest_path
 
 SMALL = ("--size", "64x48", "--duration", "0.05", "--threads", "1")
 

@@ -19,13 +19,13 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.trt_mogface.cli.command import COMMAND, Result, Run, command, hear_interrupts
-from tests.trt_mogface.onnx_files import answers, constant_network
-from trt_mogface import gpu
+from tests.support.command import COMMAND, Result, Run, command, hear_interrupts
+from tests.support.onnx_files import answers, constant_network
 from trt_mogface.cli.app import main
-from trt_mogface.gpu import Gpu
-from trt_mogface.manifest import FORMAT, load_manifest, load_plan, manifest_path
-from trt_mogface.models import DEFAULT, embedded_file
+from trt_mogface.machine import gpu
+from trt_mogface.machine.gpu import Gpu
+from trt_mogface.models.files import DEFAULT, embedded_file
+from trt_mogface.models.manifest import FORMAT, load_manifest, load_plan, manifest_path
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 

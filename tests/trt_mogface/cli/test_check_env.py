@@ -6,9 +6,9 @@ import importlib.metadata
 
 import pytest
 
-from tests.trt_mogface.cli.command import Run
-from trt_mogface.environment import pieces
+from tests.support.command import Run
 from trt_mogface.kernels.library import VARIABLE
+from trt_mogface.machine.environment import pieces
 
 
 def test_it_prints_every_piece(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.trt_mogface.cli.command import COMMAND, Result, Run, command, hear_interrupts
-from tests.trt_mogface.onnx_files import answers, constant_network
+from tests.support.command import COMMAND, Result, Run, command, hear_interrupts
+from tests.support.onnx_files import answers, constant_network
 from trt_mogface import Detector, read_image
 
 

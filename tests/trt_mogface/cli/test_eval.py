@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.trt_mogface.cli.command import Run
-from tests.trt_mogface.test_manifest import GOOD, PLAN
-from trt_mogface.accuracy.wider_face import SETTINGS
-from trt_mogface.manifest import manifest_path
+from tests.support.command import Run
+from tests.trt_mogface.models.test_manifest import GOOD, PLAN
+from trt_mogface.evaluation.wider_face import SETTINGS
+from trt_mogface.models.manifest import manifest_path
 
 KNOWN = {"easy": 0.9249, "medium": 0.8947, "hard": 0.7566}
 """AP of the default model at original size on the 244 pictures, computed by other code before."""

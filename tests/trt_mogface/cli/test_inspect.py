@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.trt_mogface.cli.command import Run
-from tests.trt_mogface.onnx_files import answers, constant_network
-from tests.trt_mogface.specs import MOGFACE
-from trt_mogface.models import embedded_file
+from tests.support.command import Run
+from tests.support.onnx_files import answers, constant_network
+from tests.support.specs import MOGFACE
+from trt_mogface.models.files import embedded_file
 
 
 def test_the_embedded_model_is_summarised(run: Run) -> None:

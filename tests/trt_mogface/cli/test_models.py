@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.trt_mogface.cli.command import Run, command
-from trt_mogface.models import CARDS
+from tests.support.command import Run, command
+from trt_mogface.models.files import CARDS
 
 
 def test_every_model_is_listed(run: Run) -> None:

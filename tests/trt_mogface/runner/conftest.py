@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trt_mogface.runner.fakes import FakeBackend, Gate, echo_network
+from tests.support.fakes import FakeBackend, Gate, echo_network
 from trt_mogface.runner import runner as runner_module
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.trt_mogface.runner.fakes import (
+from tests.support.fakes import (
     WAIT,
     FakeBackend,
     Gate,
@@ -22,7 +22,7 @@ from tests.trt_mogface.runner.fakes import (
     result,
 )
 from trt_mogface import Detections
-from trt_mogface.executor import OnnxExecutor, Outputs
+from trt_mogface.backends.onnxruntime import OnnxExecutor, Outputs
 from trt_mogface.runner import Runner
 
 HOUR_MS = 3.6e6

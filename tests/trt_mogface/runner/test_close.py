@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.trt_mogface.runner.fakes import (
+from tests.support.fakes import (
     WAIT,
     FakeBackend,
     FakeSlot,
@@ -25,11 +25,11 @@ from tests.trt_mogface.runner.fakes import (
     result,
     stream,
 )
-from tests.trt_mogface.specs import one_line
+from tests.support.specs import one_line
 from trt_mogface import Detections, MogFaceError
-from trt_mogface.cpu_backend import CpuBackend
+from trt_mogface.backends.cpu import CpuBackend
+from trt_mogface.backends.onnxruntime import OnnxExecutor
 from trt_mogface.errors import EngineError, RunnerError
-from trt_mogface.executor import OnnxExecutor
 from trt_mogface.runner import Runner
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.trt_mogface.runner.fakes import (
+from tests.support.fakes import (
     WAIT,
     FakeBackend,
     Gate,
@@ -25,7 +25,8 @@ from tests.trt_mogface.runner.fakes import (
     pictures,
     result,
 )
-from tests.trt_mogface.specs import one_line
+from tests.support.specs import one_line
+from trt_mogface.backends.onnxruntime import OnnxExecutor, Outputs
 from trt_mogface.errors import (
     CudaError,
     EngineError,
@@ -35,7 +36,6 @@ from trt_mogface.errors import (
     OutOfMemoryError,
     RunnerError,
 )
-from trt_mogface.executor import OnnxExecutor, Outputs
 from trt_mogface.runner import Runner
 
 STAGES = ["at_begin", "at_end"]

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tests.trt_mogface.runner.fakes import WAIT, in_thread
-from trt_mogface.resize import Placement
+from tests.support.fakes import WAIT, in_thread
+from trt_mogface.backends.base import Placed
+from trt_mogface.reference.resize import Placement
 from trt_mogface.runner.batching import Job, Line
-from trt_mogface.slot import Placed
 
 HOUR = 3600.0
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from tests.trt_mogface.runner.fakes import (
+from tests.support.fakes import (
     WAIT,
     FakeBackend,
     Gate,

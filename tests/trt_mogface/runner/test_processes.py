@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.trt_mogface.cli.command import hear_interrupts
-from tests.trt_mogface.runner.fakes import WAIT
+from tests.support.command import hear_interrupts
+from tests.support.fakes import WAIT
 
 BEGIN = """
 import asyncio, concurrent.futures, contextlib, itertools, json, os, sys, threading, time

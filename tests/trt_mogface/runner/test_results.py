@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.trt_mogface.runner.fakes import (
+from tests.support.fakes import (
     WAIT,
     Picture,
     in_thread,

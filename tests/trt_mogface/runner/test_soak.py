@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trt_mogface.runner.fakes import Picture, in_thread, number_of, picture
+from tests.support.fakes import Picture, in_thread, number_of, picture
 from trt_mogface.runner import Runner
 
 FRAMES = 100_000

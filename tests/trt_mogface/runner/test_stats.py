@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.trt_mogface.runner.fakes import (
+from tests.support.fakes import (
     FakeBackend,
     Gate,
     error_of,

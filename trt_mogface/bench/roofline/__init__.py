@@ -6,13 +6,13 @@ with the times of `cpu_times` where there are any.  Its text is one line, `rows`
 
 from __future__ import annotations
 
+from engine_build.workload.layers import Layer, layers_of
 from trt_mogface.bench.roofline.bound import BoundLayer, Roofline, roofline
 from trt_mogface.bench.roofline.cards import CARDS, card
 from trt_mogface.bench.roofline.ceilings import Ceilings
 from trt_mogface.bench.roofline.chart import HEAD, draw, rows
 from trt_mogface.bench.roofline.cpu_ceilings import measure_cpu
 from trt_mogface.bench.roofline.gpu_ceilings import measure_gpu
-from trt_mogface.bench.roofline.layers import Layer, layers_of
 from trt_mogface.bench.roofline.measured import Times, cpu_times
 
 __all__ = [

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine_build.precision import Precision
+from engine_build.workload.layers import Layer, layers_of
 from trt_mogface.bench.roofline.ceilings import Ceilings
-from trt_mogface.bench.roofline.layers import Layer, layers_of
 from trt_mogface.bench.roofline.measured import Times
 
 Limit = Literal["compute", "memory"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from trt_mogface._optional import require
 from trt_mogface.bench.roofline.bound import BoundLayer, Roofline
 from trt_mogface.errors import UsageError
-from trt_mogface.extras import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_mogface._optional import require
+from trt_mogface.backends.onnxruntime import session
 from trt_mogface.bench.roofline.ceilings import Ceilings, gathered
 from trt_mogface.errors import UsageError
-from trt_mogface.executor import session
-from trt_mogface.extras import require
 
 COPIED = 256 << 20
 """Bytes, beyond the caches of all but a few servers."""

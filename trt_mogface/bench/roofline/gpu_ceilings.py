@@ -12,9 +12,9 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from trt_mogface._optional import require
 from trt_mogface.bench.roofline.ceilings import Ceilings, gathered
 from trt_mogface.errors import UsageError
-from trt_mogface.extras import require
 
 COPIED = 1 << 30
 """Bytes; the largest L2 caches hold some 50 MB."""

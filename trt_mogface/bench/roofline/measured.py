@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from trt_mogface.bench.roofline.layers import Layer, load
+from engine_build.workload.layers import Layer, load
+from trt_mogface.backends.onnxruntime import session
 from trt_mogface.errors import ModelError, UsageError, first_line
-from trt_mogface.executor import session
 from trt_mogface.spec import INPUT
 
 RUNS = 7

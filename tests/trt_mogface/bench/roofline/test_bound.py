@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.trt_mogface.bench.roofline.networks import residual_file
-from tests.trt_mogface.specs import one_line
+from tests.support.networks import residual_file
+from tests.support.specs import one_line
 from trt_mogface.bench.roofline import Ceilings, Layer, Roofline, Times, card, roofline
 from trt_mogface.bench.roofline.bound import under
 from trt_mogface.errors import ModelError, UsageError

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.trt_mogface.specs import one_line
+from tests.support.specs import one_line
 from trt_mogface.bench.roofline import CARDS, Ceilings, card, measure_cpu
 from trt_mogface.bench.roofline.ceilings import MEASURED, gathered
 from trt_mogface.bench.roofline.cpu_ceilings import best_seconds

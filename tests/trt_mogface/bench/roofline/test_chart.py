@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.support.specs import one_line
 from tests.trt_mogface.bench.roofline.test_bound import found
-from tests.trt_mogface.specs import one_line
 from trt_mogface.bench.roofline import HEAD, Roofline, Times, draw, rows
 from trt_mogface.errors import UsageError
-from trt_mogface.page import plot
+from trt_mogface.reporting.html import plot
 
 TIMES = Times({"heavy": 10.0, "moved": 3.0}, total=22.0, matched=0.6, runs=3)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.trt_mogface.specs import one_line
+from tests.support.specs import one_line
 from trt_mogface.bench.roofline import measure_gpu
 from trt_mogface.errors import UsageError
 

@@ -8,12 +8,12 @@ from typing import Any
 import onnx
 import pytest
 
-from tests.trt_mogface.bench.roofline.networks import residual_file, weight
-from tests.trt_mogface.specs import one_line
+from tests.support.networks import residual_file, weight
+from tests.support.specs import one_line
 from trt_mogface.bench.roofline import Layer, cpu_times, layers_of
 from trt_mogface.bench.roofline.measured import times_of
 from trt_mogface.errors import ModelError, UsageError
-from trt_mogface.models import DEFAULT, embedded_file
+from trt_mogface.models.files import DEFAULT, embedded_file
 
 A = Layer("a", "Conv", 1, 1, 1, frozenset({"a", "a0", "relu a", "ra"}))
 B = Layer("b", "Conv", 1, 1, 1, frozenset({"b", "b0", "both"}))

@@ -1,0 +1,45 @@
+"""ONNX Runtime called directly on the model's ONNX file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.peers.peer import NETWORK, Loop, Opened, SkippedError, Task, batch_of
+from trt_mogface.spec import INPUT
+
+OPTIONS = {"CUDAExecutionProvider": "device_id"}
+
+
+@dataclass(frozen=True)
+class OnnxRuntime:
+    """One of its execution providers, with its defaults.
+
+    Attributes:
+        name: As in ``--peers``.
+        provider: ONNX Runtime's name of it.  CUDA's has not run so far; its time has the transfers in it.
+    """
+
+    name: str
+    provider: str
+
+    def open(self, task: Task) -> Opened:
+        """See `benchmarks.peers.peer.Peer`."""
+        import onnxruntime
+
+        if task.is_engine:
+            raise SkippedError("the model under test is an engine, and no ONNX file")
+        if self.provider not in onnxruntime.get_available_providers():
+            raise SkippedError(
+                f"the installed onnxruntime has no {self.provider}: pip install onnxruntime-gpu"
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = task.threads
+        option = OPTIONS.get(self.provider)
+        settings = {option: task.device} if option else {}
+        session = onnxruntime.InferenceSession(
+            str(task.model), options, providers=[(self.provider, settings)]
+        )
+        if self.provider not in session.get_providers():  # it falls back to the CPU without a word
+            raise SkippedError(f"{self.provider} is there, and cannot be used")
+        images = batch_of(task)
+        return Loop(lambda: session.run(None, {INPUT: images}), len(images), NETWORK)

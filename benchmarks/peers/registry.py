@@ -1,0 +1,48 @@
+"""All peers but ours, by name."""
+
+from __future__ import annotations
+
+from benchmarks.peers.modelscope import ModelScope
+from benchmarks.peers.onnxruntime import OnnxRuntime
+from benchmarks.peers.peer import Peer
+from benchmarks.peers.retinaface import RetinaFace
+from benchmarks.peers.scrfd import Scrfd
+from benchmarks.peers.torch_network import TorchNetwork
+from benchmarks.peers.trtexec import Trtexec
+from benchmarks.peers.ulfd import Ulfd
+from benchmarks.peers.yunet import YuNet
+from trt_mogface.errors import UsageError
+
+PEERS: dict[str, Peer] = {
+    peer.name: peer
+    for peer in (
+        ModelScope(),
+        TorchNetwork("eager"),
+        TorchNetwork("half"),
+        TorchNetwork("compile"),
+        TorchNetwork("compile-half"),
+        OnnxRuntime("onnxruntime", "CPUExecutionProvider"),
+        OnnxRuntime("onnxruntime-cuda", "CUDAExecutionProvider"),
+        Trtexec("trtexec", "tensorrt"),
+        Trtexec("tensorrt_rtx", "tensorrt-rtx"),
+        RetinaFace(),
+        YuNet(),
+        Ulfd(),
+        Scrfd(),
+    )
+}
+
+
+def chosen_peers(text: str) -> list[Peer]:
+    """Of ``all``, ``none``, or names with commas.
+
+    Raises:
+        UsageError: An unknown name.
+    """
+    if text == "none":
+        return []
+    names = list(PEERS) if text == "all" else list(dict.fromkeys(text.split(",")))
+    unknown = [name for name in names if name not in PEERS]
+    if unknown:
+        raise UsageError(f"--peers {text}: {unknown[0]!r} is none of all, none, {', '.join(PEERS)}")
+    return [PEERS[name] for name in names]

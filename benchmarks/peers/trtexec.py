@@ -1,0 +1,142 @@
+"""NVIDIA's own programs on the same engine: ``trtexec``, and ``tensorrt_rtx`` of TensorRT-RTX."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.peers.peer import NETWORK, Does, Opened, Round, SkippedError, Task
+from trt_mogface.bench.measurement import Latency
+from trt_mogface.errors import EngineError
+from trt_mogface.machine.tensorrt import FlavourName
+from trt_mogface.models.manifest import load_manifest
+from trt_mogface.spec import INPUT
+
+LIMIT = 240.0
+"""Seconds that one call may take, loading the engine included."""
+
+
+@dataclass(frozen=True)
+class Trtexec:
+    """A program that is found on the PATH, run once a turn.  Neither has run here on a GPU so far.
+
+    Attributes:
+        name: As in ``--peers``, and the program's.
+        flavour: Whose engines it takes.
+    """
+
+    name: str
+    flavour: FlavourName
+
+    def open(self, task: Task) -> Opened:
+        """See `benchmarks.peers.peer.Peer`."""
+        if not task.is_engine:
+            raise SkippedError("it runs engines: give --engine")
+        built = load_manifest(task.model).flavour
+        if built != self.flavour:
+            raise SkippedError(f"it runs engines of {self.flavour}, and this one is of {built}")
+        program = shutil.which(self.name)
+        if program is None:
+            raise SkippedError(f"there is no {self.name} on the PATH")
+        return _Turns(program, task)
+
+
+class _Turns:
+    does: Does = NETWORK
+    faces: int | None = None
+
+    def __init__(self, program: str, task: Task) -> None:
+        self._program, self._model, self._device = program, task.model, task.device
+        self._shape = (len(task.pictures), task.size[1], task.size[0], 3)
+        self.note = f"its GPU compute time{conditions(self._printed(1.0))}"
+
+    def turn(self, seconds: float) -> Round:
+        """See `benchmarks.peers.peer.Opened`."""
+        return summary(self._printed(seconds), self._shape[0])
+
+    def _printed(self, seconds: float) -> str:
+        command = flags(self._program, self._model, self._shape, seconds, self._device)
+        run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT + seconds, check=False)
+        if run.returncode:
+            lines = (run.stderr.strip() or run.stdout.strip() or "it says nothing").splitlines()
+            raise EngineError(f"{Path(self._program).name}: status {run.returncode}: {lines[-1][:200]}")
+        return run.stdout
+
+
+def flags(program: str, engine: Path, shape: tuple[int, ...], seconds: float, device: int) -> list[str]:
+    """The command whose figures mean what ours mean.
+
+    Transfers are left out; graphs and spin-wait are not asked for.  Release 11 has them on unless told
+    otherwise, which is why `conditions` reads what was done.
+
+    Args:
+        program: Its path.
+        engine: The plan.
+        shape: Of the network's input.
+        seconds: Measured.
+        device: Number of the GPU.
+    """
+    return [
+        program,
+        f"--loadEngine={engine}",
+        f"--shapes={INPUT}:{'x'.join(map(str, shape))}",
+        f"--duration={max(1, round(seconds))}",  # older releases take whole seconds
+        "--warmUp=200",
+        "--iterations=10",
+        "--noDataTransfers",
+        "--percentile=90,95,99",
+        f"--device={device}",
+    ]
+
+
+def conditions(text: str) -> str:
+    """What it says that it did of what its releases differ in; empty where it does not say."""
+    names = ("Data transfers", "Spin-wait", "CUDA Graph")
+    said = [(name, re.search(rf"\] {name}: (\w+)", text)) for name in names]
+    return "".join(f", {name.lower()} {value[1].lower()}" for name, value in said if value)
+
+
+def summary(text: str, pictures: int) -> Round:
+    """What the performance summary says.
+
+    Args:
+        text: All that the program printed.
+        pictures: Of a query.
+
+    Raises:
+        EngineError: A figure is missing.
+    """
+    _, found, rest = text.partition("=== Performance summary ===")
+    if not found:
+        raise EngineError("it printed no performance summary")
+    queries = _figure(rest, r"Throughput: ([0-9.e+-]+) qps")
+    times = re.search(r"GPU Compute Time: (min = .*)", rest)
+    if times is None:
+        raise EngineError("its performance summary has no GPU Compute Time")
+    names = {
+        name: _figure(times[1], rf"{name} = ([0-9.e+-]+) ms") for name in ("min", "max", "mean", "median")
+    }
+    shares = {
+        share: _figure(times[1], rf"percentile\({share}%\) = ([0-9.e+-]+) ms") for share in (90, 95, 99)
+    }
+    latency = Latency(
+        min=names["min"],
+        mean=names["mean"],
+        median=names["median"],
+        p90=shares[90],
+        p95=shares[95],
+        p99=shares[99],
+        max=names["max"],
+    )
+    seconds = _figure(rest, r"Total Host Walltime: ([0-9.e+-]+) s")
+    return Round(round(queries * seconds), queries * pictures, latency)
+
+
+def _figure(text: str, pattern: str) -> float:
+    found = re.search(pattern, text)
+    if found is None:
+        raise EngineError(f"its performance summary lacks {pattern.partition(' ')[0].strip(':')}")
+    return float(found[1])

@@ -1,0 +1,147 @@
+"""Trained MogFace weights from a file: strict, and never running code from it."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engine_build.models.mogface.network import MogFace
+from trt_mogface.errors import CheckpointError, first_line
+
+TRAINING_ONLY = (
+    r"fpn\.dsfd_modules\.[0-5]\.(weight|bias)",  # feeds a training loss
+    r"pred_net\.deep_(cls|loc)_head\.conv[234]\.(weight|bias)",  # the published head reuses its conv1
+    r".*\.num_batches_tracked",  # a counter of batch normalisation
+)
+"""Keys of the published checkpoint that inference does not use."""
+
+CONTAINERS = ("state_dict", "model", "net", "model_state_dict")
+"""Keys under which training code nests the weights."""
+
+SHOWN = 6
+
+
+def load_mogface(path: Path) -> MogFace:
+    """The network with the weights of a checkpoint, in inference mode.
+
+    Args:
+        path: ModelScope's ``pytorch_model.pt``, the authors' ``.pth``, or a ``.safetensors`` file; a
+            ``module.`` prefix and a ``state_dict`` around the weights are taken off.
+
+    Raises:
+        CheckpointError: Missing, damaged, holding pickled code, or of another network.  Missing and
+            unexpected keys are listed, with a guess of what the file is.
+    """
+    state = _without_training_keys(read_state(path))
+    network = MogFace()
+    wanted = {k: v for k, v in network.state_dict().items() if not k.endswith(".num_batches_tracked")}
+    _check(path, state, wanted)
+    network.load_state_dict(state, strict=False)  # num_batches_tracked alone is missing, see _check
+    return network.eval()
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint file by name, without ``module.`` prefixes.
+
+    Raises:
+        CheckpointError: The file cannot be read safely, or holds no named tensors.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file: pass the downloaded checkpoint with --weights")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    for name in CONTAINERS:
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+    if not isinstance(content, Mapping) or not content:
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not named weights")
+    odd = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
+    if odd:
+        raise CheckpointError(f"{path}: these entries are not tensors: {_some(odd)}")
+    return {str(key).removeprefix("module."): value for key, value in content.items()}
+
+
+def looks_like(keys: Iterable[str]) -> str:
+    """A guess, for error messages, of which network the keys belong to."""
+    names = list(keys)
+    if any(name.startswith("body.stage1") for name in names):
+        return "RetinaFace MobileNet-0.25"
+    if any(name.startswith("body.layer") for name in names):
+        return "RetinaFace ResNet-50"
+    if any(name.startswith(("base_net.", "classification_headers.")) for name in names):
+        return "ULFD (Ultra-Light-Fast)"
+    if not any(name.startswith("backbone.layer3.") for name in names):
+        return "no MogFace variant"
+    return _mogface_variant(names)
+
+
+def _mogface_variant(names: list[str]) -> str:
+    blocks = {int(m.group(1)) for n in names if (m := re.match(r"backbone\.layer3\.(\d+)\.", n))}
+    depth = {5: "ResNet-50", 22: "ResNet-101", 35: "ResNet-152"}.get(max(blocks), "an unknown ResNet")
+    if depth == "ResNet-152":
+        return "MogFace-E (ResNet-152)"
+    if depth == "ResNet-50":
+        has_context = any("context" in name or "cpm" in name.lower() for name in names)
+        variant = "MogFace HCAM" if has_context else "MogFace Baseline, Ali-AMS or SSE"
+        return f"{variant} (ResNet-50)"
+    deep = any(name.startswith("pred_net.deep_cls_head.") for name in names)
+    return f"MogFace on {depth}" + ("" if deep else " without its deep head")
+
+
+def _read_torch(path: Path) -> object:
+    try:
+        # weights_only is what keeps a pickle from running code.
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: refused: not a checkpoint, or it holds pickled code beside its tensors; "
+            "save its state_dict, or convert it to .safetensors"
+        ) from error
+    except Exception as error:  # a damaged pickle can raise anything, IndexError among them
+        raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint ({first_line(error)})") from error
+
+
+def _read_safetensors(path: Path) -> object:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged or not a safetensors file ({first_line(error)})") from error
+
+
+def _without_training_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    known = re.compile("|".join(f"(?:{pattern})" for pattern in TRAINING_ONLY))
+    return {name: value for name, value in state.items() if not known.fullmatch(name)}
+
+
+def _check(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    missing = sorted(wanted.keys() - state.keys())
+    unexpected = sorted(state.keys() - wanted.keys())
+    common = wanted.keys() & state.keys()
+    misshapen = [
+        f"{name} {list(state[name].shape)} for {list(wanted[name].shape)}"
+        for name in sorted(common)
+        if state[name].shape != wanted[name].shape
+    ]
+    broken = [name for name in sorted(common) if not torch.isfinite(state[name].float()).all()]
+    problems = {
+        "missing": missing,
+        "unexpected": unexpected,
+        "of another shape": misshapen,
+        "not finite": broken,
+    }
+    told = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in problems.items() if names)
+    if told:
+        raise CheckpointError(
+            f"{path}: not MogFace ResNet-101, it looks like {looks_like(state)}; keys {told}"
+        )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

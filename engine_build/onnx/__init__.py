@@ -1,0 +1,1 @@
+"""Contract ONNX files: reading, writing and rewriting their graphs."""

@@ -1,0 +1,139 @@
+"""Decoding and suppression as the last node of a network: the TensorRT plugin ``MogFaceDetect``.
+
+The node's outputs take the place of the contract's: ``num_detections`` int32 [N], ``boxes`` float32
+[N, M, 4], ``scores`` float32 [N, M] and, where the model has them, ``landmarks`` float32 [N, M, points, 2],
+in pixels of the network's input, best first, zeros behind the last. M is ``SelectionDefaults.most_faces``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from engine_build.onnx.contract import PRODUCER
+from engine_build.onnx.graph import rename_tensor
+from trt_mogface.errors import UsageError
+from trt_mogface.kernels.interface import MAX_TOP_K
+from trt_mogface.spec import (
+    DELTAS,
+    INPUT,
+    LANDMARKS,
+    METADATA_KEY,
+    SCORES,
+    DetectorSpec,
+    SelectionDefaults,
+)
+
+if TYPE_CHECKING:
+    import onnx
+
+PLUGIN, PLUGIN_VERSION = "MogFaceDetect", "1"
+DOMAIN = PRODUCER
+"""Of the node's operator; TensorRT finds plugins by their name alone."""
+
+NUM_DETECTIONS, BOXES = "num_detections", "boxes"
+
+
+def append_detection(
+    model: onnx.ModelProto, spec: DetectorSpec, thresholds: SelectionDefaults
+) -> DetectorSpec:
+    """Let a contract model end in faces, in place.
+
+    Args:
+        model: Of the contract, at any precision.
+        spec: Its spec.
+        thresholds: Fixed in the node.
+
+    Returns:
+        The spec with these thresholds, which the model's metadata has too.
+
+    Raises:
+        UsageError: More candidates than the kernels take.
+        ModelError: Thresholds that are impossible.
+    """
+    from onnx import helper
+
+    if thresholds.top_k > MAX_TOP_K:
+        raise UsageError(f"top_k {thresholds.top_k}: the kernels take at most {MAX_TOP_K} candidates")
+    spec = dataclasses.replace(spec, selection=thresholds)
+    graph = model.graph
+    network = {name: f"network_{name}" for name in _contract_outputs(spec)}
+    for name, inner in network.items():
+        rename_tensor(model, name, inner)
+    graph.node.extend(
+        [
+            *_size_carrier(model, "pixels_of_one_channel"),
+            helper.make_node(
+                PLUGIN,
+                [*network.values(), "pixels_of_one_channel"],
+                list(_outputs(spec)),
+                name=PLUGIN,
+                domain=DOMAIN,
+                plugin_version=PLUGIN_VERSION,
+                **attributes(spec),
+            ),
+        ]
+    )
+    del graph.output[:]
+    graph.output.extend(
+        helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in _outputs(spec).items()
+    )
+    if all(known.domain != DOMAIN for known in model.opset_import):
+        model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+    helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    return spec
+
+
+def attributes(spec: DetectorSpec) -> dict[str, Any]:
+    """The node's attributes; ``plugins/tensorrt/attributes.h`` says what each is."""
+    chosen, coding = spec.selection, spec.coding
+    return {
+        # Text where the specification is in double precision, which ONNX attributes are not.
+        "levels": ";".join(f"{level.stride}:{','.join(map(repr, level.sides))}" for level in spec.levels),
+        "coding": coding.kind,
+        "centre": repr(coding.centre),
+        "variances": list(coding.variances),
+        "landmarks": spec.landmarks,
+        "score_threshold": float(chosen.score_threshold),
+        "iou_threshold": float(chosen.iou_threshold),
+        "top_k": chosen.top_k,
+        "max_detections": chosen.most_faces,
+        "inclusive_areas": int(chosen.inclusive_areas),
+    }
+
+
+def _contract_outputs(spec: DetectorSpec) -> tuple[str, ...]:
+    return (SCORES, DELTAS, LANDMARKS) if spec.landmarks else (SCORES, DELTAS)
+
+
+def _outputs(spec: DetectorSpec) -> dict[str, tuple[int, list[str | int]]]:
+    """Type and shape by name, in the order of the node."""
+    from onnx import TensorProto
+
+    most = spec.selection.most_faces
+    outputs: dict[str, tuple[int, list[str | int]]] = {
+        NUM_DETECTIONS: (TensorProto.INT32, ["N"]),
+        BOXES: (TensorProto.FLOAT, ["N", most, 4]),
+        SCORES: (TensorProto.FLOAT, ["N", most]),
+    }
+    if spec.landmarks:
+        outputs[LANDMARKS] = (TensorProto.FLOAT, ["N", most, spec.landmarks, 2])
+    return outputs
+
+
+def _size_carrier(model: onnx.ModelProto, name: str) -> list[onnx.NodeProto]:
+    """A tensor [1, H, W, 1] of floats, for its shape: plugins take no bytes, and A does not tell H and W."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    parts = {"starts": [0, 0], "ends": [1, 1], "axes": [0, 3]}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.array(values, np.int64), f"{name}_{part}")
+        for part, values in parts.items()
+    )
+    return [
+        helper.make_node("Cast", [INPUT], [f"{name}_of_all"], name=f"{name}_cast", to=TensorProto.FLOAT),
+        helper.make_node(
+            "Slice", [f"{name}_of_all", *(f"{name}_{part}" for part in parts)], [name], name=f"{name}_slice"
+        ),
+    ]

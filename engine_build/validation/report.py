@@ -1,0 +1,71 @@
+"""The sensitivity report beside an engine: JSON for programs, one HTML page with a plot for people."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine_build.validation.sensitivity import Sensitivity
+from trt_mogface._files import write_text
+from trt_mogface.reporting.html import Section, page, plot, table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def write_report(engine: Path, network: str, precision: str, found: Sensitivity) -> None:
+    """Write ``NAME.engine.sensitivity.json`` and ``.html``.
+
+    Raises:
+        OutputError: The place cannot be written.
+    """
+    stem = f"{engine.name}.sensitivity"
+    fields = {"network": network, "precision": precision, "summary": str(found), **dataclasses.asdict(found)}
+    write_text(engine.with_name(f"{stem}.json"), json.dumps(fields, indent=1) + "\n")
+    write_text(engine.with_name(f"{stem}.html"), _page(f"{network} in {precision.upper()}", found))
+
+
+def _page(title: str, found: Sensitivity) -> str:
+    groups = Section(
+        "Layer groups, worst first",
+        parts=[
+            table(
+                ["group", "drift", "share of multiply-adds", "in FP16"],
+                [
+                    (
+                        group.name,
+                        f"{group.drift:.4f}",
+                        f"{100 * group.share:.1f}%",
+                        "yes" if i < found.kept else "",
+                    )
+                    for i, group in enumerate(found.groups)
+                ],
+                marked=range(found.kept),
+            )
+        ],
+    )
+    return page(title, [Section(text=str(found), parts=[plot(_bars(found))]), groups, *_sizes(found)])
+
+
+def _sizes(found: Sensitivity) -> list[Section]:
+    if not found.by_size:
+        return []
+    labels = list(found.by_size["FP32"])
+    rows = [(name, *(f"{figures[label]:.4f}" for label in labels)) for name, figures in found.by_size.items()]
+    return [Section("AP by face size", parts=[table(["", *labels], rows)])]
+
+
+def _bars(found: Sensitivity) -> Figure:
+    """Drift of each group, those left in FP16 apart."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 0.8 + 0.18 * len(found.groups)), layout="constrained")
+    axes = figure.subplots()
+    colours = ["tab:red" if i < found.kept else "tab:blue" for i in range(len(found.groups))]
+    axes.barh([group.name for group in found.groups], [group.drift for group in found.groups], color=colours)
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", labelsize=6)
+    axes.set_xlabel("drift with this group alone quantised (red: left in FP16)")
+    return figure

@@ -1,0 +1,116 @@
+"""Trained weights from ModelScope, kept in the cache folder of ModelScope's own library."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from trt_mogface._files import sha256_of
+from trt_mogface._optional import require
+from trt_mogface.errors import DownloadError
+
+CONNECT_SECONDS = 5
+ANSWER_SECONDS = 10
+
+
+def fetch(model_id: str, file: str) -> Path:
+    """Path of a model's file in the local cache, downloaded on first use.
+
+    A download is compared with the size and SHA-256 that ModelScope lists before it gets its
+    final name; until then it is a partial file, which the next call resumes. The digest is kept
+    beside the file and compared on every later call, without a connection; a file that no longer
+    matches is downloaded again. A file that another program put into the cache has no digest
+    beside it and is taken as it is.
+
+    Args:
+        model_id: ``owner/name`` on ModelScope.
+        file: Path of the file in the model's repository.
+
+    Raises:
+        DownloadError: The file is not in the cache and could not be downloaded.
+        MissingExtraError: The ModelScope library is not installed.
+    """
+    hub = require("modelscope_hub", extra="build")
+    config = hub.HubConfig()
+    api = hub.HubApi(config)
+    try:
+        with _quiet():
+            path = _cached(hub, api, model_id, file)
+            return path if path and _intact(path) else _download(hub, api, model_id, file)
+    except (hub.HubError, OSError) as error:
+        raise DownloadError(
+            f"{model_id}: cannot download {file}: {_reason(hub, config, error)}: "
+            f"download {file} from the model page of {model_id} on ModelScope on another machine "
+            "and pass it with --weights FILE"
+        ) from error
+
+
+def _cached(hub: ModuleType, api: Any, model_id: str, file: str) -> Path | None:
+    try:
+        return Path(api.download_file(model_id, "model", file, local_files_only=True))
+    except hub.CacheNotFound:
+        return None
+
+
+def _download(hub: ModuleType, api: Any, model_id: str, file: str) -> Path:
+    _check_reachable(api.legacy.endpoint)
+    listing = api.list_repo_files(model_id, "model")
+    entry = next((entry for entry in listing if entry.path == file), None)
+    if entry is None:
+        raise hub.NotExistError(file)
+    path = Path(
+        api.download_file(
+            model_id,
+            "model",
+            file,
+            expected_sha256=entry.sha256,
+            file_size=entry.size or None,  # the library makes 0 of a size that is not listed
+        )
+    )
+    _digest_file(path).write_bytes(sha256_of(path).encode())
+    return path
+
+
+def _check_reachable(endpoint: str) -> None:
+    # Without a network the library's own retries last from several seconds to minutes.
+    requests = require("requests", extra="build")
+    requests.head(endpoint, timeout=(CONNECT_SECONDS, ANSWER_SECONDS))
+
+
+def _digest_file(path: Path) -> Path:
+    return path.with_name(f".{path.name}.sha256")
+
+
+def _intact(path: Path) -> bool:
+    recorded = _digest_file(path)
+    return not recorded.exists() or recorded.read_bytes() == sha256_of(path).encode()
+
+
+def _reason(hub: ModuleType, config: Any, error: Exception) -> str:
+    if isinstance(error, hub.FileIntegrityError):
+        return "what arrived is not the published file (wrong size or checksum)"
+    if isinstance(error, hub.NotExistError):
+        return f"no such model or file on {config.endpoint}"
+    # Where a disk quota is used up the library retries and then blames the network.
+    for local in (error, error.__cause__):
+        if isinstance(local, OSError) and local.errno is not None:
+            return f"{local.strerror} in the cache folder {config.cache_dir}, see MODELSCOPE_CACHE"
+    if isinstance(error, OSError):  # of requests, or the library's NetworkError
+        return f"{config.endpoint} cannot be reached ({type(error).__name__})"
+    return str(error).partition("\n")[0]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library's notes on its retries, partly in Chinese, off standard error."""
+    logger = logging.getLogger("modelscope_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,167 @@
+"""The shape of every tensor of a network at one input size, without running it.
+
+Node by node: ONNX's own inference for the shapes, and the little arithmetic on shapes that decides slices and
+resizes computed on the way, so that odd sizes come out exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_mogface.backends.onnxruntime import session
+from trt_mogface.errors import ModelError, first_line
+from trt_mogface.spec import INPUT
+
+if TYPE_CHECKING:
+    import onnx
+
+Shape = tuple[int, ...]
+
+SMALL = 64
+"""Elements of the largest tensor whose values are followed: shapes, axes and scales, not weights."""
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """What is known of the tensors of a network.
+
+    Attributes:
+        shapes: By name, exact.
+        stored: Names of those that do not depend on the picture: weights, constants and what comes of them.
+    """
+
+    shapes: dict[str, Shape]
+    stored: frozenset[str]
+
+    def elements(self, name: str) -> int:
+        """Elements of a tensor."""
+        return int(np.prod(self.shapes[name], dtype=np.int64))
+
+
+def tensors(model: onnx.ModelProto, shape: Shape) -> Tensors:
+    """The tensors of a contract model whose input is uint8 ``shape``, [N, H, W, 3].
+
+    Where an operator has no shape inference, the network is run once and tells the missing shapes.
+
+    Raises:
+        ModelError: A node has a graph of its own, or the network cannot run at this size.
+    """
+    found = _Following(model, shape)
+    for node in model.graph.node:
+        found.follow(node)
+    missing = [name for node in model.graph.node for name in node.output if name and name not in found.shapes]
+    if missing:
+        found.shapes.update(_by_running(model, missing, shape))
+    return Tensors(found.shapes, frozenset(found.stored))
+
+
+class _Following:
+    """Follows types, shapes and small constant values through a graph.
+
+    Attributes:
+        shapes, stored: See `Tensors`.
+        values: Of small tensors that do not depend on the picture's values.
+    """
+
+    def __init__(self, model: onnx.ModelProto, shape: Shape) -> None:
+        from onnx import TensorProto, helper, numpy_helper
+
+        self.model = model
+        self.opsets = {entry.domain: entry.version for entry in model.opset_import}
+        self.types = {INPUT: helper.make_tensor_type_proto(TensorProto.UINT8, shape)}
+        self.shapes: dict[str, Shape] = {INPUT: shape}
+        self.values: dict[str, NDArray[Any]] = {}
+        self.stored: set[str] = set()
+        for tensor in model.graph.initializer:
+            self.types[tensor.name] = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+            self.shapes[tensor.name] = tuple(tensor.dims)
+            self.stored.add(tensor.name)
+            if np.prod(tensor.dims) <= SMALL:
+                self.values[tensor.name] = numpy_helper.to_array(tensor)
+
+    def follow(self, node: onnx.NodeProto) -> None:
+        """Learn what a node's outputs are.
+
+        Raises:
+            ModelError: It has a graph of its own.
+        """
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            raise ModelError(
+                f"{node.op_type} {node.name!r}: its work depends on the picture, which cannot be counted"
+            )
+        for name, value in self._types_of(node).items():
+            self.types[name] = value
+            dims = value.tensor_type.shape.dim
+            # A picture too small for the network has sides below zero here; running it says so.
+            if value.tensor_type.HasField("shape") and all(
+                d.HasField("dim_value") and d.dim_value >= 0 for d in dims
+            ):
+                self.shapes[name] = tuple(d.dim_value for d in dims)
+        self.values.update(self._values_of(node))
+        if node.op_type == "Shape" or all(name in self.stored for name in node.input if name):
+            self.stored.update(node.output)
+
+    def _types_of(self, node: onnx.NodeProto) -> dict[str, onnx.TypeProto]:
+        import onnx
+
+        inputs = [name for name in node.input if name]
+        try:
+            schema = onnx.defs.get_schema(node.op_type, self.opsets[node.domain], node.domain)
+            return onnx.shape_inference.infer_node_outputs(
+                schema,
+                node,
+                {name: self.types[name] for name in inputs},
+                {n: onnx.numpy_helper.from_array(self.values[n], n) for n in inputs if n in self.values},
+                opset_imports=list(self.model.opset_import),
+                ir_version=self.model.ir_version,
+            )
+        except (KeyError, onnx.defs.SchemaError, onnx.shape_inference.InferenceError):
+            return {}  # an operator that ONNX does not know, or what follows one: told by running
+
+    def _values_of(self, node: onnx.NodeProto) -> dict[str, NDArray[Any]]:
+        from onnx import helper
+        from onnx.reference import ReferenceEvaluator
+
+        if node.op_type == "Shape":
+            shape = self.shapes.get(node.input[0])
+            ends = {a.name: a.i for a in node.attribute}
+            part = None if shape is None else shape[ends.get("start") : ends.get("end")]
+            return {} if part is None else {node.output[0]: np.array(part, np.int64)}
+        inputs = [name for name in node.input if name]
+        if not all(name in self.values for name in inputs) or self._is_large(node.output):
+            return {}
+        described = [helper.make_value_info(name, self.types[name]) for name in inputs]
+        results = [helper.make_empty_tensor_value_info(name) for name in node.output]
+        graph = helper.make_graph([node], "constant", described, results)
+        model = helper.make_model(graph, opset_imports=self.model.opset_import)
+        try:
+            values = ReferenceEvaluator(model).run(None, {name: self.values[name] for name in inputs})
+        except Exception:  # noqa: BLE001 -- what it cannot compute is no loss: shapes of it are told by running
+            return {}
+        return dict(zip(node.output, map(np.asarray, values)))
+
+    def _is_large(self, names: Iterable[str]) -> bool:
+        """Whether one of several tensors is too large to be followed, or of a shape that is not known yet."""
+        return any(np.prod(self.shapes.get(name, (SMALL + 1,))) > SMALL for name in names)
+
+
+def _by_running(model: onnx.ModelProto, names: list[str], shape: Shape) -> dict[str, Shape]:
+    from onnx import helper
+
+    watched = type(model)()
+    watched.CopyFrom(model)
+    sizes = [f"roofline.shape{i}" for i in range(len(names))]
+    watched.graph.node.extend(helper.make_node("Shape", [n], [size]) for n, size in zip(names, sizes))
+    del watched.graph.output[:]
+    watched.graph.output.extend(helper.make_empty_tensor_value_info(size) for size in sizes)
+    try:
+        running = session(watched.SerializeToString(), optimise=False)
+        shapes = running.run(sizes, {INPUT: np.zeros(shape, np.uint8)})
+    except Exception as error:  # ONNX Runtime's exceptions share no public base class
+        raise ModelError(f"the shapes of the network cannot be found: {first_line(error)}") from error
+    return {name: tuple(map(int, found)) for name, found in zip(names, shapes)}

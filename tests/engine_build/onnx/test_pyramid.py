@@ -1,0 +1,89 @@
+"""--min-face: the finest levels go, the others say exactly what they said, and most of the work is gone."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine_build.models.mogface.spec import mogface_spec
+from engine_build.models.retinaface import SPEC as RETINAFACE
+from engine_build.onnx import contract
+from engine_build.onnx.pyramid import without_small_faces
+from tests.support.mogface import Pair
+from trt_mogface.backends.onnxruntime import OnnxExecutor
+from trt_mogface.errors import ModelError
+from trt_mogface.models.files import embedded_file
+from trt_mogface.models.pyramid import levels_left_out
+
+MOGFACE = mogface_spec("0" * 64)
+
+
+def cut(path: Path, min_face: float, target: Path) -> Path:
+    model = contract.load(path)
+    without_small_faces(model, contract.spec_of(model, path), min_face)
+    contract.save(model, target)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("min_face", "levels"), [(1, 0), (18, 0), (19, 1), (24, 1), (36, 1), (37, 2), (580, 5)]
+)
+def test_levels_are_left_out_by_the_faces_they_see(min_face: float, levels: int) -> None:
+    assert levels_left_out(MOGFACE, min_face) == levels
+
+
+@pytest.mark.parametrize("min_face", [0.0, -1.0, float("nan"), 600.0, float("inf")])
+def test_impossible_sizes_are_refused(min_face: float) -> None:
+    with pytest.raises(ModelError, match="--min-face") as caught:
+        levels_left_out(MOGFACE, min_face)
+    assert "\n" not in str(caught.value)
+
+
+def test_mogface_without_p2_keeps_the_rest_and_loses_two_thirds_of_the_work(
+    mogface: Pair, tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 97, 131, 3), np.uint8)
+    with (
+        OnnxExecutor(mogface.onnx) as whole,
+        OnnxExecutor(cut(mogface.onnx, 24, tmp_path / "24.onnx")) as part,
+    ):
+        left = part.spec.anchor_count(97, 131)
+        assert whole.spec.anchor_count(97, 131) - left == 25 * 33
+        everything, rest = whole.run(images), part.run(images)
+        # Exactly: the same arithmetic, up to the order in which threads add.
+        np.testing.assert_allclose(rest.scores, everything.scores[:, -left:], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(rest.deltas, everything.deltas[:, -left:], rtol=0, atol=1e-5)
+        larger = np.zeros((1, 224, 224, 3), np.uint8)
+        assert best_time(part, larger) < 0.55 * best_time(
+            whole, larger
+        )  # about a third; CI machines are noisy
+
+
+def best_time(executor: OnnxExecutor, images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> float:
+    def once() -> float:
+        start = time.perf_counter()
+        executor.run(images)
+        return time.perf_counter() - start
+
+    return min(once() for _ in range(3))
+
+
+def test_retinaface_without_its_finest_level(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (1, 97, 131, 3), np.uint8)
+    path = embedded_file("retinaface-mnet025")
+    with OnnxExecutor(path) as whole, OnnxExecutor(cut(path, 60, tmp_path / "60.onnx")) as part:
+        assert [level.stride for level in part.spec.levels] == [16, 32]
+        left = part.spec.anchor_count(97, 131)
+        everything, rest = whole.run(images), part.run(images)
+        assert everything.landmarks is not None
+        assert rest.landmarks is not None
+        np.testing.assert_allclose(rest.scores, everything.scores[:, -left:], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(rest.deltas, everything.deltas[:, -left:], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(rest.landmarks, everything.landmarks[:, -left:], rtol=0, atol=1e-5)
+
+
+def test_nothing_is_left_out_for_small_faces() -> None:
+    assert levels_left_out(RETINAFACE, 24) == 0

@@ -1,0 +1,114 @@
+"""``trt-mogface export`` and ``detect --model mogface``: from a checkpoint to faces, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from tests.support.mogface import Pair
+from trt_mogface.cli.app import main
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["trt-mogface", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1
+    assert "Traceback" not in text
+    return text
+
+
+def test_exports_mogface_and_detects_with_it(
+    mogface: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    output, picture = tmp_path / "m.onnx", tmp_path / "grey.png"
+    picture.write_bytes(grey_png())
+    weights = ("--weights", str(mogface.checkpoint))
+    assert run(monkeypatch, "export", "--model", "mogface", *weights, "--output", str(output)) == 0
+    assert output.stat().st_size <= 250e6
+    assert run(monkeypatch, "inspect", str(output)) == 0
+    assert "mogface" in capsys.readouterr().out
+    assert run(monkeypatch, "detect", str(picture), "--model", str(output), "--json", "-") == 0
+    from_file = json.loads(capsys.readouterr().out)
+    for _ in range(2):  # the second time from the cache
+        assert run(monkeypatch, "detect", str(picture), "--model", "mogface", *weights, "--json", "-") == 0
+        assert_same_faces(json.loads(capsys.readouterr().out), from_file)
+    assert len(list((tmp_path / "cache" / "trt-mogface").iterdir())) == 1
+
+
+def assert_same_faces(ours: Any, expected: Any) -> None:
+    """The cached file computes its convolutions another way: equal up to rounding."""
+    assert len(ours[0]["faces"]) == len(expected[0]["faces"])
+    for face, other in zip(ours[0]["faces"], expected[0]["faces"]):
+        np.testing.assert_allclose(face["box"], other["box"], rtol=0, atol=0.01)
+
+
+def grey_png() -> bytes:
+    return bytes(cv2.imencode(".png", np.full((40, 50), 90, np.uint8))[1])
+
+
+def test_exports_the_default_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    output = tmp_path / "default.onnx"
+    assert run(monkeypatch, "export", "--output", str(output), "--min-face", "60") == 0
+    onnx.checker.check_model(str(output), full_check=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--model", "nonsense"), "no such model"),
+        (("--weights", "x.pt"), "takes no --weights"),
+        (("--min-face", "9999"), "sees faces up to"),
+    ],
+)
+def test_bad_requests_leave_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    told: str,
+) -> None:
+    assert run(monkeypatch, "export", *arguments, "--output", str(tmp_path / "out.onnx")) == 2
+    assert told in one_line(capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unwritable_output_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "export", "--output", str(tmp_path / "nowhere" / "x.onnx")) == 2
+    assert "cannot be written" in one_line(capsys)
+
+
+def test_missing_weights_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch", reason="checkpoints are read with torch")
+    for verb in (("export", "--output", "x.onnx"), ("detect", "x.png")):
+        assert run(monkeypatch, *verb, "--model", "mogface", "--weights", "nowhere.pt") == 2
+        assert "nowhere.pt: no such file" in one_line(capsys)
+
+
+def test_a_checkpoint_of_another_network_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch = pytest.importorskip("torch", reason="checkpoints are read with torch")
+    torch.save({"body.stage1.0.0.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "other.pth")
+    weights = str(tmp_path / "other.pth")
+    output = str(tmp_path / "x.onnx")
+    assert run(monkeypatch, "export", "--model", "mogface", "--weights", weights, "--output", output) == 2
+    assert "RetinaFace MobileNet-0.25" in one_line(capsys)
+    assert not Path(output).exists()

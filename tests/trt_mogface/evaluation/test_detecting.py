@@ -1,0 +1,74 @@
+"""Pictures two at a time: in order, a few in flight, and an end when one cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from trt_mogface.detector import Detector
+from trt_mogface.errors import ImageError
+from trt_mogface.evaluation.detecting import at_a_time, detect_all
+from trt_mogface.evaluation.predictions import Predicted
+from trt_mogface.evaluation.procedure import PROCEDURES, Procedure
+from trt_mogface.images import read_image
+
+
+@pytest.fixture
+def pictures(test_data: Path, tmp_path: Path) -> list[Path]:
+    """The same photo at falling sizes."""
+    photo = read_image(test_data / "demo_images" / "insightface_t1.jpg")
+    paths = [tmp_path / f"{width}.png" for width in range(320, 160, -16)]
+    for path in paths:
+        width = int(path.stem)
+        cv2.imwrite(str(path), cv2.resize(photo, (width, width * 2 // 3)))
+    return paths
+
+
+@pytest.mark.parametrize("together", [1, 2, 3])
+def test_predictions_come_in_the_order_of_the_pictures(pictures: list[Path], together: int) -> None:
+    procedure = PROCEDURES["original"]
+    with Detector(conf=0.01) as detect:
+        found = list(detect_all(detect, procedure, pictures, together))
+        for path, predicted in zip(pictures, found):
+            expected = procedure.predict(detect, read_image(path))
+            np.testing.assert_array_equal(predicted.boxes, expected.boxes)
+            np.testing.assert_array_equal(predicted.scores, expected.scores)
+    assert len(found) == len(pictures)
+
+
+def test_few_pictures_are_read_ahead(pictures: list[Path]) -> None:
+    begun = []
+
+    class Counting(Procedure):
+        def predict(
+            self, detect: Detector, image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+        ) -> Predicted:
+            begun.append(image.shape)
+            return super().predict(detect, image)
+
+    with Detector(conf=0.01) as detect:
+        running = detect_all(detect, Counting(), pictures, 2)
+        next(running)
+        assert len(begun) <= 5
+        running.close()  # type: ignore[attr-defined]
+    assert len(begun) < len(pictures)
+
+
+def test_a_picture_that_cannot_be_read_ends_it_after_those_before(pictures: list[Path]) -> None:
+    pictures[4].write_bytes(b"no picture")
+    with Detector(conf=0.01) as detect:
+        running = detect_all(detect, PROCEDURES["original"], pictures)
+        assert len([next(running) for _ in range(4)]) == 4
+        with pytest.raises(ImageError, match=r"256\.png"):
+            next(running)
+
+
+def test_networks_of_few_threads_share_the_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    model, engine = tmp_path / "a.onnx", tmp_path / "a.engine"
+    engine.touch()
+    assert [at_a_time(model, threads) for threads in (None, 1, 3, 8, 16)] == [1, 8, 2, 1, 1]
+    assert at_a_time(engine, None) == 2

@@ -1,0 +1,1 @@
+"""Backends: what runs a model, on a CPU or a GPU, behind one interface."""

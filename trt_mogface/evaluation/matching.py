@@ -1,0 +1,90 @@
+"""Two detectors' boxes on one picture, paired one to one.
+
+Greedy, the pair of highest IoU first.  An optimal assignment would gain next to nothing, because either side
+comes out of a suppression and its own boxes hardly overlap, so rivals are rare; where there are some it would
+part two boxes that agree almost exactly to win a bad pair, and it would need SciPy, which only reports have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_mogface.evaluation.average_precision import FACES_AT_A_TIME, MATCH_IOU, Floats, as_xywh, ious
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Matching:
+    """Pairs of boxes; no box is in two.
+
+    Attributes:
+        a, b: int64 [m], indices of each pair's boxes in either list, ordered by ``a``.
+        ious: float64 [m], within `MATCH_IOU`..1.
+    """
+
+    a: Indices
+    b: Indices
+    ious: Floats
+
+
+def match(a: NDArray[np.float32], b: NDArray[np.float32]) -> Matching:
+    """Pair boxes whose IoU is at least `MATCH_IOU`, one to one.
+
+    Args:
+        a, b: float32 [n, 4], x0, y0, x1, y1 in pixels, best first.  What is no box (NaN, or its corners the
+            wrong way round) is left without a partner.
+
+    Swapping ``a`` and ``b`` swaps the sides and nothing else.
+    """
+    rows, columns, overlaps = _candidates(as_xywh(a), as_xywh(b))
+    # Of equal IoUs the better boxes' pair comes first, by a key that does not know which side is which.
+    order = np.lexsort((np.minimum(rows, columns), rows + columns, -overlaps))
+    rows, columns, overlaps = rows[order], columns[order], overlaps[order]
+    taken = _greedy(rows, columns)
+    taken = taken[np.argsort(rows[taken])]
+    return Matching(rows[taken], columns[taken], overlaps[taken])
+
+
+@np.errstate(divide="ignore", invalid="ignore")
+def _candidates(a: Floats, b: Floats) -> tuple[Indices, Indices, Floats]:
+    """Each pair of enough overlap: its two indices and IoU; in pieces that bound the memory."""
+    rows, columns, overlaps = [], [], []
+    for start in range(0, len(a), FACES_AT_A_TIME):
+        overlap = ious(a[start : start + FACES_AT_A_TIME], b)
+        row, column = np.nonzero(overlap >= MATCH_IOU)  # never so where it is NaN
+        rows.append(row + start)
+        columns.append(column)
+        overlaps.append(overlap[row, column])
+    none = np.empty(0, np.int64)
+    return (
+        np.concatenate([none, *rows]),
+        np.concatenate([none, *columns]),
+        np.concatenate([np.empty(0), *overlaps]),
+    )
+
+
+def _greedy(rows: Indices, columns: Indices) -> Indices:
+    """Positions of the pairs that a walk from first to last takes, each unless one of its boxes is gone.
+
+    A pair that comes first for both its boxes is taken whatever happens to others, so all such pairs go at
+    once; the first of those left is always one, and two rounds are usual.
+    """
+    left = np.arange(len(rows), dtype=np.int64)
+    taken = [left[:0]]
+    while left.size:
+        row, column = rows[left], columns[left]
+        now = _is_first(row) & _is_first(column)
+        taken.append(left[now])
+        left = left[~(np.isin(row, row[now]) | np.isin(column, column[now]))]
+    return np.concatenate(taken)
+
+
+def _is_first(values: Indices) -> NDArray[np.bool_]:
+    """Whether each value has not occurred before, bool [n]."""
+    first = np.zeros(len(values), np.bool_)
+    first[np.unique(values, return_index=True)[1]] = True
+    return first

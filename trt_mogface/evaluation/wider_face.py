@@ -1,0 +1,147 @@
+"""WIDER FACE's ground truth: the official MATLAB files, or the same facts as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trt_mogface._optional import require
+from trt_mogface.errors import EvaluationError
+from trt_mogface.evaluation.average_precision import Flags, Floats
+
+SETTINGS = ("easy", "medium", "hard")
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """One picture's faces.
+
+    Attributes:
+        event: The folder it lies in.
+        name: Its file's name without suffix.
+        faces: float64 [f, 4], x, y, w, h in pixels of the picture.
+        counted: By setting, bool [f]: the faces that count in it.
+    """
+
+    event: str
+    name: str
+    faces: Floats
+    counted: Mapping[str, Flags]
+
+    @property
+    def key(self) -> str:
+        """``EVENT/NAME``, which is unique."""
+        return f"{self.event}/{self.name}"
+
+
+def read_ground_truth(path: Path) -> list[Annotated]:
+    """Every picture's faces.
+
+    Args:
+        path: A folder with ``wider_face_val.mat`` and ``wider_{easy,medium,hard}_val.mat``, or a JSON file: a
+            list of ``{"event", "file", "boxes_xywh": [[x, y, w, h], ...], "easy": [0-based, ...], ...}``.
+
+    Raises:
+        EvaluationError: A missing file, or one of another form.
+        MissingExtraError: SciPy, which reads MATLAB's files, is not installed.
+    """
+    read: Callable[[Path], Iterator[Annotated]] = _from_json if path.suffix == ".json" else _from_matlab
+    try:
+        pictures = list(read(path))
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise EvaluationError(
+            f"{path}: not WIDER FACE's ground truth ({type(error).__name__}: {error!s:.80}): give the folder "
+            "of wider_face_val.mat and wider_{easy,medium,hard}_val.mat"
+        ) from error
+    if not pictures:
+        raise EvaluationError(f"{path}: the ground truth names no picture")
+    if len({picture.key for picture in pictures}) < len(pictures):
+        raise EvaluationError(f"{path}: the ground truth names a picture twice")
+    return pictures
+
+
+def read_subset(path: Path, truth: Sequence[Annotated]) -> list[Annotated]:
+    """The part of the ground truth that a file names.
+
+    Args:
+        path: A text file with a line ``EVENT/NAME`` (or ``EVENT/NAME.jpg``) a picture, or a JSON file as of
+            `read_ground_truth`, of which only the names are read.
+        truth: Of all pictures.
+
+    Raises:
+        EvaluationError: The file cannot be read, or names no picture, or one that the ground truth does not.
+    """
+    text = _text(path)
+    if path.suffix == ".json":
+        try:
+            names = [f"{entry['event']}/{entry['file']}" for entry in json.loads(text)]
+        except (ValueError, TypeError, KeyError) as error:
+            raise EvaluationError(f"{path}: not a JSON list of pictures with event and file") from error
+    else:
+        names = [line.strip().removesuffix(".jpg") for line in text.splitlines() if line.strip()]
+    known = {picture.key: picture for picture in truth}
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        found = f"{unknown[0]!r:.120} is not in the ground truth" if unknown else "it names no picture"
+        raise EvaluationError(f"{path}: {found}: write a line EVENT/NAME for each picture")
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def _from_matlab(folder: Path) -> Iterator[Annotated]:
+    whole = _matlab(folder / "wider_face_val.mat")
+    lists = {setting: _matlab(folder / f"wider_{setting}_val.mat")["gt_list"] for setting in SETTINGS}
+    events, files, boxes = (whole[key] for key in ("event_list", "file_list", "face_bbx_list"))
+    for at, event in enumerate(events[:, 0]):
+        for row, name in enumerate(files[at, 0][:, 0]):
+            faces = _boxes(boxes[at, 0][row, 0])
+            counted = {
+                # MATLAB counts from 1.
+                setting: _flags(rows[at, 0][row, 0].ravel().astype(np.int64) - 1, len(faces))
+                for setting, rows in lists.items()
+            }
+            yield Annotated(str(event[0]), str(name[0]), faces, counted)
+
+
+def _matlab(path: Path) -> Mapping[str, Any]:
+    scipy_io = require("scipy.io", extra="reports")
+    if not path.is_file():
+        raise EvaluationError(
+            f"{path}: no such file: the ground truth comes with WIDER FACE's evaluation code"
+        )
+    try:
+        found: Mapping[str, Any] = scipy_io.loadmat(path)
+    except Exception as error:  # whatever SciPy meets in a damaged file
+        raise EvaluationError(f"{path}: not a MATLAB file ({type(error).__name__})") from error
+    return found
+
+
+def _from_json(path: Path) -> Iterator[Annotated]:
+    for entry in json.loads(_text(path)):
+        faces = _boxes(entry["boxes_xywh"])
+        counted = {setting: _flags(np.array(entry[setting], np.int64), len(faces)) for setting in SETTINGS}
+        yield Annotated(str(entry["event"]), str(entry["file"]), faces, counted)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluationError(f"{path}: cannot be read ({error})") from error
+
+
+def _boxes(values: object) -> Floats:
+    boxes = np.asarray(values, np.float64).reshape(-1, 4)
+    if not np.isfinite(boxes).all():
+        raise ValueError("a box is not finite")
+    return boxes
+
+
+def _flags(indices: Any, count: int) -> Flags:
+    if indices.size and not 0 <= indices.min() <= indices.max() < count:
+        raise ValueError("a list names a face that its picture has not")
+    return np.isin(np.arange(count), indices)

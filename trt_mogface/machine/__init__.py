@@ -1,0 +1,1 @@
+"""This machine: its GPU, TensorRT, installed packages and sensors."""

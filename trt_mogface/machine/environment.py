@@ -1,0 +1,82 @@
+"""What is installed here, and what each missing piece would bring."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from trt_mogface.errors import MogFaceError
+from trt_mogface.kernels.library import Library, find_plugin
+from trt_mogface.machine.gpu import find_gpu
+from trt_mogface.machine.tensorrt import find_tensorrt
+
+
+class Piece(NamedTuple):
+    """Something that may be installed.
+
+    Attributes:
+        name: What it is.
+        found: Version or place; empty where it is missing.
+        brings: What it is for.
+        missing: What to do, or why it is not usable; empty where it is there.
+    """
+
+    name: str
+    found: str
+    brings: str
+    missing: str = ""
+
+
+def pieces() -> list[Piece]:
+    """The GPU and everything that the GPU's way, engines and pictures need."""
+    return list(_pieces())
+
+
+def _pieces() -> Iterator[Piece]:
+    gpu = find_gpu()
+    yield Piece(
+        "GPU",
+        "" if gpu is None else f"{gpu.name}, compute capability {'.'.join(map(str, gpu.capability))}",
+        "runs engines and CUDA kernels",
+        "" if gpu else "no NVIDIA GPU and driver were found (or cuda-bindings is not installed)",
+    )
+    yield Piece("CUDA of the driver", gpu.driver if gpu else "", "", "" if gpu else "comes with the driver")
+    yield _package("cuda-bindings", "reaches the GPU", "pip install 'trt-mogface[cuda]'")
+    yield _package("pycuda", "reaches the GPU in programs that use PyCUDA", "pip install pycuda")
+    for flavour in ("tensorrt", "tensorrt-rtx"):
+        yield _asked(
+            flavour,
+            "builds and runs engines",
+            lambda name=flavour: find_tensorrt(name).version,  # type: ignore[misc]
+        )
+    yield _asked("CUDA kernels", "frames to faces on the GPU", lambda: str(Library().path))
+    yield _asked("TensorRT plugin", "engines that end in faces", lambda: str(find_plugin()))
+    yield _package("onnxruntime", "runs models on the CPU", "pip install onnxruntime")
+    yield _package(
+        "opencv-python", "reads pictures and videos", "pip install opencv-python", "opencv-python-headless"
+    )
+    yield _package("av", "reads videos of all kinds", "pip install av")
+    yield _package("PyNvVideoCodec", "decodes videos on the GPU", "pip install PyNvVideoCodec")
+    yield _package("onnx", "exports, and builds engines", "pip install 'trt-mogface[engines]'")
+    yield _package("torch", "exports MogFace", "pip install 'trt-mogface[build]'")
+    yield _package("scipy", "reads WIDER FACE's ground truth", "pip install 'trt-mogface[reports]'")
+    yield _package("matplotlib", "plots in reports", "pip install 'trt-mogface[reports]'")
+    yield _package("jinja2", "reports as pages", "pip install 'trt-mogface[reports]'")
+    yield _package("nvidia-ml-py", "power and clocks in benchmarks", "pip install 'trt-mogface[bench]'")
+    yield _package("prometheus-client", "counters for Prometheus", "pip install 'trt-mogface[metrics]'")
+
+
+def _package(name: str, brings: str, command: str, other: str = "") -> Piece:
+    for each in filter(None, (name, other)):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            return Piece(each, importlib.metadata.version(each), brings)
+    return Piece(name, "", brings, command)
+
+
+def _asked(name: str, brings: str, ask: Callable[[], str]) -> Piece:
+    try:
+        return Piece(name, ask(), brings)
+    except MogFaceError as error:
+        return Piece(name, "", brings, str(error))

@@ -1,0 +1,153 @@
+"""Power, clocks and memory, sampled while something is measured."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from trt_mogface.machine.gpu import find_gpu
+
+INTERVAL = 0.2
+"""Seconds between samples: NVML's own figures change no faster, and asking costs the measured work."""
+
+Sample = dict[str, float]
+"""Power in W, clocks in MHz, memory in MB, by the names of `Readings`."""
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What was read; None is what this machine does not tell.
+
+    Attributes:
+        power_w: Mean.
+        sm_clock_mhz, memory_clock_mhz: Median.
+        gpu_memory_mb: Most, of all processes on the GPU.
+        process_memory_mb: Most resident memory of this process since it began.
+    """
+
+    power_w: float | None = None
+    sm_clock_mhz: float | None = None
+    memory_clock_mhz: float | None = None
+    gpu_memory_mb: float | None = None
+    process_memory_mb: float | None = None
+
+    @staticmethod
+    def of(samples: list[Sample], process_memory_mb: float | None) -> Readings:
+        """Of samples, each with what could be read then."""
+
+        def over(name: str, combine: Callable[[list[float]], float]) -> float | None:
+            values = [sample[name] for sample in samples if name in sample]
+            return combine(values) if values else None
+
+        return Readings(
+            power_w=over("power_w", statistics.fmean),
+            sm_clock_mhz=over("sm_clock_mhz", statistics.median),
+            memory_clock_mhz=over("memory_clock_mhz", statistics.median),
+            gpu_memory_mb=over("gpu_memory_mb", max),
+            process_memory_mb=process_memory_mb,
+        )
+
+
+class Sensors:
+    """Reads while the block runs; `readings` afterwards.
+
+    Args:
+        read: Gives a sample; None where there is nothing to read but this process.
+    """
+
+    def __init__(self, read: Callable[[], Sample] | None) -> None:
+        self._read, self._samples = read, list[Sample]()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.readings = Readings()
+
+    def __enter__(self) -> Sensors:
+        if self._read is not None:
+            self._thread = threading.Thread(target=self._sample, name="sensors", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.readings = Readings.of(self._samples, process_memory_mb())
+
+    def _sample(self) -> None:
+        read = self._read
+        while read is not None and not self._over.wait(INTERVAL):
+            self._samples.append(read())
+
+
+def process_memory_mb() -> float:
+    """Most resident memory of this process since it began; the system counts it in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def gpu_reader(device: int) -> Callable[[], Sample] | None:
+    """What reads a GPU by NVML; None without one, or without the package nvidia-ml-py.
+
+    No GPU has been read by this so far.  Jetson's NVML tells less than others: what it does not is left out.
+    """
+    found = _nvml(device)
+    if found is None:
+        return None
+    nvml, handle = found
+    questions: dict[str, Callable[[], float]] = {
+        "power_w": lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3,
+        "sm_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
+        "memory_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM),
+        "gpu_memory_mb": lambda: nvml.nvmlDeviceGetMemoryInfo(handle).used / 1e6,
+    }
+    return lambda: _answers(nvml.NVMLError, questions)
+
+
+def gpu_facts(device: int) -> dict[str, Any]:
+    """The driver's version and the clocks a GPU may reach, in MHz, as far as NVML tells; else nothing."""
+    found = _nvml(device)
+    if found is None:
+        return {}
+    nvml, handle = found
+    return _answers(
+        nvml.NVMLError,
+        {
+            "driver_version": lambda: nvml.nvmlSystemGetDriverVersion(),
+            "max_sm_clock_mhz": lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM),
+            "max_memory_clock_mhz": lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM),
+        },
+    )
+
+
+def _answers(refusal: type[Exception], questions: dict[str, Callable[[], Any]]) -> dict[str, Any]:
+    answers = {}
+    for name, ask in questions.items():
+        with suppress(refusal):  # not supported here: left out, never 0
+            answers[name] = ask()
+    return answers
+
+
+def _nvml(device: int) -> tuple[Any, Any] | None:
+    """NVML and its handle of CUDA's device: NVML counts all GPUs, CUDA those that it is shown."""
+    if find_gpu(device) is None:
+        return None
+    try:
+        import pynvml
+        from cuda.bindings import driver
+    except ImportError:
+        return None
+    status, address = driver.cuDeviceGetPCIBusId(32, device)
+    if status != driver.CUresult.CUDA_SUCCESS:
+        return None
+    try:
+        pynvml.nvmlInit()
+        return pynvml, pynvml.nvmlDeviceGetHandleByPciBusId(bytes(address).split(b"\0", 1)[0])
+    except pynvml.NVMLError:
+        return None

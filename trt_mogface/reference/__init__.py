@@ -1,0 +1,1 @@
+"""The numpy specification that the CUDA kernels are held to."""

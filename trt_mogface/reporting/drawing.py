@@ -1,0 +1,96 @@
+"""Boxes, scores and landmarks drawn onto a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_mogface._files import whole_file
+from trt_mogface.errors import OutputError
+
+BOX = (80, 220, 60)
+POINT = (60, 60, 240)
+INK = (0, 0, 0)
+
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+Floats = NDArray[np.float32]
+Colour = tuple[int, int, int]
+
+
+def draw(
+    image: NDArray[np.uint8], boxes: Floats, scores: Floats, landmarks: Floats | None
+) -> NDArray[np.uint8]:
+    """A copy of a picture with faces drawn on it.
+
+    Args:
+        image: uint8 [H, W, 3], BGR.
+        boxes: float32 [n, 4], x0, y0, x1, y1 in the picture's pixels, within its edges.
+        scores: float32 [n].
+        landmarks: float32 [n, points, 2] or None; points beyond the edges are left out.
+    """
+    canvas: NDArray[np.uint8] = np.array(image, order="C")
+    thickness = max(1, round(min(image.shape[:2]) / 400))
+    for box, score in zip(boxes.round().astype(int).tolist(), scores.tolist()):
+        cv2.rectangle(canvas, box[:2], box[2:], BOX, thickness, cv2.LINE_AA)
+        label(canvas, f"{score:.2f}", (box[0], box[1]), thickness)
+    points = np.empty((0, 2), np.float32) if landmarks is None else landmarks.reshape(-1, 2)
+    inside = ((points >= 0) & (points < image.shape[1::-1])).all(axis=1)
+    for point in points[inside].round().astype(int).tolist():
+        cv2.circle(canvas, point, thickness, POINT, cv2.FILLED, cv2.LINE_AA)
+    return canvas
+
+
+def label(
+    canvas: NDArray[np.uint8],
+    text: str,
+    corner: tuple[int, int],
+    thickness: int,
+    paper: Colour = BOX,
+    ink: Colour = INK,
+) -> None:
+    """Write a text above a box, or at the picture's top, onto the picture itself.
+
+    Args:
+        canvas: uint8 [H, W, 3], BGR.
+        text: One line.
+        corner: x and y of the box's top left corner, in pixels.
+        thickness: Of the strokes; the size goes with it.
+        paper, ink: BGR.
+    """
+    width, height, base = extent(text, thickness)
+    x, y = corner
+    bottom = max(y, height + base)
+    cv2.rectangle(canvas, (x, bottom - height - base), (x + width, bottom), paper, cv2.FILLED)
+    cv2.putText(canvas, text, (x, bottom - base // 2), FONT, 0.4 * thickness, ink, thickness, cv2.LINE_AA)
+
+
+def extent(text: str, thickness: int = 1) -> tuple[int, int, int]:
+    """Width, height above the base line and depth below it of a text, in pixels."""
+    (width, height), base = cv2.getTextSize(text, FONT, 0.4 * thickness, thickness)
+    return width, height, base
+
+
+def save(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write a picture; the suffix of ``path`` chooses the format.
+
+    Raises:
+        OutputError: An unknown suffix, or a place that cannot be written; nothing is left behind.
+    """
+    check_format(path)
+    with whole_file(path) as temporary:
+        if not cv2.imwrite(str(temporary), image):
+            raise OutputError(f"{path}: the picture could not be encoded")
+
+
+def check_format(path: Path) -> None:
+    """Whether a picture can be written under that name.
+
+    Raises:
+        OutputError: Its suffix stands for no format that can be.
+    """
+    if not path.suffix or not cv2.haveImageWriter(path.name):
+        raise OutputError(f"{path}: unknown picture format {path.suffix!r}: use .jpg or .png")

@@ -1,0 +1,116 @@
+"""Reports as one HTML file each, with nothing to fetch: sections of text, tables, plots and pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_mogface._optional import require
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from matplotlib.figure import Figure
+
+TEMPLATE = """<!doctype html>
+<meta charset="utf-8">
+<title>{{ title }}</title>
+<style>
+body { font: 15px sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em }
+table { border-collapse: collapse; margin: 1em 0 }
+td, th { padding: .15em .8em; text-align: right; border-bottom: 1px solid #ddd }
+td:first-child, th:first-child { text-align: left }
+.marked td { font-weight: bold }
+img, svg { max-width: 100%; height: auto }
+</style>
+<h1>{{ title }}</h1>
+{% for section in sections %}
+{% if section.heading %}<h2>{{ section.heading }}</h2>{% endif %}
+{% if section.text %}<p>{{ section.text }}</p>{% endif %}
+{% for part in section.parts %}{{ part }}
+{% endfor %}
+{% endfor %}
+"""
+
+TABLE = """<table><tr>{% for name in head %}<th>{{ name }}{% endfor %}</tr>
+{% for row in rows %}<tr{% if loop.index0 in marked %} class="marked"{% endif %}>
+{%- for value in row %}<td>{{ value }}{% endfor %}</tr>
+{% endfor %}</table>"""
+
+JPEG_QUALITY = 85
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page.
+
+    Attributes:
+        heading, text: Plain text; what looks like markup is shown as it is.
+        parts: Of `table`, `plot` and `picture`.
+    """
+
+    heading: str = ""
+    text: str = ""
+    parts: Sequence[Markup] = ()
+
+
+def check_packages() -> None:
+    """Refuse before any work is done.
+
+    Raises:
+        MissingExtraError: What makes pages and plots is not installed.
+    """
+    for module in ("jinja2", "markupsafe", "matplotlib"):
+        require(module, extra="reports")
+
+
+def page(title: str, sections: Iterable[Section]) -> str:
+    """A whole HTML page.
+
+    Raises:
+        MissingExtraError: Jinja2 is not installed.
+    """
+    return str(_render(TEMPLATE, title=title, sections=list(sections)))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], marked: Iterable[int] = ()) -> Markup:
+    """A table; rows whose numbers are ``marked`` stand out.
+
+    Raises:
+        MissingExtraError: Jinja2 is not installed.
+    """
+    return _render(TABLE, head=head, rows=list(rows), marked=set(marked))
+
+
+def plot(figure: Figure) -> Markup:
+    """A figure of matplotlib, as SVG in the page."""
+    svg = io.StringIO()
+    figure.savefig(svg, format="svg", metadata={"Date": None})
+    text = svg.getvalue()
+    return _markup(text[text.index("<svg") :])
+
+
+def picture(image: NDArray[np.uint8], alternative: str = "") -> Markup:
+    """A picture, uint8 [H, W, 3] in BGR, as JPEG in the page."""
+    _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    data = base64.b64encode(encoded.tobytes()).decode()
+    return _render(
+        '<img src="data:image/jpeg;base64,{{ data }}" alt="{{ alt }}">', data=data, alt=alternative
+    )
+
+
+def _render(template: str, **values: object) -> Markup:
+    environment = require("jinja2", extra="reports").Environment(autoescape=True, trim_blocks=True)
+    return _markup(environment.from_string(template).render(**values))
+
+
+def _markup(text: str) -> Markup:
+    """Text that is HTML already and is not escaped again."""
+    markup: Markup = require("markupsafe", extra="reports").Markup(text)
+    return markup
