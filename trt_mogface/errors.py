@@ -1,66 +1,111 @@
-"""The errors a user can meet; each message is one line: what is wrong, where, and what to do."""
+"""Exceptions of this package.
+
+Each message is one line: what is wrong, where, and what to do.  The type says whose fault it is, so that a
+server can answer 4xx or 5xx from the type alone:
+
+========================================  =======================================================
+`ArgumentError`, `UsageError`             the caller's arguments or command line
+`ImageError`                              an image, a video or a frame
+`ModelError`                              a model, its weights or the download of either
+`EngineError`                             an engine, or building it
+`DeviceError`                             the GPU, its memory, or the CUDA kernels
+`RunnerError`                             a detector or runner that is closed or broken
+`OutputError`, `EvaluationError`          a result that cannot be written; ground truth or predictions
+`MissingExtraError`                       a package that is not installed
+========================================  =======================================================
+"""
 
 from __future__ import annotations
 
 
 class MogFaceError(Exception):
-    """Base of every error this project raises on purpose.
+    """Base class of all exceptions that this package raises on purpose.
 
-    The command line prints the message as it is and exits with status 2.
+    The command line prints the message and exits with status 2.
     """
 
     is_fatal = False
-    """Whether nothing can run any more where it happened, such as after an error of the GPU."""
+    """Whether nothing can run any more where it happened, such as after a CUDA error."""
+
+
+class ArgumentError(MogFaceError, ValueError):
+    """An argument with an unusable value.
+
+    Args:
+        argument: Name of the argument, as the library spells it.
+        problem: What is wrong and what to do, e.g. ``must be positive``.
+        value: The value, shown after the name; None shows none.
+    """
+
+    def __init__(self, argument: str, problem: str, value: object = None) -> None:
+        self.argument, self.problem, self.value = argument, problem, value
+        super().__init__(f"{argument}{'' if value is None else f' {value}'}: {problem}")
+
+    def __reduce__(self) -> tuple[type[ArgumentError], tuple[str, str, object]]:
+        return type(self), (self.argument, self.problem, self.value)
+
+
+class UsageError(MogFaceError):
+    """A command line that cannot be understood, or options that contradict each other."""
 
 
 class ImageError(MogFaceError):
-    """A picture that cannot be used: unreadable, truncated, too large, of the wrong type."""
+    """An image, video or frame that cannot be used: unreadable, truncated, too large, of the wrong type."""
 
 
 class ModelError(MogFaceError):
-    """A model name or model file that cannot be used, or is not of the contract."""
+    """A model that cannot be used: unknown, unreadable, or not a contract file."""
+
+
+class CheckpointError(ModelError):
+    """A file of trained weights that does not fit the network."""
+
+
+class DownloadError(ModelError):
+    """Trained weights that could not be downloaded."""
 
 
 class EngineError(MogFaceError):
-    """An engine that cannot be built, or does not fit this machine, its manifest or what was asked for."""
+    """An engine that cannot be built, or that does not fit this machine, its manifest or the request."""
 
 
-class KernelError(MogFaceError):
-    """CUDA kernels that are missing, were given what they cannot take, or failed."""
+class DeviceError(MogFaceError):
+    """Base class of failures of the GPU and of what runs on it."""
 
 
-class CudaError(KernelError):
-    """An error that CUDA reported; what was launched before may have failed with it."""
+class KernelError(DeviceError):
+    """CUDA kernels that are missing or belong to another release."""
+
+
+class CudaError(DeviceError):
+    """An error that CUDA reported; work launched before it may have failed too."""
 
     is_fatal = True
 
 
-class OutOfMemoryError(MogFaceError):
-    """Memory that could not be had.
+class OutOfMemoryError(DeviceError):
+    """Memory that could not be allocated.
 
     Args:
-        what: Of which kind.
-        asked, free: Bytes.
+        kind: Kind of memory, e.g. ``device memory``.
+        requested, free: Bytes.
         advice: What to do.
     """
 
-    def __init__(self, what: str, asked: int, free: int, advice: str = "use a smaller batch or size") -> None:
-        self.what, self.asked, self.free = what, asked, free
+    def __init__(
+        self, kind: str, requested: int, free: int, advice: str = "use a smaller batch or size"
+    ) -> None:
+        self.kind, self.requested, self.free, self.advice = kind, requested, free, advice
         super().__init__(
-            f"out of {what}: {asked / 1e6:.1f} MB asked for, {free / 1e6:.1f} MB are free there: {advice}"
+            f"out of {kind}: requested {requested / 1e6:.1f} MB, {free / 1e6:.1f} MB free; {advice}"
         )
+
+    def __reduce__(self) -> tuple[type[OutOfMemoryError], tuple[str, int, int, str]]:
+        return type(self), (self.kind, self.requested, self.free, self.advice)
 
 
 class RunnerError(MogFaceError):
-    """A runner that cannot take pictures: closed, broken by an earlier failure, or of another process."""
-
-
-class CheckpointError(MogFaceError):
-    """A file of trained weights that is not the network it was taken for."""
-
-
-class DownloadError(MogFaceError):
-    """Trained weights that could not be fetched."""
+    """A detector or runner that takes no images: closed, broken by an earlier failure, or forked."""
 
 
 class OutputError(MogFaceError):
@@ -72,13 +117,9 @@ class EvaluationError(MogFaceError):
 
 
 class MissingExtraError(MogFaceError):
-    """A feature was used whose packages are not installed."""
-
-
-class UsageError(MogFaceError):
-    """A command line that cannot be understood."""
+    """A feature whose packages are not installed."""
 
 
 def first_line(error: Exception) -> str:
-    """What a library's exception says, cut to its first line; its type where it says nothing."""
+    """Return the first line of an exception's message, or its type name if the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,38 +1,45 @@
-"""`DetectorSpec`: everything about a detector that its tensors do not say, as JSON inside the ONNX file.
+"""`DetectorSpec`: what the tensors of a detector mean, stored as JSON inside its ONNX file.
 
-The contract: a detector is an ONNX file with input ``images`` (uint8 [N, H, W, 3], BGR) and outputs
-``scores`` (float32 [N, A]), ``deltas`` (float32 [N, A, 4]) and, where the model has them, ``landmarks``
-(float32 [N, A, 10]).  A counts the anchors level by level (finest stride first), row by row, and side by
-side within a cell.  The spec says how those numbers become faces.
+The contract: a detector is an ONNX file with one input ``images`` (uint8 [N, H, W, 3], BGR; or float32
+[N, 3, H, W] with the same values, see `InputSpec.layout`) and the outputs ``scores`` (float32 [N, A]),
+``deltas`` (float32 [N, A, 4]) and, where the model has landmarks, ``landmarks`` (float32 [N, A, 2 P]).  A
+counts the anchors level by level (finest stride first), row by row, and side by side within a cell.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
-from trt_mogface._untrusted import Fields
+from trt_mogface import _json
 from trt_mogface.errors import ModelError
 
 METADATA_KEY = "trt_mogface.spec"
 """Key of the spec in the ONNX file's ``metadata_props``."""
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 
 INPUT = "images"
-SCORES, DELTAS, LANDMARKS = OUTPUTS = ("scores", "deltas", "landmarks")
+SCORES, DELTAS, LANDMARKS = "scores", "deltas", "landmarks"
 
-Coding = Literal["mogface", "ssd", "distance"]
+Coding = Literal["ssd", "distance"]
+CODINGS: tuple[Coding, ...] = get_args(Coding)
+"""All box codings; the kernels and the plugin are tested against this list."""
+
+Resize = Literal["letterbox", "stretch"]
+Layout = Literal["nhwc-uint8", "nchw-float32"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
-"""A model's name becomes part of file names."""
+"""Form of a model's name, which becomes part of file names."""
 
-MAX_LEVELS, MAX_SIDE = 16, 1 << 16
-"""Beyond these a spec is a mistake or an attack."""
+MAX_LEVELS, MAX_SIDE, MAX_LANDMARKS = 16, 1 << 16, 68
+"""Limits beyond which a spec is a mistake or an attack."""
+
+MATCH_IOU = 0.35
+"""IoU from which training matches an anchor with a face (S3FD, Zhang et al. 2017, and its successors)."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +47,27 @@ class Level:
     """One level of the feature pyramid: a grid of ceil(H / stride) x ceil(W / stride) cells.
 
     Attributes:
-        stride: Pixels between neighbouring cells.
-        sides: Sides in pixels of the square anchors at each cell, in output order.
+        stride: Pixels between neighboring cells.
+        sides: Sides of the square anchors of each cell in pixels, in output order.
+        max_face: Side in pixels of the largest face that the level was trained to see; None derives it from
+            the anchors.
     """
 
     stride: int
     sides: tuple[float, ...]
+    max_face: float | None = None
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of the level's map for a network input of ``height`` x ``width`` pixels."""
+        """Return rows and columns of the level for a network input of ``height`` x ``width`` pixels."""
         return -(-height // self.stride), -(-width // self.stride)
+
+    @property
+    def largest_face(self) -> float:
+        """Side in pixels of the largest square face that the level was trained to see.
+
+        An anchor of side a within a face of side f overlaps it by (a / f) squared, which `MATCH_IOU` bounds.
+        """
+        return self.max_face or max(self.sides) / math.sqrt(MATCH_IOU)
 
 
 @dataclass(frozen=True)
@@ -57,193 +75,214 @@ class BoxCoding:
     """How deltas become boxes; `trt_mogface.reference.decode` has the formulas.
 
     Attributes:
-        kind: ``mogface`` (corners are pixel centres: a box from x0 to x1 is x1 - x0 + 1 wide),
-            ``ssd`` (centre and log size, times variances) or ``distance`` (left, top, right, bottom).
-        variances: Factors of the centre and of the log size; used by ``ssd`` alone.
-        centre: Where an anchor sits in its cell, in strides: 0.5 is the middle, 0 the top left corner.
+        kind: ``ssd`` (center and log size, times variances) or ``distance`` (left, top, right, bottom in
+            anchor sides).
+        variances: Factors of the center and of the log size; used by ``ssd`` only.
+        center: Position of an anchor in its cell, in strides: 0.5 is the middle, 0 the top left corner.
+        inclusive: Whether corners are pixel centers, so that a box from x0 to x1 is x1 - x0 + 1 wide.
+        spread: Whether anchor centers are spread evenly over the image and sides are limited to it, as in
+            ULFD, instead of lying on multiples of the stride.
     """
 
     kind: Coding
     variances: tuple[float, float] = (1.0, 1.0)
-    centre: float = 0.5
+    center: float = 0.5
+    inclusive: bool = False
+    spread: bool = False
 
 
 @dataclass(frozen=True)
-class SelectionDefaults:
-    """The thresholds the model was published with.
+class Thresholds:
+    """Thresholds and limits of the selection.
 
     Attributes:
-        score_threshold: A candidate's score must be greater.
-        iou_threshold: A box is dropped when its IoU with a better one is greater.
-        top_k: Candidates that enter the suppression, best first.
-        max_detections: Boxes kept per image.
-        inclusive_areas: Areas in the IoU are (x1 - x0 + 1) * (y1 - y0 + 1) rather than without the + 1.
+        score_threshold: A candidate's score must be greater, within 0..1.
+        iou_threshold: A box is dropped if its IoU with a better one is greater, within 0..1.
+        top_k: Number of best candidates that enter the suppression; None for all.
+        max_detections: Number of best faces that are kept for each image; None for all.
+        inclusive_areas: Whether areas in the IoU are (x1 - x0 + 1) * (y1 - y0 + 1).
+        clip: Whether boxes are cut at the image's edges before the suppression.
     """
 
     score_threshold: float
     iou_threshold: float
-    top_k: int = 5000
-    max_detections: int = 750
+    top_k: int | None = 5000
+    max_detections: int | None = 750
     inclusive_areas: bool = True
+    clip: bool = False
 
-    @property
-    def most_faces(self) -> int:
-        """Faces of one image at most: no more stay than enter the suppression."""
-        return min(self.max_detections, self.top_k)
+    def most_faces(self, limit: int) -> int:
+        """Return the largest possible number of faces of one image, at most ``limit``."""
+        return min([limit, *(each for each in (self.top_k, self.max_detections) if each is not None)])
 
 
 @dataclass(frozen=True)
-class ResizeDefaults:
-    """How a picture becomes a network input where the caller does not say.
+class InputSpec:
+    """How an image becomes the network input where the caller does not say.
 
     Attributes:
+        size: Width and height of the published input in pixels; None runs each image at its own size.
+        resize: Whether an image keeps its aspect ratio in an input of fixed size (``letterbox``) or is
+            stretched to it.
         multiple: Height and width are padded, right and below, to a multiple of this.
-        pad: BGR value of the padding: the 8-bit value nearest to the network's normalised zero.
-        longest_over, longest_to: A picture whose longer side exceeds ``longest_over`` is first scaled so
-            that this side becomes ``longest_to`` pixels; ``None`` for no such rule.
+        strict: Whether the network accepts nothing else: only ``size``, or only multiples of ``multiple``.
+        pad: BGR value of the padding: the 8-bit value nearest to the network's normalized zero.
+        longest_over, longest_to: An image whose longer side exceeds ``longest_over`` is first scaled so that
+            this side becomes ``longest_to`` pixels; None for no such rule.
+        layout: Layout and type of the tensor.  ``nchw-float32`` is for runtimes such as DeepStream that
+            cannot pass bytes; its values are the same BGR values, 0..255.
     """
 
+    size: tuple[int, int] | None = None
+    resize: Resize = "letterbox"
     multiple: int = 32
+    strict: bool = False
     pad: tuple[int, int, int] = (0, 0, 0)
     longest_over: int | None = None
     longest_to: int | None = None
+    layout: Layout = "nhwc-uint8"
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the weights come from and on what terms they may be used."""
+    """Source of the weights and the terms under which they may be used."""
 
     source: str
-    licence: str
+    license: str
     weights_sha256: str
 
 
 @dataclass(frozen=True)
 class DetectorSpec:
-    """What a reader of ``scores`` / ``deltas`` / ``landmarks`` has to know.
+    """Everything that a reader of ``scores``, ``deltas`` and ``landmarks`` has to know.
 
     Attributes:
-        name: The model's name, e.g. ``mogface``.
-        levels: The pyramid, finest stride first.
-        coding: How deltas and landmarks are decoded.
-        selection: Default thresholds.
-        resize: Default treatment of a picture's size.
-        origin: Source and licence of the weights.
-        landmarks: Number of landmark points per face; 0 where the model has none.
+        name: Name of the model, e.g. ``mogface``.
+        levels: Pyramid levels, finest stride first.
+        coding: Coding of boxes and landmarks.
+        thresholds: Published thresholds.
+        input: Treatment of an image's size.
+        origin: Source and license of the weights.
+        landmarks: Number of landmark points of a face; 0 if the model has none.
+
+    Raises:
+        ModelError: If a value is impossible.
     """
 
     name: str
     levels: tuple[Level, ...]
     coding: BoxCoding
-    selection: SelectionDefaults
-    resize: ResizeDefaults
+    thresholds: Thresholds
+    input: InputSpec
     origin: Origin
     landmarks: int = 0
 
     def __post_init__(self) -> None:
         problem = _first_problem(self)
         if problem:
-            raise ModelError(f"detector spec of {self.name!r} is not usable: {problem}")
+            raise ModelError(f"detector spec of {self.name!r}: {problem}")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the network's outputs."""
+        return (SCORES, DELTAS, LANDMARKS) if self.landmarks else (SCORES, DELTAS)
 
     def anchor_count(self, height: int, width: int) -> int:
-        """A, the number of anchors for a network input of ``height`` x ``width`` pixels."""
+        """Return A, the number of anchors for a network input of ``height`` x ``width`` pixels."""
         return sum(math.prod(level.grid(height, width)) * len(level.sides) for level in self.levels)
 
+    def output_shapes(self, batch: int, height: int, width: int) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each output by name, for a batch of ``height`` x ``width`` inputs."""
+        count = batch, self.anchor_count(height, width)
+        shapes = {SCORES: count, DELTAS: (*count, 4), LANDMARKS: (*count, 2 * self.landmarks)}
+        return {name: shapes[name] for name in self.outputs}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the spec as plain values; `from_dict` reads them back equal."""
+        return {"contract": CONTRACT_VERSION, **_json.dump(self)}
+
     def to_json(self) -> str:
-        """The spec as one line of JSON; `from_json` reads it back equal."""
-        return json.dumps({"contract": CONTRACT_VERSION, **dataclasses.asdict(self)})
+        """Return the spec as one line of JSON; `from_json` reads it back equal."""
+        return json.dumps(self.to_dict())
 
     @staticmethod
     def from_json(text: str) -> DetectorSpec:
         """Read a spec from a model file, which is untrusted input.
 
         Raises:
-            ModelError: Not JSON, of another contract version, or with missing, unknown or impossible values.
+            ModelError: See `from_dict`; or if the text is not JSON.
         """
         try:
             fields = json.loads(text)
-            version = fields.pop("contract")
-            if version != CONTRACT_VERSION:
-                found = " ".join(str(version).split())[:20]
-                raise ModelError(
-                    f"detector spec is of contract version {found}, this release reads "
-                    f"{CONTRACT_VERSION}: export the model again"
-                )
-            spec = _spec_from(fields)
-            if json.loads(spec.to_json()) != {"contract": version, **fields}:
-                raise ValueError("it has fields that this release does not know")
-            return spec
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
+            raise ModelError(f"detector spec: not JSON ({error!s:.80}); export the model again") from error
+        return DetectorSpec.from_dict(fields)
+
+    @staticmethod
+    def from_dict(fields: object) -> DetectorSpec:
+        """Read a spec from plain values.  Contract version 1 is upgraded.
+
+        Raises:
+            ModelError: If the contract version is unknown, or a value is missing, unknown or impossible.
+        """
+        version = fields.get("contract") if isinstance(fields, dict) else None
+        if not isinstance(fields, dict) or version not in (1, CONTRACT_VERSION) or version is True:
+            raise ModelError(
+                f"detector spec: unknown contract version {' '.join(str(version).split()):.20} (this release "
+                f"reads 1 to {CONTRACT_VERSION}); export the model again or update trt-mogface"
+            )
+        plain = {name: value for name, value in fields.items() if name != "contract"}
+        try:
+            return _json.convert(_from_contract_1(plain) if version == 1 else plain, DetectorSpec)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             reason = f"{type(error).__name__}: {error!s:.100}"
-            raise ModelError(f"detector spec in the model file cannot be read ({reason})") from error
+            raise ModelError(f"detector spec: not readable ({reason}); export the model again") from error
 
 
-def _spec_from(fields: dict[str, Any]) -> DetectorSpec:
-    """The spec of parsed JSON.  Every value passes a reader below: a model file is untrusted input."""
-    read = Fields(fields)
-    selection, resize, origin = (read.inner(name) for name in ("selection", "resize", "origin"))
-    coding = read.inner("coding")
-    return DetectorSpec(
-        name=read.text("name"),
-        levels=tuple(
-            Level(level.integer("stride"), level.numbers("sides")) for level in read.inners("levels")
-        ),
-        coding=BoxCoding(
-            kind=cast(Coding, coding.text("kind")),
-            variances=cast(tuple[float, float], coding.numbers("variances")),
-            centre=coding.number("centre"),
-        ),
-        selection=SelectionDefaults(
-            score_threshold=selection.number("score_threshold"),
-            iou_threshold=selection.number("iou_threshold"),
-            top_k=selection.integer("top_k"),
-            max_detections=selection.integer("max_detections"),
-            inclusive_areas=selection.flag("inclusive_areas"),
-        ),
-        resize=ResizeDefaults(
-            multiple=resize.integer("multiple"),
-            pad=cast(tuple[int, int, int], tuple(map(int, resize.numbers("pad")))),
-            longest_over=resize.optional_integer("longest_over"),
-            longest_to=resize.optional_integer("longest_to"),
-        ),
-        origin=Origin(
-            source=origin.text("source"),
-            licence=origin.text("licence"),
-            weights_sha256=origin.text("weights_sha256"),
-        ),
-        landmarks=read.integer("landmarks"),
-    )
+def _from_contract_1(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields of contract 1 under the names and with the values of contract 2."""
+    renamed = {"selection": "thresholds", "resize": "input"}
+    upgraded = {renamed.get(name, name): value for name, value in fields.items()}
+    coding, origin = dict(upgraded["coding"]), dict(upgraded["origin"])
+    coding["center"] = coding.pop("centre")
+    if coding["kind"] == "mogface":
+        coding |= {"kind": "ssd", "inclusive": True, "variances": (1.0, 1.0)}
+    origin["license"] = origin.pop("licence")
+    return upgraded | {"coding": coding, "origin": origin}
 
 
 def _first_problem(spec: DetectorSpec) -> str | None:
     strides = [level.stride for level in spec.levels]
     sides = [side for level in spec.levels for side in level.sides]
-    selection, resize, coding = spec.selection, spec.resize, spec.coding
+    faces = [level.max_face for level in spec.levels if level.max_face is not None]
+    chosen, given, coding = spec.thresholds, spec.input, spec.coding
+    limits = [each for each in (chosen.top_k, chosen.max_detections) if each is not None]
     checks = {
-        "its name must be letters, digits, points and hyphens": NAME.fullmatch(spec.name) is not None,
-        f"it needs 1 to {MAX_LEVELS} pyramid levels with 1 to {MAX_LEVELS} anchors a cell": (
+        "the name must be letters, digits, points and hyphens": NAME.fullmatch(spec.name) is not None,
+        f"there must be 1 to {MAX_LEVELS} pyramid levels with 1 to {MAX_LEVELS} anchors a cell": (
             0 < len(spec.levels) <= MAX_LEVELS
             and all(0 < len(level.sides) <= MAX_LEVELS for level in spec.levels)
         ),
         "strides must be positive and increase": (
             all(0 < s <= MAX_SIDE for s in strides) and strides == sorted(set(strides))
         ),
-        "anchor sides must be positive": all(0 < s <= MAX_SIDE for s in sides),
-        f"box coding must be one of {get_args(Coding)}": coding.kind in get_args(Coding),
-        "box coding must have two variances": len(coding.variances) == 2,
-        "landmarks must be 0 or 5": spec.landmarks in (0, 5),
-        "thresholds must lie in 0..1": all(
-            0.0 <= t <= 1.0 for t in (selection.score_threshold, selection.iou_threshold)
+        "anchor sides and largest faces must be positive": all(0 < s <= MAX_SIDE for s in sides + faces),
+        f"unknown box coding {coding.kind!r} (choose from {', '.join(CODINGS)})": coding.kind in CODINGS,
+        "variances and anchor center must be finite numbers": (
+            len(coding.variances) == 2 and all(map(math.isfinite, (*coding.variances, coding.center)))
         ),
-        "top_k and max_detections must be positive": min(selection.top_k, selection.max_detections) > 0,
+        f"landmarks must lie within 0..{MAX_LANDMARKS}": 0 <= spec.landmarks <= MAX_LANDMARKS,
+        "thresholds must lie within 0..1": all(
+            0.0 <= t <= 1.0 for t in (chosen.score_threshold, chosen.iou_threshold)
+        ),
+        "top_k and max_detections must be positive": all(0 < limit < 1 << 31 for limit in limits),
         "the padding must be three bytes and its multiple positive": (
-            0 < resize.multiple <= MAX_SIDE
-            and len(resize.pad) == 3
-            and all(0 <= v <= 255 for v in resize.pad)
+            0 < given.multiple <= MAX_SIDE and len(given.pad) == 3 and all(0 <= v <= 255 for v in given.pad)
         ),
+        "the input size must be positive": given.size is None or all(0 < s <= MAX_SIDE for s in given.size),
         "a longest side needs both its limit and its target": (
-            (resize.longest_over is None) == (resize.longest_to is None)
-            and all(0 < v <= MAX_SIDE for v in (resize.longest_over, resize.longest_to) if v is not None)
+            (given.longest_over is None) == (given.longest_to is None)
+            and all(0 < v <= MAX_SIDE for v in (given.longest_over, given.longest_to) if v is not None)
         ),
     }
     return next((problem for problem, holds in checks.items() if not holds), None)
