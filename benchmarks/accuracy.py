@@ -35,10 +35,10 @@ TEXT = """# Accuracy
 
 Written by `python -m benchmarks.accuracy`: every row is what its command printed. `$DATA` is the folder of
 the test data: 244 pictures of WIDER FACE's validation set, four of each event; 1,765 faces count in hard.
-The protocol is in [average_precision.py](../trt_mogface/accuracy/average_precision.py); scores are normalised
+The protocol is in [average_precision.py](../trt_mogface/accuracy/average_precision.py); scores are normalized
 over these pictures, and the columns in pixels tell the faces of hard apart by their longer side.
 
-All of it ran on the CPU by ONNX Runtime, which computes INT8 and FP8 convolutions on dequantised numbers. No
+All of it ran on the CPU by ONNX Runtime, which computes INT8 and FP8 convolutions on dequantized numbers. No
 engine has been evaluated on a GPU so far, and no MogFace weights were at hand.
 
 {table}

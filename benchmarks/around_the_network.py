@@ -1,7 +1,7 @@
 """Everything around the network, against the published functions, both sides in one run.
 
 Theirs: preprocessing, anchors, decoding, threshold, top-k and NMS, as in ``MogFaceDetector.forward``.
-Ours: the picture into the batch, the normalisation nodes of the contract graph run by ONNX Runtime, and
+Ours: the picture into the batch, the normalization nodes of the contract graph run by ONNX Runtime, and
 the selection.  Same pictures, same network outputs.
 
     python -m benchmarks.around_the_network
@@ -32,14 +32,14 @@ THREADS = 2
 ROUNDS = 15
 CASES = [((640, 640), 300), ((640, 640), 6000), ((1088, 1920), 300), ((1088, 1920), 6000)]
 SPEC = mogface_spec("0" * 64)
-AS_IT_IS = dataclasses.replace(SPEC.resize, longest_over=None, longest_to=None)
+AS_IT_IS = dataclasses.replace(SPEC.input, longest_over=None, longest_to=None)
 """Both sides run 1920x1088 as it is, without the rule for long sides."""
 
 
 def main() -> None:
     torch.set_num_threads(THREADS)
     reference = published()
-    normalise = Normalisation()
+    normalize = Normalization()
     table = Table(
         "input", "candidates", "published", "ours", "ratio", title="around the network, ms a picture"
     )
@@ -48,7 +48,7 @@ def main() -> None:
         image, scores, deltas = made_up(size, count)
         theirs, ours = in_turn(
             partial(published_steps, reference, image, scores, deltas),
-            partial(our_steps, normalise, image, scores, deltas),
+            partial(our_steps, normalize, image, scores, deltas),
             ROUNDS,
         )
         ratio = theirs / ours
@@ -85,7 +85,7 @@ def published_steps(
     torch.from_numpy(pixels[:, :, ::-1].copy().transpose(2, 0, 1)).unsqueeze(0).contiguous()
     priors = torch.tensor(utils.MogPriorBox(scale_list=[0.68])(*image.shape[:2]))
     boxes = utils.mogdecode(torch.from_numpy(deltas), priors).numpy()
-    chosen = np.where(scores > SPEC.selection.score_threshold)[0]
+    chosen = np.where(scores > SPEC.thresholds.score_threshold)[0]
     order = scores[chosen].argsort()[::-1][:5000]
     found = np.hstack((boxes[chosen][order], scores[chosen][order][:, None])).astype(np.float32)
     kept: NDArray[np.float32] = found[utils.py_cpu_nms(found, 0.4)][:750]
@@ -93,7 +93,7 @@ def published_steps(
 
 
 def our_steps(
-    normalise: Normalisation,
+    normalize: Normalization,
     image: NDArray[np.uint8],
     scores: NDArray[np.float32],
     deltas: NDArray[np.float32],
@@ -101,9 +101,9 @@ def our_steps(
     """What `Detector` does around the network."""
     placement = place_native(image.shape[0], image.shape[1], AS_IT_IS, pad=True)
     batch = np.empty((1, *placement.canvas, 3), np.uint8)
-    paint(image, placement, SPEC.resize.pad, batch[0])
-    normalise(batch)
-    faces = select(scores, deltas, None, spec=SPEC, size=placement.canvas, thresholds=SPEC.selection)
+    paint(image, placement, SPEC.input.pad, batch[0])
+    normalize(batch)
+    faces = select(scores, deltas, None, spec=SPEC, size=placement.canvas, thresholds=SPEC.thresholds)
     return faces.boxes
 
 
@@ -117,17 +117,17 @@ def graph() -> onnx.ModelProto:
         [
             helper.make_node("Transpose", ["images"], ["planes"], perm=[0, 3, 1, 2]),
             helper.make_node("Cast", ["planes"], ["pixels"], to=TensorProto.FLOAT),
-            helper.make_node("Sub", ["pixels", "mean"], ["normalised"]),
+            helper.make_node("Sub", ["pixels", "mean"], ["normalized"]),
         ],
-        "normalisation",
+        "normalization",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", "H", "W", 3])],
-        [helper.make_tensor_value_info("normalised", TensorProto.FLOAT, ["N", 3, "H", "W"])],
+        [helper.make_tensor_value_info("normalized", TensorProto.FLOAT, ["N", 3, "H", "W"])],
         [numpy_helper.from_array(mean, "mean")],
     )
     return helper.make_model(nodes, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
-class Normalisation:
+class Normalization:
     """The nodes of the contract graph before the network's first convolution, run as part of a graph is.
 
     The result stays in ONNX Runtime's own memory, as it does between two nodes, and that memory is reused.
@@ -144,7 +144,7 @@ class Normalisation:
     def __call__(self, batch: NDArray[np.uint8]) -> None:
         self._binding.clear_binding_outputs()
         self._binding.bind_cpu_input("images", batch)
-        self._binding.bind_output("normalised", "cpu")
+        self._binding.bind_output("normalized", "cpu")
         self._session.run_with_iobinding(self._binding)
 
 

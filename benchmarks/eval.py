@@ -99,7 +99,7 @@ def placed(backend: CpuBackend, path: Path) -> np.ndarray[tuple[int, ...], np.dt
     image = read_image(path)
     placement = backend.settings.place(*image.shape[:2])
     out = np.empty((1, *placement.canvas, 3), np.uint8)
-    paint(image, placement, backend.settings.spec.resize.pad, out[0])
+    paint(image, placement, backend.settings.spec.input.pad, out[0])
     return out
 
 

@@ -102,13 +102,13 @@ def detect_case(
     count = SPEC.anchor_count(*SIZE)
     turns = max(2, math.ceil(BEYOND_CACHE / (batch * count * 20)))
     inputs = [made_up(torch, batch, candidates, seed) for seed in range(turns)]
-    most = SPEC.selection.most_faces
+    most = SPEC.thresholds.most_faces
     out = Faces(
         counts=torch.empty(batch, dtype=torch.int32, device="cuda"),
         boxes=torch.empty(batch, most, 4, device="cuda"),
         scores=torch.empty(batch, most, device="cuda"),
     )
-    needed = kernels.detect_workspace(SPEC, SPEC.selection, batch, SIZE)
+    needed = kernels.detect_workspace(SPEC, SPEC.thresholds, batch, SIZE)
     workspace = torch.empty(needed, dtype=torch.uint8, device="cuda")
 
     def launch(scores: Any, deltas: Any) -> None:
@@ -119,7 +119,7 @@ def detect_case(
             out,
             spec=SPEC,
             size=SIZE,
-            thresholds=SPEC.selection,
+            thresholds=SPEC.thresholds,
             workspace=workspace,
             stream=torch.cuda.current_stream(),
         )
@@ -157,16 +157,16 @@ def in_torch(torch: Any, inputs: list[tuple[Any, Any]]) -> float | None:
     except ImportError:
         return None
     table = torch.from_numpy(np.array(anchors(SPEC, *SIZE))).cuda()
-    chosen = SPEC.selection
+    chosen = SPEC.thresholds
 
     def image(scores: Any, deltas: Any) -> Any:
         index = torch.nonzero(scores > chosen.score_threshold).squeeze(1)
         best, order = torch.topk(scores[index], min(chosen.top_k, len(index)))
         index = index[order]
         near, moved = table[index], deltas[index]
-        centre = near[:, :2] + moved[:, :2] * near[:, 2:]
+        center = near[:, :2] + moved[:, :2] * near[:, 2:]
         size = near[:, 2:] * torch.exp(moved[:, 2:])
-        low = centre - (size - 1) / 2
+        low = center - (size - 1) / 2
         boxes = torch.cat([low, low + size - 1], 1)
         return boxes[nms(boxes, best, chosen.iou_threshold)[: chosen.max_detections]]
 

@@ -1,7 +1,7 @@
 """AP of the default model in each precision on the 244 annotated WIDER FACE pictures, at original size.
 
 Calibrated on the 122 further pictures of the test data alone.  The ONNX of each precision is run by ONNX
-Runtime on the CPU, where INT8 and FP8 convolutions are computed on dequantised numbers.
+Runtime on the CPU, where INT8 and FP8 convolutions are computed on dequantized numbers.
 
     python -m benchmarks.precisions
 """
@@ -46,7 +46,7 @@ ROWS: tuple[tuple[str, Precision, Method, str], ...] = (
 
 def main() -> None:
     table = Table()
-    for column in ("precision", *SETTINGS, "quantised multiply-adds"):
+    for column in ("precision", *SETTINGS, "quantized multiply-adds"):
         table.add_column(column)
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +54,7 @@ def main() -> None:
             file = Path(folder, "model.onnx")
             share = lower(precision, method, keep, file)
             ap = measured(file)
-            figures[label] = {"ap": ap, "quantised_share": share}
+            figures[label] = {"ap": ap, "quantized_share": share}
             table.add_row(label, *(f"{value:.4f}" for value in ap.values()), f"{100 * share:.1f}%")
     Console().print(table)
     record("precisions", figures)
@@ -70,16 +70,16 @@ def measured(file: Path) -> dict[str, float]:
 
 
 def lower(precision: Precision, method: Method, keep: str, output: Path) -> float:
-    """Write the default model at a precision; the share of its multiply-adds that is quantised."""
+    """Write the default model at a precision; the share of its multiply-adds that is quantized."""
     model = exported_file(DEFAULT, None, None)
-    pictures = find_pictures(str(CALIBRATION), read_spec(model).resize, None, 512)
+    pictures = find_pictures(str(CALIBRATION), read_spec(model).input, None, 512)
     allowed = None if keep == "auto" else 100
     request = Request(model, pictures, method=method, keep_fp16=keep, max_loss=allowed)
     lowered = Lowering(request).at(precision)
     contract.save(lowered.model, output)
     work = multiply_adds(contract.load(model))
-    quantised = sum(work[name] for name, kind in lowered.types.items() if kind in ("int8", "fp8"))
-    return round(quantised / sum(work.values()), 4)
+    quantized = sum(work[name] for name, kind in lowered.types.items() if kind in ("int8", "fp8"))
+    return round(quantized / sum(work.values()), 4)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def in_a_process(target: str) -> dict[str, Any]:
 
 
 def attempt(target: str) -> dict[str, Any]:
-    """Build, deserialise, make a context, run, compare: how far it gets."""
+    """Build, deserialize, make a context, run, compare: how far it gets."""
     import tensorrt_rtx as trt
     import torch
 
@@ -97,7 +97,7 @@ def attempt(target: str) -> dict[str, Any]:
         return {"reached": "built", "messages": messages}
     context = engine.create_execution_context()
     if context is None:
-        return {"reached": "deserialised", "messages": messages}
+        return {"reached": "deserialized", "messages": messages}
     images = np.random.default_rng(0).integers(0, 256, SHAPE, np.uint8)
     held = {"images": torch.from_numpy(images).cuda()}
     context.set_input_shape("images", SHAPE)

@@ -113,7 +113,7 @@ def main() -> None:
 
 
 def half_precision(network: MogFaceOnPixels) -> Any:
-    """Pixels normalised in float32, the network in float16, channels last."""
+    """Pixels normalized in float32, the network in float16, channels last."""
     inner: Any = network.network.half()
     inner.to(memory_format=torch.channels_last)
 

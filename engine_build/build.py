@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine_build.lowering import Lowered, Lowering
-from engine_build.precision import QUANTISED, Precision
+from engine_build.precision import QUANTIZED, Precision
 from engine_build.tensorrt.builder import Built, Options, Progress, build
 from engine_build.tensorrt.engine_layers import check_computes_in
 from engine_build.tensorrt.network_types import check_types
@@ -32,7 +32,7 @@ from trt_mogface._files import sha256_of, whole_file
 from trt_mogface.errors import EngineError
 from trt_mogface.kernels.library import find_plugin
 from trt_mogface.machine.gpu import Gpu
-from trt_mogface.machine.tensorrt import Flavour
+from trt_mogface.machine.tensorrt import Flavor
 from trt_mogface.models.manifest import Manifest, load_manifest, manifest_path
 
 RECIPE = 2
@@ -55,7 +55,7 @@ class EngineBuild:
     Attributes:
         lowering: Gives the model at a precision.
         options: For the builder.
-        flavour: With which TensorRT.
+        flavor: With which TensorRT.
         gpu: Of this machine.
         command: Builds it again.
         progress, log: See `engine_build.tensorrt.builder.build`.
@@ -63,7 +63,7 @@ class EngineBuild:
 
     lowering: Lowering
     options: Options
-    flavour: Flavour
+    flavor: Flavor
     gpu: Gpu | None = None
     command: str = ""
     progress: Progress | None = None
@@ -79,15 +79,15 @@ class EngineBuild:
 
         Raises:
             EngineError: TensorRT cannot build it, or did not do what was asked, or it loses too much.
-            UsageError: A precision the GPU lacks, an option the flavour lacks, or what is missing.
+            UsageError: A precision the GPU lacks, an option the flavor lacks, or what is missing.
             ModelError, ImageError, OutputError: See `engine_build.lowering.Lowering.at`; or the engine's
                 place cannot be written.
         """
         started = time.monotonic()
-        check_options(self.flavour, self.gpu, self.options)
-        check_precision(precision, self.flavour, self.gpu, self.options)
+        check_options(self.flavor, self.gpu, self.options)
+        check_precision(precision, self.flavor, self.gpu, self.options)
         if self.lowering.request.end_to_end is not None:
-            check_end_to_end(self.flavour)
+            check_end_to_end(self.flavor)
         digest = self._digest(precision)
         place = output or Path()
         ending = f"{precision}-{digest[:8]}.engine"
@@ -108,20 +108,20 @@ class EngineBuild:
 
     def _built(self, precision: Precision, lowered: Lowered) -> Built:
         """The plan, once what TensorRT made is known to be what was asked for."""
-        self.lowering.status(f"building {precision} with {self.flavour.name} {self.flavour.version}")
-        kept = self.options.timing_cache or timing_cache(self.flavour, self.gpu)
+        self.lowering.status(f"building {precision} with {self.flavor.name} {self.flavor.version}")
+        kept = self.options.timing_cache or timing_cache(self.flavor, self.gpu)
         plugin = None if self.lowering.request.end_to_end is None else find_plugin()
         options = dataclasses.replace(self.options, timing_cache=kept, plugin=plugin)
         model, name = lowered.model.SerializeToString(), self.lowering.spec.name
-        built = build(self.flavour, model, options, self.progress, self.log, name)
-        check_types(lowered.types, built.convolution_types, self.flavour)
+        built = build(self.flavor, model, options, self.progress, self.log, name)
+        check_types(lowered.types, built.convolution_types, self.flavor)
         check_computes_in(built.layers, precision)
         return built
 
     def _manifest(
         self, precision: Precision, lowered: Lowered, built: Built, digest: str, seconds: float
     ) -> Manifest:
-        lowering, options, flavour, gpu = self.lowering, self.options, self.flavour, self.gpu
+        lowering, options, flavor, gpu = self.lowering, self.options, self.flavor, self.gpu
         return Manifest(
             spec=lowered.spec,
             end_to_end=lowering.request.end_to_end is not None,
@@ -129,14 +129,14 @@ class EngineBuild:
             multiply_adds=self._shares(built.convolution_types),
             layers=built.layers,
             profiles=options.profiles,
-            flavour=flavour.name,
-            tensorrt=flavour.version,
+            flavor=flavor.name,
+            tensorrt=flavor.version,
             version_compatible=options.version_compatible,
-            gpu=described(precision, flavour, gpu, options),
-            compute_capabilities=capabilities(flavour, gpu, options),
+            gpu=described(precision, flavor, gpu, options),
+            compute_capabilities=capabilities(flavor, gpu, options),
             driver=gpu.driver if gpu else "",
             onnx_sha256=self._onnx_sha256,
-            calibration=str(lowering.calibration or "") if precision in QUANTISED else "",
+            calibration=str(lowering.calibration or "") if precision in QUANTIZED else "",
             sensitivity=str(lowered.sensitivity or ""),
             accuracy=lowered.accuracy,
             plan_sha256=hashlib.sha256(built.plan).hexdigest(),
@@ -154,7 +154,7 @@ class EngineBuild:
     def _owes_calibration(self, precision: Precision) -> bool:
         """Whether the calibration file that was asked for is not there."""
         path = self.lowering.request.calibration_file
-        return precision in QUANTISED and path is not None and not path.is_file()
+        return precision in QUANTIZED and path is not None and not path.is_file()
 
     def _shares(self, types: dict[str, str]) -> dict[str, float]:
         """Share of the multiply-adds in each type."""
@@ -169,15 +169,15 @@ class EngineBuild:
         """SHA-256 of everything an engine depends on."""
         request = self.lowering.request
         options = dataclasses.replace(self.options, timing_cache=None)
-        calibrated = precision in QUANTISED
+        calibrated = precision in QUANTIZED
         inputs = (
             *(
                 RECIPE,
                 self._onnx_sha256,
                 precision,
                 options,
-                self.flavour.name,
-                self.flavour.version,
+                self.flavor.name,
+                self.flavor.version,
                 self.gpu,
             ),
             request.end_to_end,

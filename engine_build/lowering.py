@@ -14,8 +14,8 @@ from engine_build.calibration.ranges import Method
 from engine_build.calibration.record import Calibration, calibrate, load_calibration, save_calibration
 from engine_build.onnx import contract
 from engine_build.onnx.end_to_end import append_detection
-from engine_build.precision import QUANTISED, Precision
-from engine_build.precision.prepare import at_precision, normalised
+from engine_build.precision import QUANTIZED, Precision
+from engine_build.precision.prepare import at_precision, normalized
 from engine_build.validation.agreement import Agreement
 from engine_build.validation.annotations import read_annotations
 from engine_build.validation.choice import choose
@@ -24,7 +24,7 @@ from engine_build.validation.sensitivity import Sensitivity, nodes_matching
 from engine_build.workload.convolutions import multiply_adds
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.errors import EngineError, ImageError, UsageError
-from trt_mogface.spec import DetectorSpec, SelectionDefaults
+from trt_mogface.spec import DetectorSpec, Thresholds
 
 if TYPE_CHECKING:
     import onnx
@@ -63,7 +63,7 @@ class Request:
     sensitivity: bool = False
     max_loss: float | None = None
     annotations: Path | None = None
-    end_to_end: SelectionDefaults | None = None
+    end_to_end: Thresholds | None = None
 
 
 class Lowered(NamedTuple):
@@ -115,18 +115,18 @@ class Lowering:
             OutputError: The calibration file cannot be written.
         """
         model = self._model(precision)
-        quantised = precision in QUANTISED
-        if quantised and self.calibration is None:
+        quantized = precision in QUANTIZED
+        if quantized and self.calibration is None:
             raise UsageError(f"{precision} needs calibration: --calib PICTURES, or --calib-cache FILE")
-        calibration = self.calibration if quantised else None
+        calibration = self.calibration if quantized else None
 
         def lower(kept: Collection[str], simulate: bool = False) -> onnx.ModelProto:
             return at_precision(model, precision, calibration, kept, simulate=simulate)
 
-        sensitivity = self._measured(model, lower) if quantised else None
-        kept = self._kept(model, sensitivity) if quantised else frozenset()
+        sensitivity = self._measured(model, lower) if quantized else None
+        kept = self._kept(model, sensitivity) if quantized else frozenset()
         agreement = self._checked(precision, model, lower(kept, simulate=True))
-        rest = "fp16" if quantised else precision
+        rest = "fp16" if quantized else precision
         types = {name: rest if name in kept else precision for name in self.work}
         lowered, spec = lower(kept), self.spec
         if self.request.end_to_end is not None:
@@ -140,7 +140,7 @@ class Lowering:
 
     def _model(self, precision: Precision) -> onnx.ModelProto:
         """Read anew each time: a copy kept would weigh as much as the network."""
-        return normalised(contract.load(self.request.model), precision)
+        return normalized(contract.load(self.request.model), precision)
 
     @cached_property
     def work(self) -> dict[str, int]:

@@ -19,7 +19,7 @@ from trt_mogface.detections import Detections
 from trt_mogface.errors import ModelError
 from trt_mogface.kernels.arrays import stream_handle
 from trt_mogface.models.files import DEFAULT
-from trt_mogface.spec import DetectorSpec, SelectionDefaults
+from trt_mogface.spec import DetectorSpec, Thresholds
 
 
 class Detector:
@@ -115,7 +115,7 @@ class Detector:
         return self._backend.settings.spec
 
     @property
-    def thresholds(self) -> SelectionDefaults:
+    def thresholds(self) -> Thresholds:
         """The thresholds in force."""
         return self._backend.settings.thresholds
 
@@ -133,7 +133,7 @@ class Detector:
         Args:
             images: uint8 [H, W, 3], BGR, or a sequence of such arrays of any sizes.  Pictures that share
                 a network input size run as one batch; the others do not, because MogFace's group
-                normalisation sees the padding, and a picture's faces must not depend on its neighbours.
+                normalization sees the padding, and a picture's faces must not depend on its neighbors.
                 With an engine, arrays of the device too (``__cuda_array_interface__``).
             stream: Whose work fills arrays of the device; see `trt_mogface.Runner.submit`.
 

@@ -113,7 +113,7 @@ def _check_bgr(image: Any) -> None:
     if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1):
         raise ImageError(f"image: grayscale ({what}); convert with cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)")
     if len(shape) == 3 and shape[2] == 4:
-        raise ImageError(f"image: four channels ({what}); convert with cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)")
+        raise ImageError(f"image: four channels ({what}); use cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)")
     if len(shape) != 3 or shape[2] != 3:
         raise ImageError(f"image: not [H, W, 3] but {what}; pass uint8 in BGR")
     _check_size(shape[0], shape[1], what)

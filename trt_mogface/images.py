@@ -48,7 +48,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """Decode a picture file, turned upright by its EXIF orientation.
 
     Returns:
-        uint8 [H, W, 3], BGR; grey is repeated, an alpha channel dropped, 16 bits shortened to 8.
+        uint8 [H, W, 3], BGR; gray is repeated, an alpha channel dropped, 16 bits shortened to 8.
 
     Raises:
         ImageError: Missing, unreadable, not a picture, truncated, or larger than `MAX_PIXELS`.
@@ -112,7 +112,7 @@ def check_array(image: object, name: str = "image") -> NDArray[np.uint8]:
         )
     what = f"{image.dtype} {list(image.shape)}"
     if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
-        raise ImageError(f"{name}: grey ({what}): convert with cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)")
+        raise ImageError(f"{name}: gray ({what}): convert with cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)")
     if image.ndim == 3 and image.shape[2] == 4:
         raise ImageError(
             f"{name}: four channels ({what}): convert with cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)"

@@ -38,6 +38,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 MAX_LEVELS, MAX_SIDE, MAX_LANDMARKS = 16, 1 << 16, 68
 """Limits beyond which a spec is a mistake or an attack."""
 
+UNLIMITED = (1 << 31) - 1
+"""Value of a limit that does not limit."""
+
 MATCH_IOU = 0.35
 """IoU from which training matches an anchor with a face (S3FD, Zhang et al. 2017, and its successors)."""
 
@@ -98,22 +101,23 @@ class Thresholds:
     Attributes:
         score_threshold: A candidate's score must be greater, within 0..1.
         iou_threshold: A box is dropped if its IoU with a better one is greater, within 0..1.
-        top_k: Number of best candidates that enter the suppression; None for all.
-        max_detections: Number of best faces that are kept for each image; None for all.
+        top_k: Number of best candidates that enter the suppression; `UNLIMITED` for all.
+        max_detections: Number of best faces that are kept for each image; `UNLIMITED` for all.
         inclusive_areas: Whether areas in the IoU are (x1 - x0 + 1) * (y1 - y0 + 1).
         clip: Whether boxes are cut at the image's edges before the suppression.
     """
 
     score_threshold: float
     iou_threshold: float
-    top_k: int | None = 5000
-    max_detections: int | None = 750
+    top_k: int = 5000
+    max_detections: int = 750
     inclusive_areas: bool = True
     clip: bool = False
 
-    def most_faces(self, limit: int) -> int:
-        """Return the largest possible number of faces of one image, at most ``limit``."""
-        return min([limit, *(each for each in (self.top_k, self.max_detections) if each is not None)])
+    @property
+    def most_faces(self) -> int:
+        """Largest possible number of faces of one image: no more stay than enter the suppression."""
+        return min(self.max_detections, self.top_k)
 
 
 @dataclass(frozen=True)
@@ -244,10 +248,10 @@ def _from_contract_1(fields: dict[str, Any]) -> dict[str, Any]:
     renamed = {"selection": "thresholds", "resize": "input"}
     upgraded = {renamed.get(name, name): value for name, value in fields.items()}
     coding, origin = dict(upgraded["coding"]), dict(upgraded["origin"])
-    coding["center"] = coding.pop("centre")
+    coding["center"] = coding.pop("center")
     if coding["kind"] == "mogface":
         coding |= {"kind": "ssd", "inclusive": True, "variances": (1.0, 1.0)}
-    origin["license"] = origin.pop("licence")
+    origin["license"] = origin.pop("license")
     return upgraded | {"coding": coding, "origin": origin}
 
 
@@ -256,7 +260,6 @@ def _first_problem(spec: DetectorSpec) -> str | None:
     sides = [side for level in spec.levels for side in level.sides]
     faces = [level.max_face for level in spec.levels if level.max_face is not None]
     chosen, given, coding = spec.thresholds, spec.input, spec.coding
-    limits = [each for each in (chosen.top_k, chosen.max_detections) if each is not None]
     checks = {
         "the name must be letters, digits, points and hyphens": NAME.fullmatch(spec.name) is not None,
         f"there must be 1 to {MAX_LEVELS} pyramid levels with 1 to {MAX_LEVELS} anchors a cell": (
@@ -275,7 +278,9 @@ def _first_problem(spec: DetectorSpec) -> str | None:
         "thresholds must lie within 0..1": all(
             0.0 <= t <= 1.0 for t in (chosen.score_threshold, chosen.iou_threshold)
         ),
-        "top_k and max_detections must be positive": all(0 < limit < 1 << 31 for limit in limits),
+        "top_k and max_detections must be positive": all(
+            0 < limit <= UNLIMITED for limit in (chosen.top_k, chosen.max_detections)
+        ),
         "the padding must be three bytes and its multiple positive": (
             0 < given.multiple <= MAX_SIDE and len(given.pad) == 3 and all(0 <= v <= 255 for v in given.pad)
         ),

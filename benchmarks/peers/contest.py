@@ -1,6 +1,6 @@
 """Peers beside the model under test: the same pictures, each in a process of its own, turn by turn.
 
-Turns alternate, so that a change of clock or a neighbour's work hits all; a ratio is that of turns of the
+Turns alternate, so that a change of clock or a neighbor's work hits all; a ratio is that of turns of the
 same round.
 What a peer does to its process, from an exception to a crash, is its own row and nobody else's.
 """

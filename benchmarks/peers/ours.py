@@ -68,9 +68,9 @@ class _EngineTurns:
         from trt_mogface.backends.gpu.engine import Engine, check_runs_here
         from trt_mogface.cuda import open_cuda
 
-        manifest, flavour = check_runs_here(path, task.device)
+        manifest, flavor = check_runs_here(path, task.device)
         cuda = open_cuda(task.device)
-        self._engine = Engine(path, manifest, flavour, cuda)
+        self._engine = Engine(path, manifest, flavor, cuda)
         self._pictures = len(task.pictures)
         shape = (self._pictures, task.size[1], task.size[0])
         self._network = DeviceNetwork(cuda, self._engine.contexts(), manifest.spec, shape)

@@ -12,7 +12,7 @@ import numpy as np
 
 from trt_mogface.bench.measurement import Latency, repeat
 from trt_mogface.bench.sources import Picture
-from trt_mogface.spec import SelectionDefaults
+from trt_mogface.spec import Thresholds
 
 Does = Literal["pictures to faces", "network alone"]
 FACES: Does = "pictures to faces"
@@ -43,7 +43,7 @@ class Task:
     name: str
     is_engine: bool
     pictures: Sequence[Picture]
-    thresholds: SelectionDefaults
+    thresholds: Thresholds
     threads: int
     device: int = 0
     weights: Path | None = None

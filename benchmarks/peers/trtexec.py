@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.peers.peer import NETWORK, Does, Opened, Round, SkippedError, Task
 from trt_mogface.bench.measurement import Latency
 from trt_mogface.errors import EngineError
-from trt_mogface.machine.tensorrt import FlavourName
+from trt_mogface.machine.tensorrt import FlavorName
 from trt_mogface.models.manifest import load_manifest
 from trt_mogface.spec import INPUT
 
@@ -25,19 +25,19 @@ class Trtexec:
 
     Attributes:
         name: As in ``--peers``, and the program's.
-        flavour: Whose engines it takes.
+        flavor: Whose engines it takes.
     """
 
     name: str
-    flavour: FlavourName
+    flavor: FlavorName
 
     def open(self, task: Task) -> Opened:
         """See `benchmarks.peers.peer.Peer`."""
         if not task.is_engine:
             raise SkippedError("it runs engines: give --engine")
-        built = load_manifest(task.model).flavour
-        if built != self.flavour:
-            raise SkippedError(f"it runs engines of {self.flavour}, and this one is of {built}")
+        built = load_manifest(task.model).flavor
+        if built != self.flavor:
+            raise SkippedError(f"it runs engines of {self.flavor}, and this one is of {built}")
         program = shutil.which(self.name)
         if program is None:
             raise SkippedError(f"there is no {self.name} on the PATH")

@@ -16,7 +16,7 @@ from trt_mogface._files import sha256_of
 from trt_mogface.errors import ImageError
 from trt_mogface.images import find_images, read_image
 from trt_mogface.reference.resize import paint, place_letterbox, place_native
-from trt_mogface.spec import ResizeDefaults
+from trt_mogface.spec import InputSpec
 
 VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
 
@@ -48,7 +48,7 @@ class Pictures:
     """
 
     sources: Sequence[Path]
-    resize: ResizeDefaults
+    resize: InputSpec
     size: tuple[int, int] | None = None
     limit: int = 512
     skipped: dict[str, str] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class Pictures:
         return whole.hexdigest()
 
 
-def find_pictures(pattern: str, resize: ResizeDefaults, size: tuple[int, int] | None, limit: int) -> Pictures:
+def find_pictures(pattern: str, resize: InputSpec, size: tuple[int, int] | None, limit: int) -> Pictures:
     """The pictures that a path, folder, glob pattern or video names.
 
     Raises:

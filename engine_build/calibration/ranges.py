@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine_build.precision.bias import Means
-from engine_build.precision.equalise import Peaks
-from engine_build.precision.quantise import scale_of
+from engine_build.precision.equalize import Peaks
+from engine_build.precision.quantize import scale_of
 from trt_mogface.backends.onnxruntime import session
 from trt_mogface.errors import ModelError
 from trt_mogface.spec import INPUT
@@ -25,7 +25,7 @@ BINS = 2048
 PERCENTILE = 0.99999
 """Share of an activation's values that its range holds."""
 
-QUANTISED_BINS = 128
+QUANTIZED_BINS = 128
 """Magnitudes of INT8, the levels that entropy calibration compares with."""
 
 Batches = Iterable[NDArray[np.uint8]]
@@ -75,7 +75,7 @@ def tensor_ranges(
     """The magnitude up to which each activation is worth representing.
 
     Args:
-        model: FP32, equalised.
+        model: FP32, equalized.
         largest: Largest magnitude of each activation, as `channel_peaks` finds it.
         method: ``minmax`` takes the largest magnitude; ``percentile`` lets `PERCENTILE` of all values be
             below; ``entropy`` is the threshold of least information loss (Migacz, GTC 2017) as ONNX Runtime
@@ -91,10 +91,10 @@ def tensor_ranges(
 
 
 def channel_means(model: onnx.ModelProto, ranges: Mapping[str, float], batches: Batches) -> Means:
-    """Mean of each channel of some activations [N, C, H, W], before and after quantisation to INT8.
+    """Mean of each channel of some activations [N, C, H, W], before and after quantization to INT8.
 
     Args:
-        model: FP32, equalised, opset 19 or newer.
+        model: FP32, equalized, opset 19 or newer.
         ranges: Magnitude up to which each is represented.
         batches: Network inputs, uint8 [N, H, W, 3].
     """
@@ -165,9 +165,9 @@ def _entropy(counts: NDArray[np.int64], largest: float) -> float:
 
     both = np.concatenate([counts[::-1], counts])
     edges = np.linspace(-largest, largest, len(both) + 1, dtype=np.float32)
-    collector = HistogramCollector("entropy", True, BINS, QUANTISED_BINS, 100 * PERCENTILE, "same")
+    collector = HistogramCollector("entropy", True, BINS, QUANTIZED_BINS, 100 * PERCENTILE, "same")
     limit = np.float32(largest)
-    low, high = collector.get_entropy_threshold((both, edges, -limit, limit, limit), QUANTISED_BINS)
+    low, high = collector.get_entropy_threshold((both, edges, -limit, limit, limit), QUANTIZED_BINS)
     return float(max(abs(low), abs(high)))
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from engine_build.calibration.pictures import Pictures
 from engine_build.calibration.ranges import METHODS, Method, channel_means, channel_peaks, tensor_ranges
 from engine_build.precision.bias import corrections
-from engine_build.precision.equalise import equalise, factors
-from engine_build.precision.quantise import quantised_tensors
+from engine_build.precision.equalize import equalize, factors
+from engine_build.precision.quantize import quantized_tensors
 from trt_mogface._files import write_text
 from trt_mogface._untrusted import Fields
 from trt_mogface.errors import ImageError, ModelError
@@ -44,8 +44,8 @@ class Calibration:
         method: How ranges were chosen, see `engine_build.calibration.ranges`.
         pictures: Number of pictures seen.
         pictures_sha256: Of their contents and placement.
-        divisors: Of each equalised activation, by channel; see `engine_build.precision.equalise`.
-        largest: Largest magnitude of each quantised activation: the range of FP8, whose steps shrink with
+        divisors: Of each equalized activation, by channel; see `engine_build.precision.equalize`.
+        largest: Largest magnitude of each quantized activation: the range of FP8, whose steps shrink with
             the numbers, so that nothing is gained by cutting.
         ranges: Magnitude up to which INT8 represents each of them.
         biases: What is added to the bias of each INT8 convolution, see `engine_build.precision.bias`.
@@ -99,7 +99,7 @@ class Calibration:
         if self.network != name:
             differs = f"it was made for {self.network}, this is {name}"
         elif self.graph_sha256 != graph:
-            missing = [tensor for tensor in quantised_tensors(model) if tensor not in self.ranges]
+            missing = [tensor for tensor in quantized_tensors(model) if tensor not in self.ranges]
             differs = "the graphs differ"
             if missing:
                 differs += f", {len(missing)} activations such as {missing[0]!r} are not in it"
@@ -119,11 +119,11 @@ def calibrate(
 ) -> Calibration:
     """Go through the pictures and find divisors and ranges.
 
-    The pictures pass up to three times: for the peaks that equalisation needs, for the ranges of the
-    equalised network (``minmax`` needs no such pass), and some of them for the means that correct biases.
+    The pictures pass up to three times: for the peaks that equalization needs, for the ranges of the
+    equalized network (``minmax`` needs no such pass), and some of them for the means that correct biases.
 
     Args:
-        model: FP32, of an opset for quantised precisions; equalised in place.
+        model: FP32, of an opset for quantized precisions; equalized in place.
         name: The network's name.
         method: How ranges are chosen.
         pictures: What is seen.
@@ -134,7 +134,7 @@ def calibrate(
         ModelError: An activation that is not finite.
     """
     graph, weights = fingerprint(model)
-    tensors = quantised_tensors(model)
+    tensors = quantized_tensors(model)
 
     def passing(what: str, over: Pictures = pictures) -> Iterator[NDArray[np.uint8]]:
         return over.batches(lambda text: status(f"calibrating, {what}: {text}"))
@@ -147,7 +147,7 @@ def calibrate(
         name: float((peaks[name] / divisors[name] if name in divisors else peaks[name]).max())
         for name in tensors
     }
-    equalise(model, divisors)
+    equalize(model, divisors)
     ranges = tensor_ranges(model, largest, method, passing("ranges"))
     few = dataclasses.replace(pictures, limit=min(pictures.limit, MEANS_PICTURES))
     biases = corrections(model, channel_means(model, ranges, passing("means", few)))

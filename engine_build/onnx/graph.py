@@ -28,7 +28,7 @@ def without_identities(model: onnx.ModelProto) -> None:
 
 
 def without_dead_ends(model: onnx.ModelProto) -> None:
-    """Take out, in place, the nodes and initialisers that no output depends on."""
+    """Take out, in place, the nodes and initializers that no output depends on."""
     graph = model.graph
     wanted = {value.name for value in graph.output}
     alive = []
@@ -64,7 +64,7 @@ def rename_tensor(model: onnx.ModelProto, old: str, new: str) -> None:
 def replace_nodes(
     model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], stored: Sequence[onnx.TensorProto] = ()
 ) -> None:
-    """Give a graph another list of nodes, in place: new initialisers join, those no longer read go."""
+    """Give a graph another list of nodes, in place: new initializers join, those no longer read go."""
     graph = model.graph
     copies = []
     for node in nodes:  # taken out of the list below, a node would not outlive it
@@ -80,7 +80,7 @@ def replace_nodes(
 
 
 def float_tensors(model: onnx.ModelProto) -> set[str]:
-    """Names of all FP32 tensors: inputs, initialisers and what nodes compute.
+    """Names of all FP32 tensors: inputs, initializers and what nodes compute.
 
     Raises:
         ModelError: The types of the graph contradict each other.
@@ -106,7 +106,7 @@ def name_convolutions(model: onnx.ModelProto) -> None:
 
 
 def constants(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
-    """Initialisers by name."""
+    """Initializers by name."""
     return {tensor.name: tensor for tensor in model.graph.initializer}
 
 

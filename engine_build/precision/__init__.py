@@ -11,5 +11,5 @@ from typing import Literal, get_args
 Precision = Literal["fp32", "fp16", "bf16", "int8", "fp8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
-QUANTISED: tuple[Precision, ...] = ("int8", "fp8")
-"""Those with Q/DQ nodes; what they do not quantise is FP16."""
+QUANTIZED: tuple[Precision, ...] = ("int8", "fp8")
+"""Those with Q/DQ nodes; what they do not quantize is FP16."""

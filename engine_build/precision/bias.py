@@ -1,9 +1,9 @@
-"""Biases corrected for the mean error of quantisation.
+"""Biases corrected for the mean error of quantization.
 
 Rounding and clipping move the mean of what a convolution computes.  Nagel et al. 2019 ("Data-Free
 Quantization Through Weight Equalization and Bias Correction", section 4.2) subtract that shift from the bias.
 Here each convolution is corrected for its own error alone, from the means of its input before and after
-quantisation, so that one correction does not depend on another; borders, where padding takes part, are
+quantization, so that one correction does not depend on another; borders, where padding takes part, are
 neglected.
 """
 
@@ -17,20 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine_build.onnx.graph import attribute, constants
-from engine_build.precision.quantise import convolutions, quantised_weight
+from engine_build.precision.quantize import convolutions, quantized_weight
 
 if TYPE_CHECKING:
     import onnx
 
 Means = Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
-"""Mean of each channel of an activation, before and after quantisation, float64 [C] by name."""
+"""Mean of each channel of an activation, before and after quantization, float64 [C] by name."""
 
 
 def corrections(model: onnx.ModelProto, means: Means) -> dict[str, NDArray[np.float64]]:
     """What to add to the bias of each convolution, float64 [K] by its name.
 
     Args:
-        model: FP32, equalised.
+        model: FP32, equalized.
         means: Of all inputs of convolutions, for INT8.
     """
     from onnx import numpy_helper
@@ -42,7 +42,7 @@ def corrections(model: onnx.ModelProto, means: Means) -> dict[str, NDArray[np.fl
             continue
         before, after = means[node.input[0]]
         weight = numpy_helper.to_array(stored[node.input[1]])
-        steps, scale = quantised_weight(weight, "int8")
+        steps, scale = quantized_weight(weight, "int8")
         rounded = steps.astype(np.float64) * scale.reshape(-1, 1, 1, 1)
         found[node.name] = _of_means(weight, before, node) - _of_means(rounded, after, node)
     return found
@@ -56,9 +56,9 @@ def correct_biases(
     One that several of them share is corrected by the mean of their corrections.
 
     Args:
-        model: FP32, equalised.
+        model: FP32, equalized.
         additions: From `corrections`.
-        nodes: Names of the convolutions that are quantised.
+        nodes: Names of the convolutions that are quantized.
     """
     from onnx import numpy_helper
 

@@ -37,7 +37,7 @@ VALUES: dict[str, tuple[int, ...]] = {"Resize": (0,)}
 def to_low_precision(model: onnx.ModelProto, kind: Low, *, simulate: bool = False) -> None:
     """Compute in FP16 or BF16 wherever FP32 is not needed, in place; inputs and outputs keep their types.
 
-    The picture's normalisation, statistics and saturating functions stay FP32.  An initialiser is stored
+    The picture's normalization, statistics and saturating functions stay FP32.  An initializer is stored
     once in each type it is read in, however many nodes share it.
 
     Args:

@@ -10,9 +10,9 @@ from engine_build.onnx.graph import name_convolutions
 from engine_build.precision import Precision
 from engine_build.precision.bias import correct_biases
 from engine_build.precision.casts import to_low_precision
-from engine_build.precision.equalise import equalise
+from engine_build.precision.equalize import equalize
 from engine_build.precision.opset import upgraded
-from engine_build.precision.quantise import convolutions, quantise
+from engine_build.precision.quantize import convolutions, quantize
 from trt_mogface.errors import ModelError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from engine_build.calibration.record import Calibration
 
 
-def normalised(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
+def normalized(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
     """A contract model as every pass expects it: convolutions named, pixels cast first, a fitting opset.
 
     The model itself is changed, or taken over by a new one in the newer opset.
@@ -47,10 +47,10 @@ def at_precision(
     """The model computing in another precision; inputs, outputs and spec stay.
 
     Args:
-        model: From `normalised`, for the same precision; left as it is.
-        precision: The type of the convolutions; what is not quantised becomes FP16.
+        model: From `normalized`, for the same precision; left as it is.
+        precision: The type of the convolutions; what is not quantized becomes FP16.
         calibration: For INT8 and FP8; of this model.
-        keep_fp16: Names of convolutions that are not quantised.
+        keep_fp16: Names of convolutions that are not quantized.
         simulate: For ONNX Runtime on a CPU, which has no BF16: the same values in FP32.
     """
     result = type(model)()
@@ -58,12 +58,12 @@ def at_precision(
     if precision in ("int8", "fp8"):
         if calibration is None:
             raise ModelError(f"{precision} needs calibration: --calib DIR, or --calib-cache FILE")
-        equalise(result, calibration.divisors)
+        equalize(result, calibration.divisors)
         names = [node.name for node in convolutions(result) if node.name not in keep_fp16]
         if precision == "int8":
             correct_biases(result, calibration.biases, names)
         ranges = calibration.ranges if precision == "int8" else calibration.largest
-        quantise(result, precision, ranges, names)
+        quantize(result, precision, ranges, names)
         to_low_precision(result, "fp16")
     elif precision == "fp16" or precision == "bf16":
         to_low_precision(result, precision, simulate=simulate and precision == "bf16")

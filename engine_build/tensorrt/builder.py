@@ -13,7 +13,7 @@ from engine_build.tensorrt.engine_layers import layers_in
 from engine_build.tensorrt.network_types import convolution_types
 from trt_mogface._files import whole_file
 from trt_mogface.errors import EngineError
-from trt_mogface.machine.tensorrt import Flavour
+from trt_mogface.machine.tensorrt import Flavor
 from trt_mogface.models.manifest import Layer, Profile
 from trt_mogface.spec import INPUT
 
@@ -86,7 +86,7 @@ class Progress(Protocol):
 
 
 def build(
-    flavour: Flavour,
+    flavor: Flavor,
     model: bytes,
     options: Options,
     progress: Progress | None = None,
@@ -96,7 +96,7 @@ def build(
     """Build an engine of a strongly typed network.
 
     Args:
-        flavour: From `trt_mogface.machine.tensorrt.find_tensorrt`.
+        flavor: From `trt_mogface.machine.tensorrt.find_tensorrt`.
         model: ONNX.
         options: How.
         progress: Follows the build.
@@ -108,18 +108,18 @@ def build(
             that ``progress`` stopped.
     """
     with progress.building() if progress else nullcontext():
-        return _built(flavour, model, options, progress, log, name)
+        return _built(flavor, model, options, progress, log, name)
 
 
 def _built(
-    flavour: Flavour,
+    flavor: Flavor,
     model: bytes,
     options: Options,
     progress: Progress | None,
     log: Callable[[str], None] | None,
     name: str,
 ) -> Built:
-    trt = flavour.module
+    trt = flavor.module
     logger = _logger(trt, log)
     if options.plugin is not None:
         load_plugin(trt, options.plugin)
@@ -127,23 +127,23 @@ def _built(
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(model):
-        raise EngineError(f"{flavour.name} {flavour.version} cannot read the model: {_first_error(parser)}")
+        raise EngineError(f"{flavor.name} {flavor.version} cannot read the model: {_first_error(parser)}")
     network.name = name
-    config = _config(trt, builder, options, flavour)
+    config = _config(trt, builder, options, flavor)
     cache = _timing_cache(config, options)
     if progress is not None:
         config.progress_monitor = _monitor(trt, progress)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         reason = logger.last_error or "no reason given"
-        raise EngineError(f"{flavour.name} {flavour.version} could not build the engine: {reason}")
+        raise EngineError(f"{flavor.name} {flavor.version} could not build the engine: {reason}")
     if cache is not None and options.timing_cache is not None:
         with whole_file(options.timing_cache) as temporary:
             temporary.write_bytes(memoryview(cache.serialize()))
     return Built(bytes(memoryview(plan)), convolution_types(network, trt), tuple(logger.layers))
 
 
-def _config(trt: Any, builder: Any, options: Options, flavour: Flavour) -> Any:
+def _config(trt: Any, builder: Any, options: Options, flavor: Flavor) -> Any:
     config = builder.create_builder_config()
     config.builder_optimization_level = options.optimization_level
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for `inspect`; costs no speed
@@ -160,12 +160,12 @@ def _config(trt: Any, builder: Any, options: Options, flavour: Flavour) -> Any:
     }
     for name, wanted in flags.items():
         if wanted:
-            config.set_flag(_have(trt.BuilderFlag, name, flavour))
+            config.set_flag(_have(trt.BuilderFlag, name, flavor))
     if options.hardware_compatibility != "none":
         name = {"ampere+": "AMPERE_PLUS"}.get(options.hardware_compatibility, "SAME_COMPUTE_CAPABILITY")
-        config.hardware_compatibility_level = _have(trt.HardwareCompatibilityLevel, name, flavour)
+        config.hardware_compatibility_level = _have(trt.HardwareCompatibilityLevel, name, flavor)
     if options.compute_capabilities:
-        _target(trt, config, options.compute_capabilities, flavour)
+        _target(trt, config, options.compute_capabilities, flavor)
     if options.dla_core is not None:
         _use_dla(trt, builder, config, options)
     if options.plugin is not None and options.version_compatible:
@@ -189,11 +189,11 @@ def load_plugin(trt: Any, library: Path) -> None:
         )
 
 
-def _target(trt: Any, config: Any, capabilities: tuple[str, ...], flavour: Flavour) -> None:
+def _target(trt: Any, config: Any, capabilities: tuple[str, ...], flavor: Flavor) -> None:
     config.num_compute_capabilities = len(capabilities)
     for i, capability in enumerate(capabilities):
         name = f"SM{capability.replace('.', '')}"
-        config.set_compute_capability(_have(trt.ComputeCapability, name, flavour), i)
+        config.set_compute_capability(_have(trt.ComputeCapability, name, flavor), i)
 
 
 def _use_dla(trt: Any, builder: Any, config: Any, options: Options) -> None:
@@ -209,12 +209,12 @@ def _use_dla(trt: Any, builder: Any, config: Any, options: Options) -> None:
         config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
 
 
-def _have(names: Any, name: str, flavour: Flavour) -> Any:
+def _have(names: Any, name: str, flavor: Flavor) -> Any:
     """An enumerator, if this release has it: asked for by name, not by version."""
     found = getattr(names, name, None)
     if found is None:
         have = ", ".join(sorted(n for n in names.__members__ if n[0].isupper()))
-        raise EngineError(f"{flavour.name} {flavour.version} has no {name} (it has {have})")
+        raise EngineError(f"{flavor.name} {flavor.version} has no {name} (it has {have})")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Optimisation profiles: the sizes an engine accepts and the one it is tuned for."""
+"""Optimization profiles: the sizes an engine accepts and the one it is tuned for."""
 
 from __future__ import annotations
 

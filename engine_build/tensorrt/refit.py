@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from trt_mogface.errors import EngineError
-from trt_mogface.machine.tensorrt import Flavour
+from trt_mogface.machine.tensorrt import Flavor
 
 
-def refitted(flavour: Flavour, plan: bytes, model: bytes, path: Path) -> bytes:
+def refitted(flavor: Flavor, plan: bytes, model: bytes, path: Path) -> bytes:
     """A plan with the weights of an ONNX model.
 
     Args:
-        flavour: That built the plan.
+        flavor: That built the plan.
         plan: Built with ``refit`` or ``strip_weights``.
         model: The ONNX of the precision, of the same graph, that ``build -o FILE.onnx`` writes.
         path: The engine, for messages.
@@ -20,11 +20,11 @@ def refitted(flavour: Flavour, plan: bytes, model: bytes, path: Path) -> bytes:
     Raises:
         EngineError: Not refittable, or a model of another graph.
     """
-    trt = flavour.module
+    trt = flavor.module
     logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
     engine = trt.Runtime(logger).deserialize_cuda_engine(plan)
     if engine is None:
-        raise EngineError(f"{path}: {flavour.name} {flavour.version} cannot read this plan on this machine")
+        raise EngineError(f"{path}: {flavor.name} {flavor.version} cannot read this plan on this machine")
     if not engine.refittable:
         raise EngineError(f"{path}: cannot be refitted: build it with --refit or --strip-weights")
     refitter = trt.Refitter(engine, logger)

@@ -10,13 +10,13 @@ from engine_build.precision import Precision
 from engine_build.tensorrt.builder import Options
 from trt_mogface.errors import UsageError
 from trt_mogface.machine.gpu import Gpu
-from trt_mogface.machine.tensorrt import Flavour
+from trt_mogface.machine.tensorrt import Flavor
 
 NEEDS: dict[Precision, tuple[int, int]] = {"bf16": (8, 0), "fp8": (8, 9)}
 """Compute capability that a precision needs; the others run wherever TensorRT 10 does."""
 
 
-def check_precision(precision: Precision, flavour: Flavour, gpu: Gpu | None, options: Options) -> None:
+def check_precision(precision: Precision, flavor: Flavor, gpu: Gpu | None, options: Options) -> None:
     """Refuse a precision that the GPU lacks, before any work.
 
     Raises:
@@ -24,7 +24,7 @@ def check_precision(precision: Precision, flavour: Flavour, gpu: Gpu | None, opt
     """
     needed = NEEDS.get(precision, (0, 0))
     targets = {f"compute capability {text}": _parsed(text) for text in options.compute_capabilities}
-    if not flavour.is_rtx and gpu is not None:
+    if not flavor.is_rtx and gpu is not None:
         targets[gpu.name] = gpu.capability
     for name, capability in targets.items():
         if capability < needed:
@@ -34,25 +34,25 @@ def check_precision(precision: Precision, flavour: Flavour, gpu: Gpu | None, opt
             )
 
 
-def check_options(flavour: Flavour, gpu: Gpu | None, options: Options) -> None:
-    """Refuse options that this flavour, or a machine without a GPU, does not have.
+def check_options(flavor: Flavor, gpu: Gpu | None, options: Options) -> None:
+    """Refuse options that this flavor, or a machine without a GPU, does not have.
 
     Raises:
         UsageError: It says which, and what there is instead.
     """
     refused = {
         "--compute-capabilities: tensorrt builds for the GPU at hand, others take "
-        "--hardware-compatibility-level": bool(options.compute_capabilities) and not flavour.is_rtx,
+        "--hardware-compatibility-level": bool(options.compute_capabilities) and not flavor.is_rtx,
         "--version-compatible: tensorrt-rtx has no runtime that would run such an engine": (
-            options.version_compatible and flavour.is_rtx
+            options.version_compatible and flavor.is_rtx
         ),
         "--timing-cache-file: tensorrt-rtx times no layers when it builds": (
-            options.timing_cache is not None and flavour.is_rtx
+            options.timing_cache is not None and flavor.is_rtx
         ),
         "--hardware-compatibility-level: tensorrt-rtx builds for any Ampere or newer, or for "
-        "--compute-capabilities": options.hardware_compatibility != "none" and flavour.is_rtx,
+        "--compute-capabilities": options.hardware_compatibility != "none" and flavor.is_rtx,
         "--strip-weights and --refit: tensorrt-rtx needs a GPU to build such an engine, and none was found": (
-            (options.strip_weights or options.refit) and flavour.is_rtx and gpu is None
+            (options.strip_weights or options.refit) and flavor.is_rtx and gpu is None
         ),
     }
     for reason, applies in refused.items():
@@ -60,42 +60,42 @@ def check_options(flavour: Flavour, gpu: Gpu | None, options: Options) -> None:
             raise UsageError(reason)
 
 
-def check_end_to_end(flavour: Flavour) -> None:
+def check_end_to_end(flavor: Flavor) -> None:
     """Refuse an engine that ends in faces where plugins do not run.
 
     Raises:
         UsageError: It says what to do instead.
     """
-    if flavour.is_rtx:
+    if flavor.is_rtx:
         raise UsageError(
             "--end-to-end: tensorrt-rtx runs no plugins: leave it out, the same kernels run after the engine"
         )
 
 
-def capabilities(flavour: Flavour, gpu: Gpu | None, options: Options) -> tuple[str, ...]:
+def capabilities(flavor: Flavor, gpu: Gpu | None, options: Options) -> tuple[str, ...]:
     """The compute capabilities an engine is bound to; empty where it is not."""
-    if flavour.is_rtx:
+    if flavor.is_rtx:
         return options.compute_capabilities
     if gpu is None or options.hardware_compatibility == "ampere+":
         return ()
     return (".".join(map(str, gpu.capability)),)
 
 
-def timing_cache(flavour: Flavour, gpu: Gpu | None) -> Path | None:
+def timing_cache(flavor: Flavor, gpu: Gpu | None) -> Path | None:
     """Where the times of layers are kept: a file for each GPU and version.
 
     None where nothing is timed: TensorRT-RTX chooses its kernels on the machine that runs them.
     """
-    if flavour.is_rtx or gpu is None:
+    if flavor.is_rtx or gpu is None:
         return None
-    name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{gpu.name}-{flavour.version}")
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{gpu.name}-{flavor.version}")
     return cache_folder() / f"timing-{name}.cache"
 
 
-def described(precision: Precision, flavour: Flavour, gpu: Gpu | None, options: Options) -> str:
+def described(precision: Precision, flavor: Flavor, gpu: Gpu | None, options: Options) -> str:
     """What an engine runs on, in words."""
     oldest = ".".join(map(str, max(NEEDS.get(precision, (8, 0)), (8, 0))))
-    if flavour.is_rtx:
+    if flavor.is_rtx:
         chosen = ", ".join(options.compute_capabilities)
         return f"compute capability {chosen}" if chosen else f"any Ampere or newer, from {oldest} on"
     if gpu is None:

@@ -24,7 +24,7 @@ def candidates(file: Path, batches: Iterable[NDArray[np.uint8]]) -> list[Selecti
     """
     found = []
     with OnnxExecutor(file) as executor:
-        thresholds = dataclasses.replace(executor.spec.selection, score_threshold=LOWEST_SCORE)
+        thresholds = dataclasses.replace(executor.spec.thresholds, score_threshold=LOWEST_SCORE)
         for batch in batches:
             outputs = executor.run(batch)
             points = None if outputs.landmarks is None else outputs.landmarks[0]

@@ -16,7 +16,7 @@ DRIFT_PICTURES = 16
 """Pictures on which each group is measured alone: drift needs few, unlike an average precision."""
 
 Lower = Callable[[Collection[str]], "onnx.ModelProto"]
-"""The quantised model with the convolutions of these names left in FP16."""
+"""The quantized model with the convolutions of these names left in FP16."""
 
 
 def choose(
@@ -31,7 +31,7 @@ def choose(
 
     Args:
         model: The contract model in FP32.
-        lower: Quantises it.
+        lower: Quantizes it.
         comparison: Measures models.
         keep: How many groups to leave in FP16; None for the fewest with which the loss is allowed.
         allowed: Points that may be lost.

@@ -106,7 +106,7 @@ class Comparison:
     def _threshold(self) -> float:
         from engine_build.onnx import contract
 
-        return contract.spec_of(self._model, Path("model")).selection.score_threshold
+        return contract.spec_of(self._model, Path("model")).thresholds.score_threshold
 
     def on(self, limit: int) -> Comparison:
         """The same on at most so many of the pictures."""

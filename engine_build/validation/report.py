@@ -63,9 +63,9 @@ def _bars(found: Sensitivity) -> Figure:
 
     figure = Figure(figsize=(9, 0.8 + 0.18 * len(found.groups)), layout="constrained")
     axes = figure.subplots()
-    colours = ["tab:red" if i < found.kept else "tab:blue" for i in range(len(found.groups))]
-    axes.barh([group.name for group in found.groups], [group.drift for group in found.groups], color=colours)
+    colors = ["tab:red" if i < found.kept else "tab:blue" for i in range(len(found.groups))]
+    axes.barh([group.name for group in found.groups], [group.drift for group in found.groups], color=colors)
     axes.invert_yaxis()
     axes.tick_params(axis="y", labelsize=6)
-    axes.set_xlabel("drift with this group alone quantised (red: left in FP16)")
+    axes.set_xlabel("drift with this group alone quantized (red: left in FP16)")
     return figure

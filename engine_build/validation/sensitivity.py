@@ -1,4 +1,4 @@
-"""Which layers lose the accuracy of a quantised network, and which to leave in FP16."""
+"""Which layers lose the accuracy of a quantized network, and which to leave in FP16."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine_build.precision.quantise import convolutions
+from engine_build.precision.quantize import convolutions
 from trt_mogface.errors import UsageError
 from trt_mogface.evaluation.average_precision import as_xywh, ious
 from trt_mogface.reference.select import Selection
@@ -23,13 +23,13 @@ DEPTH = 3
 
 @dataclass(frozen=True)
 class Group:
-    """Convolutions that are quantised, or not, together.
+    """Convolutions that are quantized, or not, together.
 
     Attributes:
         name: What their names begin with.
         nodes: Their names.
         share: Their share of the network's multiply-adds, within 0..1.
-        drift: How much farther faces move when this group alone is quantised; see `drift`.
+        drift: How much farther faces move when this group alone is quantized; see `drift`.
     """
 
     name: str
@@ -97,8 +97,8 @@ def rank(groups: Iterable[Group], measure: Callable[[Group], float], least: floa
 
     Args:
         groups: Without drift.
-        measure: The drift with this group alone quantised.
-        least: The drift with none quantised, which leaving groups out cannot undo.
+        measure: The drift with this group alone quantized.
+        least: The drift with none quantized, which leaving groups out cannot undo.
     """
     measured = [Group(g.name, g.nodes, g.share, max(measure(g) - least, 0.0)) for g in groups]
     return tuple(sorted(measured, key=lambda g: (-g.drift / max(g.share, 1e-6), g.name)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine_build.onnx.graph import constants
-from engine_build.precision.quantise import convolutions
+from engine_build.precision.quantize import convolutions
 from trt_mogface.backends.onnxruntime import session
 from trt_mogface.spec import INPUT
 
@@ -38,7 +38,7 @@ def multiply_adds(model: onnx.ModelProto) -> dict[str, int]:
     )
     del watched.graph.output[:]
     watched.graph.output.extend(helper.make_empty_tensor_value_info(size) for size in sizes)
-    running = session(watched.SerializeToString(), optimise=False)
+    running = session(watched.SerializeToString(), optimize=False)
     shapes = running.run(sizes, {INPUT: np.zeros((1, SIDE, SIDE, 3), np.uint8)})
     stored = constants(model)
     # A weight is [K, C / group, h, w], so that its size times the map is the work, grouped or not.

@@ -10,7 +10,7 @@ The rules take every fusion for granted that some runtime does, so that what is 
 - What is done to the picture before any layer is done by the first layer, which reads the picture's bytes.
 - What is computed twice from the same inputs (RetinaFace's context does so) is computed once.
 
-A normalisation could go further and collect its sums while the layer before it writes; that is not assumed:
+A normalization could go further and collect its sums while the layer before it writes; that is not assumed:
 it is a layer that reads its map once and writes it once.  An operator in none of the lists, of whatever
 domain, is taken to work element by element, which keeps the bound a bound.
 """

@@ -160,7 +160,7 @@ def _by_running(model: onnx.ModelProto, names: list[str], shape: Shape) -> dict[
     del watched.graph.output[:]
     watched.graph.output.extend(helper.make_empty_tensor_value_info(size) for size in sizes)
     try:
-        running = session(watched.SerializeToString(), optimise=False)
+        running = session(watched.SerializeToString(), optimize=False)
         shapes = running.run(sizes, {INPUT: np.zeros(shape, np.uint8)})
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
         raise ModelError(f"the shapes of the network cannot be found: {first_line(error)}") from error

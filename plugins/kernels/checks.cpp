@@ -93,10 +93,10 @@ cudaError_t checkDetector(const MogfaceDetector* detector)
         return refuse(
             "detector.landmarkCount %d: must lie within 0..%d", detector->landmarkCount, kMAX_LANDMARKS);
     }
-    if (!std::isfinite(detector->varianceCentre) || !std::isfinite(detector->varianceSize)
-        || !std::isfinite(detector->centre))
+    if (!std::isfinite(detector->varianceCenter) || !std::isfinite(detector->varianceSize)
+        || !std::isfinite(detector->center))
     {
-        return refuse("detector: variances and centre must be finite");
+        return refuse("detector: variances and center must be finite");
     }
     for (int i = 0; i < detector->levelCount; ++i)
     {
@@ -157,8 +157,8 @@ cudaError_t layOut(const MogfaceDetector& detector, int height, int width, Ancho
         }
     }
     grid.anchorCount = static_cast<int>(count);
-    grid.centre = detector.centre;
-    grid.varianceCentre = detector.varianceCentre;
+    grid.center = detector.center;
+    grid.varianceCenter = detector.varianceCenter;
     grid.varianceSize = detector.varianceSize;
     grid.levelCount = detector.levelCount;
     grid.coding = detector.coding;

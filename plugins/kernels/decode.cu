@@ -16,26 +16,26 @@ constexpr int kKEYS = kTHREADS / kPARTS;
 
 struct Anchor
 {
-    float x; // centre
+    float x; // center
     float y;
     float width;
     float height;
 };
 
 __device__ void placeOnAxis(
-    const AnchorGrid& grid, int stride, double side, int cell, float& centre, float& size)
+    const AnchorGrid& grid, int stride, double side, int cell, float& center, float& size)
 {
-    const double middle = (cell + grid.centre) * stride;
+    const double middle = (cell + grid.center) * stride;
     if (grid.coding != MOGFACE_CODING_MOGFACE)
     {
-        centre = static_cast<float>(middle);
+        center = static_cast<float>(middle);
         size = static_cast<float>(side);
         return;
     }
     const double half = (side - 1.0) / 2.0;
     const float low = static_cast<float>(middle - half);
     const float high = static_cast<float>(middle + half);
-    centre = (low + high) / 2.0F;
+    center = (low + high) / 2.0F;
     size = high - low + 1.0F;
 }
 
@@ -58,23 +58,23 @@ __device__ Anchor anchorAt(const AnchorGrid& grid, int index)
 
 // One axis of trt_mogface.reference.decode.decode_boxes, operation by operation.
 __device__ void decodeAxis(
-    const AnchorGrid& grid, float centre, float size, float delta, float sizeDelta, float& low, float& high)
+    const AnchorGrid& grid, float center, float size, float delta, float sizeDelta, float& low, float& high)
 {
     if (grid.coding == MOGFACE_CODING_DISTANCE)
     {
-        low = centre - delta * size;
-        high = centre + sizeDelta * size;
+        low = center - delta * size;
+        high = center + sizeDelta * size;
     }
     else if (grid.coding == MOGFACE_CODING_MOGFACE)
     {
-        const float middle = centre + delta * size;
+        const float middle = center + delta * size;
         const float extent = size * expf(sizeDelta);
         low = middle - (extent - 1.0F) / 2.0F;
         high = extent + (low - 1.0F);
     }
     else
     {
-        const float middle = centre + delta * grid.varianceCentre * size;
+        const float middle = center + delta * grid.varianceCenter * size;
         const float extent = size * expf(sizeDelta * grid.varianceSize);
         low = middle - extent / 2.0F;
         high = low + extent;
@@ -95,7 +95,7 @@ template <typename Float>
 __device__ bool decodeLandmarks(
     const AnchorGrid& grid, const Anchor& anchor, const Float* deltas, float* points)
 {
-    const float factor = grid.coding == MOGFACE_CODING_SSD ? grid.varianceCentre : 1.0F;
+    const float factor = grid.coding == MOGFACE_CODING_SSD ? grid.varianceCenter : 1.0F;
     bool finite = true;
     for (int i = 0; i < grid.landmarkCount; ++i)
     {

@@ -16,7 +16,7 @@ constexpr int kTHREADS
     = kWARP * kROWS; // a warp a row; a thread every 32nd column, so that a warp's accesses meet
 constexpr float kWEIGHT_ONE = 2048.0F;
 
-// Two neighbours and their weights.
+// Two neighbors and their weights.
 struct Tap
 {
     int first;
@@ -71,7 +71,7 @@ struct Pair
     }
 };
 
-// The bytes of two neighbours come in two or three aligned words, unless a word would reach beyond the frame's memory.
+// The bytes of two neighbors come in two or three aligned words, unless a word would reach beyond the frame's memory.
 __device__ Pair loadPair(const MogfaceFrame& frame, int row, const Tap& columns)
 {
     const auto* begin = static_cast<const uint8_t*>(frame.pixels);

@@ -30,8 +30,8 @@ struct AnchorGrid
         int sideCount;
     };
     Level levels[MOGFACE_MAX_LEVELS];
-    double centre;
-    float varianceCentre;
+    double center;
+    float varianceCenter;
     float varianceSize;
     int levelCount;
     int coding;

@@ -144,17 +144,17 @@ std::string readAttributes(PluginFieldCollection const& fields, Attributes& attr
     {
         return "attribute coding: is missing or none of mogface, ssd, distance";
     }
-    char const* centre = readText(fields, "centre", attributes.centre) ? attributes.centre.c_str() : "";
-    if (!readNumber(centre, detector.centre) || *centre != '\0')
+    char const* center = readText(fields, "center", attributes.center) ? attributes.center.c_str() : "";
+    if (!readNumber(center, detector.center) || *center != '\0')
     {
-        return "attribute centre: is missing or no number";
+        return "attribute center: is missing or no number";
     }
     float variances[2] = {};
     if (!readFloats(fields, "variances", 2, variances))
     {
         return "attribute variances: is missing or not two FP32 numbers";
     }
-    detector.varianceCentre = variances[0];
+    detector.varianceCenter = variances[0];
     detector.varianceSize = variances[1];
     struct
     {
@@ -185,7 +185,7 @@ PluginFieldCollection const& attributeNames()
     static PluginField const kFIELDS[] = {
         {"levels", nullptr, PluginFieldType::kCHAR, 1},
         {"coding", nullptr, PluginFieldType::kCHAR, 1},
-        {"centre", nullptr, PluginFieldType::kCHAR, 1},
+        {"center", nullptr, PluginFieldType::kCHAR, 1},
         {"variances", nullptr, PluginFieldType::kFLOAT32, 2},
         {"landmarks", nullptr, PluginFieldType::kINT32, 1},
         {"score_threshold", nullptr, PluginFieldType::kFLOAT32, 1},
@@ -202,9 +202,9 @@ PluginFieldCollection const* AttributeFields::of(Attributes const& attributes)
 {
     MogfaceDetector const& detector = attributes.detector;
     MogfaceThresholds const& thresholds = attributes.thresholds;
-    mVariances = {detector.varianceCentre, detector.varianceSize};
+    mVariances = {detector.varianceCenter, detector.varianceSize};
     void const* const values[] = {attributes.levels.c_str(), attributes.coding.c_str(),
-        attributes.centre.c_str(), mVariances.data(), &detector.landmarkCount, &thresholds.score,
+        attributes.center.c_str(), mVariances.data(), &detector.landmarkCount, &thresholds.score,
         &thresholds.iou, &thresholds.topK, &thresholds.maxDetections, &thresholds.inclusiveAreas};
     for (size_t i = 0; i < mFields.size(); ++i)
     {

@@ -2,8 +2,8 @@
 //
 //   levels            text   "4:10.88;8:16,32": stride and anchor sides of each level
 //   coding            text   mogface, ssd or distance
-//   centre            text   where an anchor sits in its cell, in strides
-//   variances         two FP32 numbers, of the centre and of the log size
+//   center            text   where an anchor sits in its cell, in strides
+//   variances         two FP32 numbers, of the center and of the log size
 //   landmarks         points of a face
 //   score_threshold, iou_threshold, top_k, max_detections, inclusive_areas
 //
@@ -25,7 +25,7 @@ struct Attributes
     // As they came, for the plan.
     std::string levels;
     std::string coding;
-    std::string centre;
+    std::string center;
 };
 
 // Reads the fields of a node or of a plan.  Returns an empty text, or what is wrong with them in one line.

@@ -1,7 +1,7 @@
 // How TensorRT comes to MogFaceDetect.
 //
 // By the entry points getCreators and setLoggerFinder: IPluginRegistry::loadLibrary, trtexec --dynamicPlugins, plugins
-// serialised into a plan.  And by itself when the library is loaded: trtexec --staticPlugins, Triton, dlopen.  A registry
+// serialized into a plan.  And by itself when the library is loaded: trtexec --staticPlugins, Triton, dlopen.  A registry
 // that is met in both ways keeps the first creator and refuses the second.
 #include "log.h"
 #include "mogface_detect.h"

@@ -14,13 +14,13 @@ from engine_build.calibration.pictures import find_pictures
 from engine_build.calibration.record import calibrate
 from engine_build.lowering import Lowering, Request
 from engine_build.onnx import contract
-from engine_build.precision.prepare import at_precision, normalised
-from engine_build.precision.quantise import convolutions
+from engine_build.precision.prepare import at_precision, normalized
+from engine_build.precision.quantize import convolutions
 from engine_build.tensorrt.builder import Options, build
 from engine_build.tensorrt.profiles import parse_profiles
 from tests.support.mogface import Pair
-from trt_mogface.machine.tensorrt import Flavour, find_tensorrt
-from trt_mogface.spec import ResizeDefaults
+from trt_mogface.machine.tensorrt import Flavor, find_tensorrt
+from trt_mogface.spec import InputSpec
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 
@@ -28,12 +28,12 @@ OPTIONS = Options(parse_profiles(["1x320x320:1x640x640:8x1280x1280"]))
 
 
 @pytest.fixture(scope="module")
-def flavour() -> Flavour:
+def flavor() -> Flavor:
     return find_tensorrt("tensorrt-rtx")
 
 
-def test_fp16_engine(mogface: Pair, tmp_path: Path, flavour: Flavour) -> None:
-    building = EngineBuild(Lowering(Request(mogface.onnx)), OPTIONS, flavour)
+def test_fp16_engine(mogface: Pair, tmp_path: Path, flavor: Flavor) -> None:
+    building = EngineBuild(Lowering(Request(mogface.onnx)), OPTIONS, flavor)
     outcome = building.engine("fp16", tmp_path / "mogface.engine")
     assert outcome.manifest.multiply_adds == {"fp16": 1.0}
     assert outcome.engine.stat().st_size <= 130e6
@@ -44,19 +44,19 @@ def test_fp16_engine(mogface: Pair, tmp_path: Path, flavour: Flavour) -> None:
 def test_fp16_file_keeps_shared_weights_shared(mogface: Pair, tmp_path: Path) -> None:
     source = contract.load(mogface.onnx)
     weights = {node.input[1] for node in convolutions(source)}
-    contract.save(at_precision(normalised(source, "fp16"), "fp16"), tmp_path / "fp16.onnx")
+    contract.save(at_precision(normalized(source, "fp16"), "fp16"), tmp_path / "fp16.onnx")
     assert (tmp_path / "fp16.onnx").stat().st_size <= 125e6
     lowered = onnx.load(tmp_path / "fp16.onnx")
     assert len({node.input[1] for node in convolutions(lowered)}) == len(weights)
 
 
-def test_int8_engine(mogface: Pair, tmp_path: Path, flavour: Flavour) -> None:
+def test_int8_engine(mogface: Pair, tmp_path: Path, flavor: Flavor) -> None:
     for i in range(4):
         coarse = np.random.default_rng(i).integers(0, 256, (8 * 2**i, 8 * 2**i, 3), np.uint8)
         cv2.imwrite(str(tmp_path / f"{i}.png"), cv2.resize(coarse, (128, 128)))
-    pictures = find_pictures(str(tmp_path), ResizeDefaults(), (128, 128), 4)
-    calibration = calibrate(normalised(contract.load(mogface.onnx), "int8"), "mogface", "minmax", pictures)
-    model = normalised(contract.load(mogface.onnx), "int8")
+    pictures = find_pictures(str(tmp_path), InputSpec(), (128, 128), 4)
+    calibration = calibrate(normalized(contract.load(mogface.onnx), "int8"), "mogface", "minmax", pictures)
+    model = normalized(contract.load(mogface.onnx), "int8")
     lowered = at_precision(model, "int8", calibration)
     contract.save(lowered, tmp_path / "int8.onnx")
     assert (tmp_path / "int8.onnx").stat().st_size <= 260e6
@@ -70,7 +70,7 @@ def test_int8_engine(mogface: Pair, tmp_path: Path, flavour: Flavour) -> None:
     ]
     assert len(skips) >= 33  # one for each bottleneck of ResNet-101
 
-    built = build(flavour, lowered.SerializeToString(), OPTIONS)
+    built = build(flavor, lowered.SerializeToString(), OPTIONS)
     assert len(built.plan) <= 95e6
     assert set(built.convolution_types.values()) == {"int8"}
     assert set(built.convolution_types) == {node.name for node in convolutions(model)}

@@ -12,7 +12,7 @@ from engine_build.lowering import Lowering, Request
 from engine_build.models import registry as zoo
 from engine_build.onnx import contract
 from engine_build.onnx.graph import attribute, constants
-from engine_build.precision.equalise import links
+from engine_build.precision.equalize import links
 from trt_mogface.errors import EngineError
 
 BEYOND_FP16 = 1e6

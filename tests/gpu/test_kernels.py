@@ -14,7 +14,7 @@ from trt_mogface.errors import KernelError
 from trt_mogface.kernels import Candidates, Faces, Frame, Kernels
 from trt_mogface.reference.nms import nms
 from trt_mogface.reference.resize import Placement, paint, place_letterbox, place_native
-from trt_mogface.spec import DetectorSpec, ResizeDefaults
+from trt_mogface.spec import DetectorSpec, InputSpec
 
 pytestmark = pytest.mark.gpu
 
@@ -32,7 +32,7 @@ def made_up(
     count = spec.anchor_count(*size)
     deltas = sprinkled(rng, rng.normal(0, 0.3, (batch, count, 4)).astype(np.float32), bad)
     landmarks = rng.normal(0, 1, (batch, count, 2 * spec.landmarks)).astype(np.float32)
-    scores = made_up_scores(rng, (batch, count), kind, spec.selection.score_threshold)
+    scores = made_up_scores(rng, (batch, count), kind, spec.thresholds.score_threshold)
     return problem(spec, scores, deltas, landmarks if spec.landmarks else None, size=size, **limits)
 
 
@@ -144,8 +144,8 @@ def cases() -> dict[str, Problem]:
         found[f"{kind}, half"] = made_up(spec, (97, 131)).halved()
         found[f"{kind}, ties"] = made_up(spec, (64, 64), kind="tied", top_k=65)
         found[f"{kind}, broken numbers"] = made_up(spec, (97, 131), kind="odd", bad=0.05)
-    crowd = dataclasses.replace(MOGFACE.selection, score_threshold=0.5)
-    found["mogface at 640x640"] = made_up(dataclasses.replace(MOGFACE, selection=crowd), (640, 640), batch=2)
+    crowd = dataclasses.replace(MOGFACE.thresholds, score_threshold=0.5)
+    found["mogface at 640x640"] = made_up(dataclasses.replace(MOGFACE, thresholds=crowd), (640, 640), batch=2)
     found["all of 1.4 million"] = made_up(MOGFACE, (4096, 4096), batch=1, score_threshold=0.0)
     found["all equal"] = made_up(MOGFACE, (640, 640), kind="equal", score_threshold=0.1)
     found["none"] = made_up(MOGFACE, (64, 64), score_threshold=1.0)
@@ -229,7 +229,7 @@ def test_letterboxed_frames_are_opencvs(torch: Any, kernels: Kernels) -> None:
 
 def test_a_frame_at_its_own_size_is_copied(torch: Any, kernels: Kernels) -> None:
     image = np.random.default_rng(1).integers(0, 256, (97, 131, 3), np.uint8)
-    placement = place_native(97, 131, ResizeDefaults(), pad=True)
+    placement = place_native(97, 131, InputSpec(), pad=True)
     table = kernels.frame_table([Frame(torch.from_numpy(image).cuda(), placement)], placement.canvas)
     out = torch.empty((1, *placement.canvas, 3), dtype=torch.uint8, device="cuda")
     kernels.letterbox(torch.from_numpy(table).cuda(), out)

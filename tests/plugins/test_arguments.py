@@ -19,12 +19,12 @@ from tests.support.specs import one_line, small_spec
 from trt_mogface.errors import KernelError
 from trt_mogface.kernels import FRAME_BYTES, Frame, Kernels
 from trt_mogface.reference.resize import Placement
-from trt_mogface.spec import Level, SelectionDefaults
+from trt_mogface.spec import Level, Thresholds
 
 BATCH, SIZE, POINTS = 2, (32, 48), 5
 SPEC = small_spec("ssd", landmarks=POINTS, top_k=20, max_detections=10)
 BARE = small_spec("ssd", top_k=20, max_detections=10)
-LIMITS = SPEC.selection
+LIMITS = SPEC.thresholds
 COUNT = SPEC.anchor_count(*SIZE)
 
 BLACK = np.zeros((*SIZE, 3), np.uint8)
@@ -385,7 +385,7 @@ def test_frames_that_are_not_aligned_are_refused(kernels: Kernels, make: Make) -
     assert message.endswith("must be aligned to 8 bytes")
 
 
-def workspace_of(kernels: Kernels, make: Make, limits: SelectionDefaults) -> int:
+def workspace_of(kernels: Kernels, make: Make, limits: Thresholds) -> int:
     if make is select:
         return kernels.select_workspace(limits, BATCH)
     of = kernels.decode_workspace if make is decode else kernels.detect_workspace

@@ -60,7 +60,7 @@ class Memory:
         frame = interface.Frame(self.at(100), 0, 15, 0, 1.0, 1.0, 1.0, 0, 5, 5, 5, 5)
         self.arrays.append(frame)
         frames = c.addressof(frame)
-        detector, thresholds = detector_struct(SPEC), thresholds_struct(SPEC.selection)
+        detector, thresholds = detector_struct(SPEC), thresholds_struct(SPEC.thresholds)
         images, workspace = self.at(32 * 48), self.at(1 << 16)
         size: Arguments = {"height": 32, "width": 48}
         problem: Arguments = {"detector": detector, "thresholds": thresholds}
@@ -186,9 +186,9 @@ WITH_DETECTOR = ["mogfaceAnchorCount", "mogfaceDecodeWorkspace", "mogfaceDecode"
         ("coding", 3, "detector.coding 3: is no MogfaceCoding"),
         ("landmark_count", -1, "detector.landmarkCount -1: must lie within 0..68"),
         ("landmark_count", 69, "detector.landmarkCount 69: must lie within 0..68"),
-        ("variance_centre", float("nan"), "detector: variances and centre must be finite"),
-        ("variance_size", float("inf"), "detector: variances and centre must be finite"),
-        ("centre", float("-inf"), "detector: variances and centre must be finite"),
+        ("variance_center", float("nan"), "detector: variances and center must be finite"),
+        ("variance_size", float("inf"), "detector: variances and center must be finite"),
+        ("center", float("-inf"), "detector: variances and center must be finite"),
     ],
 )
 def test_a_detector_that_is_none_is_refused(
@@ -330,7 +330,7 @@ def test_workspaces_grow_with_what_is_asked(
     functions: c.CDLL, spec: DetectorSpec, batch: int, top_k: int, side: int
 ) -> None:
     detector = detector_struct(spec)
-    limits = dataclasses.replace(spec.selection, top_k=top_k)
+    limits = dataclasses.replace(spec.thresholds, top_k=top_k)
 
     def needed(batch: int, side: int, top_k: int) -> int:
         found = c.c_size_t()

@@ -134,7 +134,7 @@ def distinct(count: int) -> Floats:
     return np.linspace(0.001, 1, count, dtype=np.float32)
 
 
-def neighbours(count: int) -> Floats:
+def neighbors(count: int) -> Floats:
     """Scores that differ in their last bits alone, so that the cut falls in the last digit of the score."""
     bits = np.float32(0.9).view(np.uint32) + np.arange(count, dtype=np.uint32)
     made: Floats = bits.view(np.float32)
@@ -149,7 +149,7 @@ def tiny(count: int) -> Floats:
     return np.arange(count, dtype=np.uint32).view(np.float32)
 
 
-@pytest.mark.parametrize("made", [distinct, neighbours, two_values, tiny])
+@pytest.mark.parametrize("made", [distinct, neighbors, two_values, tiny])
 @pytest.mark.parametrize("top_k", [1, 100, 1500, 2137])
 def test_the_cut_is_exact_wherever_it_falls(
     kernels: Kernels, made: Callable[[int], Floats], top_k: int
@@ -221,7 +221,7 @@ def test_a_delta_that_is_no_number_drops_its_candidate(
     assert found.dropped.tolist() == [0 if shrinks else 1]
 
 
-@pytest.mark.parametrize("kind", ["mogface", "ssd"])
+@pytest.mark.parametrize("kind", ["inclusive", "ssd"])
 def test_a_size_beyond_float32_drops_its_candidate(kernels: Kernels, kind: Coding) -> None:
     deltas = np.zeros((COUNT, 4), np.float32)
     deltas[2, 3] = 1000

@@ -14,7 +14,7 @@ from tests.support.problems import examples
 from trt_mogface.kernels import FRAME_BYTES, Frame, Kernels
 from trt_mogface.kernels.frames import Format
 from trt_mogface.reference.resize import Placement, paint, place_letterbox, place_native
-from trt_mogface.spec import ResizeDefaults
+from trt_mogface.spec import InputSpec
 
 PAD = (104, 117, 123)
 Size = tuple[int, int]
@@ -97,7 +97,7 @@ def test_a_letterbox_is_that_of_opencv(
 def test_native_size_is_that_of_opencv(
     kernels: Kernels, frame: Size, longest: tuple[int, int], multiple: int, offset: int
 ) -> None:
-    rule = ResizeDefaults(multiple=multiple, longest_over=longest[0], longest_to=longest[1])
+    rule = InputSpec(multiple=multiple, longest_over=longest[0], longest_to=longest[1])
     placement = place_native(*frame, rule, pad=True)
     image = noise(*frame, 3)
     made = Frame(apart(image, 1, offset), placement)
@@ -108,7 +108,7 @@ def test_native_size_is_that_of_opencv(
 @pytest.mark.parametrize("frame", [(1, 1), (1, 130), (9, 1), (17, 131)])
 def test_unscaled_pixels_are_the_frame_itself(kernels: Kernels, frame: Size, offset: int) -> None:
     image = noise(*frame, 3)
-    made = Frame(apart(image, 0, offset), place_native(*frame, ResizeDefaults(), pad=True))
+    made = Frame(apart(image, 0, offset), place_native(*frame, InputSpec(), pad=True))
     out = letterbox(kernels, [made], made.placement.canvas)[0]
     assert made.placement.scale == 1.0
     assert np.array_equal(out[: frame[0], : frame[1]], image)
@@ -138,7 +138,7 @@ def test_round_factors_are_those_of_opencv(kernels: Kernels, factor: float) -> N
 
 
 @pytest.mark.parametrize("value", [0, 1, 127, 254, 255])
-def test_one_colour_stays_what_it_is(kernels: Kernels, value: int) -> None:
+def test_one_color_stays_what_it_is(kernels: Kernels, value: int) -> None:
     image = np.full((50, 70, 3), value, np.uint8)
     out = letterbox(kernels, [fit(image, (133, 91))], (133, 91))[0]
     rows, columns = fit(image, (133, 91)).placement.content
@@ -147,7 +147,7 @@ def test_one_colour_stays_what_it_is(kernels: Kernels, value: int) -> None:
 
 @pytest.mark.parametrize("frame", [(1501, 2), (1600, 41), (3, 1999)])
 def test_the_rule_for_long_sides_is_that_of_opencv(kernels: Kernels, frame: Size) -> None:
-    placement = place_native(*frame, ResizeDefaults(longest_over=1500, longest_to=1000), pad=True)
+    placement = place_native(*frame, InputSpec(longest_over=1500, longest_to=1000), pad=True)
     image = noise(*frame, 3)
     out = letterbox(kernels, [Frame(apart(image), placement)], placement.canvas)
     assert np.array_equal(out[0], painted(image, placement))
@@ -233,7 +233,7 @@ def test_nv12_is_that_of_opencv(
     assert np.array_equal(out[0], painted(nv12(luma, chroma), placement))
 
 
-def every_colour() -> tuple[Bytes, Bytes]:
+def every_color() -> tuple[Bytes, Bytes]:
     """Planes with all lumas against a grid of U and V."""
     luma = np.tile(np.arange(256, dtype=np.uint8), (2 * 37, 1))
     grid = np.linspace(0, 255, 37).astype(np.uint8)
@@ -268,10 +268,10 @@ def by_formula(luma: Bytes, chroma: Bytes, of_red: float, of_blue: float) -> NDA
 @pytest.mark.parametrize(
     ("kind", "of_red", "of_blue"), [("nv12", 0.299, 0.114), ("nv12-bt709", 0.2126, 0.0722)]
 )
-def test_colours_are_those_of_the_standard(
+def test_colors_are_those_of_the_standard(
     kernels: Kernels, kind: Format, of_red: float, of_blue: float
 ) -> None:
-    luma, chroma = every_colour()
+    luma, chroma = every_color()
     assert len(np.unique(shown(kernels, luma, chroma, kind).reshape(-1, 3), axis=0)) > 1000
     off = shown(kernels, luma, chroma, kind) - by_formula(luma, chroma, of_red, of_blue)
     assert np.abs(off).max() <= 1
@@ -286,5 +286,5 @@ def test_grey_is_grey(kernels: Kernels, kind: Format) -> None:
 
 
 def test_all_pixels_of_nv12_are_those_of_opencv(kernels: Kernels) -> None:
-    luma, chroma = every_colour()
+    luma, chroma = every_color()
     assert np.array_equal(shown(kernels, luma, chroma, "nv12"), nv12(luma, chroma))

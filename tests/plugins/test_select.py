@@ -16,9 +16,9 @@ from tests.support.problems import examples, select
 from trt_mogface.kernels import Frame, Kernels
 from trt_mogface.reference.nms import nms
 from trt_mogface.reference.resize import Placement
-from trt_mogface.spec import SelectionDefaults
+from trt_mogface.spec import Thresholds
 
-LIMITS = SelectionDefaults(0.5, 0.4, top_k=100, max_detections=100)
+LIMITS = Thresholds(0.5, 0.4, top_k=100, max_detections=100)
 
 MOST_FOR_THE_LOOP = 1500
 
@@ -38,7 +38,7 @@ def given_boxes(*images: Floats, top_k: int, points: int = 0, gone: float = 0.0)
     return made
 
 
-def plainly(boxes: Floats, limits: SelectionDefaults) -> list[int]:
+def plainly(boxes: Floats, limits: Thresholds) -> list[int]:
     """Greedy suppression, box by box, every step in float32."""
     one, threshold = np.float32(limits.inclusive_areas), np.float32(limits.iou_threshold)
     none = np.float32(0)
@@ -57,7 +57,7 @@ def plainly(boxes: Floats, limits: SelectionDefaults) -> list[int]:
     return kept[: limits.max_detections]
 
 
-def kept_of(given: HostCandidates, image: int, limits: SelectionDefaults) -> NDArray[np.int64]:
+def kept_of(given: HostCandidates, image: int, limits: Thresholds) -> NDArray[np.int64]:
     """Which candidates stay, by numpy and, unless there are too many, by the loop above."""
     present = np.flatnonzero(given.anchors[image, : given.counts[image]] >= 0)
     boxes = given.boxes[image, present]
@@ -67,7 +67,7 @@ def kept_of(given: HostCandidates, image: int, limits: SelectionDefaults) -> NDA
     return present[keep]
 
 
-def check(kernels: Kernels, given: HostCandidates, limits: SelectionDefaults) -> HostFaces:
+def check(kernels: Kernels, given: HostCandidates, limits: Thresholds) -> HostFaces:
     """Faces are the candidates that stay, to the last bit, and zeros."""
     found = select(kernels, given, limits)
     for image in range(len(given.counts)):
@@ -101,8 +101,8 @@ def box_lists(draw: st.DrawFn) -> Floats:
     if kind == "crowd":
         return crowd(rng, count, spread=draw(st.sampled_from([5, 60, 1000])))
     if kind == "clusters":
-        centre = rng.uniform(0, 500, (5, 4)) + np.array([0, 0, 600, 600])
-        boxes = centre[rng.integers(0, 5, count)] + rng.normal(0, 40, (count, 4))
+        center = rng.uniform(0, 500, (5, 4)) + np.array([0, 0, 600, 600])
+        boxes = center[rng.integers(0, 5, count)] + rng.normal(0, 40, (count, 4))
     elif kind == "huge":
         boxes = rng.choice([-3e38, -2e19, -1.0, 0.0, 1.0, 2e19, 3e38], (count, 4))
     else:
@@ -113,8 +113,8 @@ def box_lists(draw: st.DrawFn) -> Floats:
 
 
 @st.composite
-def limits_of(draw: st.DrawFn) -> SelectionDefaults:
-    return SelectionDefaults(
+def limits_of(draw: st.DrawFn) -> Thresholds:
+    return Thresholds(
         score_threshold=0.5,
         iou_threshold=draw(st.sampled_from([0.0, 0.3, 0.4, 0.5, 1.0])),
         top_k=draw(st.sampled_from([129, 130, 192, 200])),
@@ -134,7 +134,7 @@ def limits_of(draw: st.DrawFn) -> SelectionDefaults:
 def test_faces_are_those_of_the_specification(
     kernels: Kernels,
     images: list[Floats],
-    limits: SelectionDefaults,
+    limits: Thresholds,
     gone: float,
     points: int,
     seed: int,

@@ -79,7 +79,7 @@ def run(
 ) -> tuple[int, list[np.ndarray[Any, Any]], list[tuple[int, ...]]]:
     """The step that failed or 0, the outputs, and their shapes as the plugin told them."""
     given, _alive = fields(attributes(spec), wide=wide)
-    batch, most = len(scores), spec.selection.most_faces
+    batch, most = len(scores), spec.thresholds.most_faces
     outputs: list[np.ndarray[Any, Any]] = [
         np.full(batch, -7, np.int32),
         np.full((batch, most, 4), np.nan, np.float32),
@@ -124,11 +124,11 @@ def random_outputs(spec: DetectorSpec, size: tuple[int, int], dtype: type) -> tu
 
 SPECS = {
     "mogface": dataclasses.replace(
-        MOGFACE, selection=dataclasses.replace(MOGFACE.selection, top_k=300, max_detections=40)
+        MOGFACE, thresholds=dataclasses.replace(MOGFACE.thresholds, top_k=300, max_detections=40)
     ),
     "landmarks": small_spec("ssd", landmarks=5, top_k=50, max_detections=20),
     "distance": dataclasses.replace(
-        small_spec("distance", inclusive_areas=False), coding=BoxCoding("distance", centre=0.1)
+        small_spec("distance", inclusive_areas=False), coding=BoxCoding("distance", center=0.1)
     ),
 }
 
@@ -148,7 +148,7 @@ def test_faces_are_those_of_the_specification(plugin: c.CDLL, name: str, dtype: 
             None if landmarks is None else landmarks[image].astype(np.float32),
             spec=spec,
             size=size,
-            thresholds=spec.selection,
+            thresholds=spec.thresholds,
         )
         found = int(outputs[0][image])
         assert found == len(expected.scores) > 3
@@ -177,8 +177,8 @@ def test_scores_of_another_size_of_picture_are_refused(
         ("levels", ";".join(["4:1"] * 17)),
         ("levels", "4:" + ",".join(["1"] * 17)),
         ("coding", "yolo"),
-        ("centre", "half"),
-        ("centre", "inf"),
+        ("center", "half"),
+        ("center", "inf"),
         ("variances", [1.0]),
         ("variances", [float("nan"), 1.0]),
         *(("landmarks", number) for number in (-1, 1000)),

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 def picture(number: int, height: int = 8, width: int = 8) -> Picture:
-    """A picture that carries a number, up to 131070, as its colour."""
+    """A picture that carries a number, up to 131070, as its color."""
     image = np.empty((height, width, 3), np.uint8)
     image[:] = number & 255, number >> 8 & 255, number >> 16
     return image
@@ -158,7 +158,7 @@ class FakeBackend:
 
     def __init__(self) -> None:
         spec = small_spec()
-        self.settings = Settings(spec, spec.selection, pad=False)
+        self.settings = Settings(spec, spec.thresholds, pad=False)
         self.most_pictures = 1000
         self.begun: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
         self.at_begin: Hook = do_nothing

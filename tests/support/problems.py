@@ -19,11 +19,11 @@ from trt_mogface.kernels import Faces, Kernels
 from trt_mogface.reference.anchors import anchors
 from trt_mogface.reference.decode import decode_boxes, decode_landmarks
 from trt_mogface.reference.select import best
-from trt_mogface.spec import BoxCoding, Coding, DetectorSpec, Level, SelectionDefaults
+from trt_mogface.spec import BoxCoding, DetectorSpec, Level, Thresholds
 
 Numbers = NDArray[np.float32] | NDArray[np.float16]
 
-CODINGS: tuple[Coding, ...] = ("mogface", "ssd", "distance")
+CODINGS = ("inclusive", "ssd", "distance")
 
 EXAMPLES = "TRT_MOGFACE_EXAMPLES"
 """Environment variable: at most so many examples of each property, always the same ones."""
@@ -49,7 +49,7 @@ class Problem:
 
     spec: DetectorSpec
     size: tuple[int, int]
-    thresholds: SelectionDefaults
+    thresholds: Thresholds
     scores: Numbers
     deltas: Numbers
     landmarks: Numbers | None = None
@@ -97,7 +97,7 @@ def problem(
     return Problem(
         spec,
         size,
-        dataclasses.replace(spec.selection, **limits),
+        dataclasses.replace(spec.thresholds, **limits),
         scores,
         deltas.reshape(len(scores), count, 4),
         None if landmarks is None else landmarks.reshape(len(scores), count, 2 * spec.landmarks),
@@ -149,7 +149,7 @@ def decode(kernels: Kernels, asked: Problem, *, offset: int = 0) -> HostCandidat
 def select(
     kernels: Kernels,
     given: HostCandidates,
-    thresholds: SelectionDefaults,
+    thresholds: Thresholds,
     *,
     frames: object = None,
     clip: bool = False,
@@ -200,7 +200,7 @@ def specs(draw: st.DrawFn) -> DetectorSpec:
     coding = BoxCoding(
         draw(st.sampled_from(CODINGS)),
         variances=draw(st.sampled_from([(0.1, 0.2), (1.0, 1.0), (0.3, 0.7)])),
-        centre=draw(st.sampled_from([0.5, 0.0, 0.37])),
+        center=draw(st.sampled_from([0.5, 0.0, 0.37])),
     )
     return dataclasses.replace(
         small_spec(landmarks=draw(st.sampled_from([0, 5]))),

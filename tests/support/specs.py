@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from trt_mogface.spec import (
     BoxCoding,
-    Coding,
     DetectorSpec,
+    InputSpec,
     Level,
     Origin,
-    ResizeDefaults,
-    SelectionDefaults,
+    Thresholds,
 )
 
 Floats = NDArray[np.float32]
@@ -22,23 +21,30 @@ Floats = NDArray[np.float32]
 MOGFACE = DetectorSpec(
     name="mogface",
     levels=tuple(Level(stride, (4 * stride * 0.68,)) for stride in (4, 8, 16, 32, 64, 128)),
-    coding=BoxCoding("mogface"),
-    selection=SelectionDefaults(score_threshold=0.82, iou_threshold=0.4),
-    resize=ResizeDefaults(longest_over=1500, longest_to=1000),
+    coding=BoxCoding("ssd", inclusive=True),
+    thresholds=Thresholds(score_threshold=0.82, iou_threshold=0.4),
+    input=InputSpec(longest_over=1500, longest_to=1000),
     origin=Origin("made up", "none", "0" * 64),
 )
 """Written out here from the published code, independently of `engine_build`."""
 
 
-def small_spec(kind: Coding = "ssd", *, landmarks: int = 0, **selection: Any) -> DetectorSpec:
+def coding(kind: str) -> BoxCoding:
+    """A coding by name; ``inclusive`` is that of MogFace."""
+    if kind == "inclusive":
+        return BoxCoding("ssd", inclusive=True)
+    return BoxCoding("distance" if kind == "distance" else "ssd", variances=(0.1, 0.2))
+
+
+def small_spec(kind: str = "ssd", *, landmarks: int = 0, **selection: Any) -> DetectorSpec:
     """Two levels; an 8x8 picture has four anchors."""
     thresholds = {"score_threshold": 0.5, "iou_threshold": 0.4, **selection}
     return DetectorSpec(
         name="small",
         levels=(Level(8, (8.0, 16.0)), Level(16, (32.0, 64.0))),
-        coding=BoxCoding(kind, variances=(0.1, 0.2)),
-        selection=SelectionDefaults(**thresholds),
-        resize=ResizeDefaults(),
+        coding=coding(kind),
+        thresholds=Thresholds(**thresholds),
+        input=InputSpec(),
         origin=Origin("made up", "none", "0" * 64),
         landmarks=landmarks,
     )

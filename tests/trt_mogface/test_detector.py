@@ -236,7 +236,7 @@ def test_slivers_hold_no_faces(size: tuple[int, int], arguments: dict[str, Any])
 
 
 def test_one_bad_picture_of_several_is_named(detect: Detector, photo: Photo) -> None:
-    with pytest.raises(ImageError, match="image 1: grey"):
+    with pytest.raises(ImageError, match="image 1: gray"):
         detect([photo[:32, :32], photo[:32, :32, 0]])
     nonsense: list[Any] = [None, "photo.jpg", 7, np.zeros((2, 8, 8, 3), np.uint8)]
     for thing in nonsense:

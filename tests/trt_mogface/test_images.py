@@ -117,8 +117,8 @@ def test_sixteen_bits_are_shortened_to_eight(tmp_path: Path) -> None:
 
 
 def test_grey_is_repeated(tmp_path: Path) -> None:
-    (tmp_path / "grey.png").write_bytes(encoded(".png", PIXELS[:, :, 0]))
-    assert np.array_equal(read_image(tmp_path / "grey.png"), np.repeat(PIXELS[:, :, :1], 3, axis=2))
+    (tmp_path / "gray.png").write_bytes(encoded(".png", PIXELS[:, :, 0]))
+    assert np.array_equal(read_image(tmp_path / "gray.png"), np.repeat(PIXELS[:, :, :1], 3, axis=2))
 
 
 def test_alpha_is_dropped(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from trt_mogface.spec import (
     BoxCoding,
     Coding,
     DetectorSpec,
+    InputSpec,
     Level,
     Origin,
-    ResizeDefaults,
-    SelectionDefaults,
+    Thresholds,
 )
 
 FRACTIONS = st.floats(0, 1)
@@ -38,18 +38,16 @@ def specs(draw: st.DrawFn) -> DetectorSpec:
         coding=BoxCoding(
             draw(st.sampled_from(get_args(Coding))),
             variances=(draw(st.floats(0.01, 2)), draw(st.floats(0.01, 2))),
-            centre=draw(FRACTIONS),
+            center=draw(FRACTIONS),
         ),
-        selection=SelectionDefaults(
+        thresholds=Thresholds(
             draw(FRACTIONS),
             draw(FRACTIONS),
             draw(st.integers(1, 10**6)),
             draw(st.integers(1, 9999)),
             draw(st.booleans()),
         ),
-        resize=ResizeDefaults(
-            draw(st.integers(1, 256)), draw(st.tuples(*[st.integers(0, 255)] * 3)), over, to
-        ),
+        input=InputSpec(draw(st.integers(1, 256)), draw(st.tuples(*[st.integers(0, 255)] * 3)), over, to),
         origin=Origin(draw(st.text()), draw(st.text()), draw(st.text())),
         landmarks=draw(st.sampled_from([0, 5])),
     )
@@ -129,7 +127,7 @@ def test_another_contract_version_is_named(version: Any) -> None:
         "resize",
         "resize.pad",
         "origin",
-        "origin.licence",
+        "origin.license",
     ],
 )
 def test_a_missing_field_is_refused(path: str) -> None:
@@ -139,9 +137,9 @@ def test_a_missing_field_is_refused(path: str) -> None:
 def test_an_unknown_field_is_refused() -> None:
     fields = json.loads(MOGFACE.to_json())
     for inner in (fields, fields["coding"], fields["levels"][0]):
-        inner["colour"] = "blue"
+        inner["color"] = "blue"
         assert "does not know" in refused(json.dumps(fields))
-        del inner["colour"]
+        del inner["color"]
 
 
 IMPOSSIBLE = [
@@ -189,13 +187,13 @@ ACCEPTED_BY_MISTAKE = [
     ("selection.top_k", math.inf),
     ("selection.max_detections", 1.5),
     ("selection.inclusive_areas", "no"),
-    ("coding.centre", math.nan),
-    ("coding.centre", "middle"),
+    ("coding.center", math.nan),
+    ("coding.center", "middle"),
     ("coding.variances", [math.nan, 1.0]),
     ("coding.variances", [0.1, math.inf]),
     ("resize.multiple", 1.5),
     ("name", 5),
-    ("origin.licence", ["MIT"]),
+    ("origin.license", ["MIT"]),
 ]
 
 
@@ -214,7 +212,7 @@ def test_deeply_nested_json_is_refused() -> None:
 
 def test_impossible_values_are_refused_in_python_too() -> None:
     with pytest.raises(ModelError, match=r"0\.\.1"):
-        dataclasses.replace(MOGFACE, selection=SelectionDefaults(2.0, 0.4))
+        dataclasses.replace(MOGFACE, thresholds=Thresholds(2.0, 0.4))
 
 
 @pytest.mark.parametrize(("height", "width", "count"), [(8, 8, 4), (1, 1, 4), (9, 17, 16), (640, 640, 16000)])

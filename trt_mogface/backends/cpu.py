@@ -75,7 +75,7 @@ class CpuSlot:
         if self._batch.shape != shape:
             self._batch = np.empty(shape, np.uint8)
         for picture, out in zip(pictures, self._batch):
-            paint(picture.image, picture.placement, self._settings.spec.resize.pad, out)
+            paint(picture.image, picture.placement, self._settings.spec.input.pad, out)
         self._pictures = pictures
 
     def end(self) -> list[Detections]:

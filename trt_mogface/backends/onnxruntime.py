@@ -99,7 +99,7 @@ def read_spec(path: Path) -> DetectorSpec:
     Raises:
         ModelError: See `OnnxExecutor`.
     """
-    return spec_of(_session(path, threads=1, optimise=False), path)
+    return spec_of(_session(path, threads=1, optimize=False), path)
 
 
 def spec_of(session: Any, path: Path) -> DetectorSpec:
@@ -129,7 +129,7 @@ def session(
     model: bytes | str,
     threads: int | None = None,
     *,
-    optimise: bool = True,
+    optimize: bool = True,
     arena: bool = True,
     profile: Path | None = None,
 ) -> Any:
@@ -150,15 +150,15 @@ def session(
     options.enable_cpu_mem_arena = arena
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
-    if not optimise:
+    if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _session(path: Path, threads: int | None, *, optimise: bool = True) -> Any:
+def _session(path: Path, threads: int | None, *, optimize: bool = True) -> Any:
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
     try:
-        return session(str(path), threads, optimise=optimise)
+        return session(str(path), threads, optimize=optimize)
     except Exception as error:  # see above
         raise ModelError(f"{path}: not a model that can be loaded: {first_line(error)}") from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from trt_mogface.errors import ImageError, ModelError
 from trt_mogface.images import MAX_PIXELS
 from trt_mogface.reference.resize import Placement, place_letterbox, place_native
-from trt_mogface.spec import DetectorSpec, SelectionDefaults
+from trt_mogface.spec import DetectorSpec, Thresholds
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Settings:
     """
 
     spec: DetectorSpec
-    thresholds: SelectionDefaults
+    thresholds: Thresholds
     canvas: tuple[int, int] | None = None
     pad: bool = True
 
@@ -31,7 +31,7 @@ class Settings:
         """Where a picture of this size goes in the network's input."""
         if self.canvas:
             return place_letterbox(height, width, self.canvas)
-        return place_native(height, width, self.spec.resize, pad=self.pad)
+        return place_native(height, width, self.spec.input, pad=self.pad)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Choices:
             "max_detections": self.max_det,
         }
         changes = {name: value for name, value in given.items() if value is not None}
-        thresholds = dataclasses.replace(spec.selection, **changes)  # type: ignore[arg-type]
-        checked = dataclasses.replace(spec, selection=thresholds)  # a spec checks its own thresholds
+        thresholds = dataclasses.replace(spec.thresholds, **changes)  # type: ignore[arg-type]
+        checked = dataclasses.replace(spec, thresholds=thresholds)  # a spec checks its own thresholds
         canvas = None if self.size is None else (self.size[1], self.size[0])
-        return Settings(spec, checked.selection, canvas, self.pad)
+        return Settings(spec, checked.thresholds, canvas, self.pad)

@@ -58,10 +58,10 @@ def on_gpu(engine: Path, shape: Shape, device: int, settings: Settings) -> Measu
     from trt_mogface.backends.gpu.engine import Engine, check_runs_here
     from trt_mogface.cuda import open_cuda
 
-    manifest, flavour = check_runs_here(engine, device)
+    manifest, flavor = check_runs_here(engine, device)
     manifest.check_shape(shape, engine)
     cuda = open_cuda(device)
-    loaded = Engine(engine, manifest, flavour, cuda)
+    loaded = Engine(engine, manifest, flavor, cuda)
     try:
         with DeviceNetwork(cuda, loaded.contexts(), manifest.spec, shape) as network:
             return network.measure(settings)

@@ -22,7 +22,7 @@ JPEG = frozenset({".jpg", ".jpeg"})
 KEPT = 32
 """Pictures held in memory."""
 
-GREY = (127, 127, 127)
+GRAY = (127, 127, 127)
 
 
 def noise(size: tuple[int, int], count: int) -> list[Picture]:
@@ -37,7 +37,7 @@ def noise(size: tuple[int, int], count: int) -> list[Picture]:
 
 
 def photos(folder: Path, size: tuple[int, int], count: int = KEPT) -> list[Picture]:
-    """The first pictures of a folder, scaled into a size in their shape, the rest of it grey.
+    """The first pictures of a folder, scaled into a size in their shape, the rest of it gray.
 
     Args:
         folder: Pictures, recursively; or one picture.
@@ -112,5 +112,5 @@ def _frames(path: Path) -> Iterator[Picture]:
 
 def _into(image: Picture, size: tuple[int, int]) -> Picture:
     out = np.empty((size[1], size[0], 3), np.uint8)
-    paint(image, place_letterbox(image.shape[0], image.shape[1], (size[1], size[0])), GREY, out)
+    paint(image, place_letterbox(image.shape[0], image.shape[1], (size[1], size[0])), GRAY, out)
     return out

@@ -238,7 +238,7 @@ def _contests(
             name=first.spec.name,
             is_engine=first.is_engine,
             pictures=list(islice(source(), batch)),
-            thresholds=first.spec.selection,
+            thresholds=first.spec.thresholds,
             threads=conditions.threads,
             device=conditions.device,
             weights=files.get("mogface"),

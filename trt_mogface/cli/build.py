@@ -20,7 +20,7 @@ from trt_mogface.cli import build_options, options
 from trt_mogface.cli.build_progress import BuildProgress
 from trt_mogface.errors import OutputError, UsageError
 from trt_mogface.machine.gpu import find_gpu
-from trt_mogface.machine.tensorrt import find_tensorrt, flavour_name
+from trt_mogface.machine.tensorrt import find_tensorrt, flavor_name
 
 if TYPE_CHECKING:
     from engine_build.build import Outcome
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from engine_build.precision import Precision
     from engine_build.validation.sensitivity import Sensitivity
     from trt_mogface.models.manifest import Profile
-    from trt_mogface.spec import DetectorSpec, SelectionDefaults
+    from trt_mogface.spec import DetectorSpec, Thresholds
 
 SHOWN = 10
 """Layer groups printed, at least."""
@@ -75,7 +75,7 @@ def build(
     An engine that is there already, built from the same inputs, is left as it is.
     """
     wanted = _precisions(precision)
-    if not set(wanted) & set(_module("precision").QUANTISED) and (
+    if not set(wanted) & set(_module("precision").QUANTIZED) and (
         sensitivity or boxes or keep_fp16 != "none"
     ):
         raise UsageError(
@@ -122,7 +122,7 @@ def build(
             building = _module("build").EngineBuild(
                 lowering,
                 settings,
-                find_tensorrt(flavour_name(tensorrt) if tensorrt else None),
+                find_tensorrt(flavor_name(tensorrt) if tensorrt else None),
                 find_gpu(),
                 shlex.join(["trt-mogface", *sys.argv[1:]]),
                 progress,
@@ -168,7 +168,7 @@ def _precisions(text: str) -> list[Precision]:
 
 def _end_to_end(
     spec: DetectorSpec, wanted: bool, conf: float | None, iou: float | None, max_det: int | None
-) -> SelectionDefaults | None:
+) -> Thresholds | None:
     """The thresholds that go into the engine; None where none do."""
     given = {"score_threshold": conf, "iou_threshold": iou, "max_detections": max_det}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -178,8 +178,8 @@ def _end_to_end(
         )
     if not wanted:
         return None
-    changed = dataclasses.replace(spec.selection, **changes)  # type: ignore[arg-type]
-    return dataclasses.replace(spec, selection=changed).selection  # a spec checks its own thresholds
+    changed = dataclasses.replace(spec.thresholds, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(spec, thresholds=changed).thresholds  # a spec checks its own thresholds
 
 
 def _workspace(text: str | None) -> int | None:
@@ -206,7 +206,7 @@ def _pictures(pattern: str | None, file: Path, size: tuple[int, int] | None, lim
     if pattern is None:
         return None
     found: Pictures = _module("calibration.pictures").find_pictures(
-        pattern, read_spec(file).resize, size, limit
+        pattern, read_spec(file).input, size, limit
     )
     return found
 

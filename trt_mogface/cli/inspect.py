@@ -12,12 +12,11 @@ from rich.table import Table
 
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.models.manifest import ENGINES, Manifest, check_plan, load_manifest, manifest_path
-from trt_mogface.models.pyramid import largest_face
 from trt_mogface.spec import DELTAS, INPUT, LANDMARKS, SCORES, DetectorSpec
 
 
 def inspect(file: Annotated[Path, typer.Argument(help="A contract ONNX file, or an engine.")]) -> None:
-    """Summarise a contract ONNX file or an engine: what it is, from what, for what, and how good.
+    """Summarize a contract ONNX file or an engine: what it is, from what, for what, and how good.
 
     Of an engine also the layers with their types.
     """
@@ -58,7 +57,7 @@ def _print_pyramid(spec: DetectorSpec) -> None:
         pyramid.add_row(
             str(level.stride),
             ", ".join(f"{side:g}" for side in level.sides),
-            f"{largest_face(level):.0f} px",
+            f"{level.largest_face:.0f} px",
             str(rows * columns * len(level.sides)),
         )
     Console().print(pyramid)
@@ -73,7 +72,7 @@ def _engine_rows(manifest: Manifest, file: Path) -> dict[str, str]:
         "calibration": manifest.calibration or "none",
         "sensitivity": manifest.sensitivity or "not measured",
         "shapes": ", ".join(map(str, manifest.profiles)) + " (batch x height x width)",
-        "runs with": f"{manifest.flavour} {manifest.tensorrt}"
+        "runs with": f"{manifest.flavor} {manifest.tensorrt}"
         + (" or a later release of it" if manifest.version_compatible else ""),
         "runs on": manifest.gpu,
         "built": f"{manifest.built}, in {manifest.seconds:.1f} s; driver {manifest.driver or 'none'}",
@@ -88,7 +87,7 @@ def _onnx_rows(spec: DetectorSpec, file: Path) -> dict[str, str]:
 
 
 def _spec_rows(spec: DetectorSpec, *, end_to_end: bool = False) -> dict[str, str]:
-    chosen, resize = spec.selection, spec.resize
+    chosen, resize = spec.thresholds, spec.input
     most = chosen.most_faces
     if end_to_end:
         outputs = f"faces: num_detections [N], boxes [N, {most}, 4], scores [N, {most}]"
@@ -111,6 +110,6 @@ def _spec_rows(spec: DetectorSpec, *, end_to_end: bool = False) -> dict[str, str
         "limits": f"{chosen.top_k} candidates, {chosen.max_detections} faces",
         "picture size": f"padded to a multiple of {resize.multiple} with BGR {resize.pad}{longest}",
         "weights from": spec.origin.source,
-        "licence": spec.origin.licence,
+        "license": spec.origin.license,
         "weights sha256": spec.origin.weights_sha256,
     }

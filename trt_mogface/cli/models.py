@@ -9,9 +9,9 @@ from trt_mogface.models.files import CARDS, DEFAULT
 
 
 def models() -> None:
-    """List the models that can be used by name, with origin, licence and size."""
+    """List the models that can be used by name, with origin, license and size."""
     table = Table()
-    for column in ("name", "network", "landmarks", "size", "licence", "weights from"):
+    for column in ("name", "network", "landmarks", "size", "license", "weights from"):
         table.add_column(column, overflow="fold")
     for card in CARDS.values():
         table.add_row(
@@ -19,7 +19,7 @@ def models() -> None:
             card.network,
             str(card.landmarks),
             f"{card.megabytes:g} MB",
-            card.licence,
+            card.license,
             card.origin + (", embedded" if card.embedded else ", or --weights FILE"),
         )
     Console().print(table)

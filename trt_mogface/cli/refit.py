@@ -15,7 +15,7 @@ from trt_mogface._files import whole_file
 from trt_mogface._optional import require
 from trt_mogface.errors import ModelError
 from trt_mogface.machine.gpu import find_gpu
-from trt_mogface.machine.tensorrt import find_tensorrt, flavour_name
+from trt_mogface.machine.tensorrt import find_tensorrt, flavor_name
 from trt_mogface.models.manifest import load_manifest, load_plan, manifest_path
 
 
@@ -26,14 +26,14 @@ def refit(
 ) -> None:
     """Bring weights into an engine that was built without them, or other weights.  Needs a GPU."""
     manifest = load_manifest(engine)
-    flavour = find_tensorrt(flavour_name(manifest.flavour))
-    manifest.check_runs_on(flavour, find_gpu(), engine)
+    flavor = find_tensorrt(flavor_name(manifest.flavor))
+    manifest.check_runs_on(flavor, find_gpu(), engine)
     try:
         weights = model.read_bytes()
     except OSError as error:
         raise ModelError(f"{model}: cannot be read ({error.strerror})") from error
     tensorrt = require("engine_build.tensorrt.refit", extra="build")
-    plan = tensorrt.refitted(flavour, load_plan(engine, manifest), weights, engine)
+    plan = tensorrt.refitted(flavor, load_plan(engine, manifest), weights, engine)
     passport = dataclasses.replace(
         manifest, plan_sha256=hashlib.sha256(plan).hexdigest(), plan_bytes=len(plan), inputs_sha256=""
     )

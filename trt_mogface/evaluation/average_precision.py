@@ -1,6 +1,6 @@
 """Average precision by WIDER FACE's protocol, as the Python evaluators everybody quotes compute it.
 
-Scores are min-max normalised over the whole set; a prediction takes its best face among all of the image
+Scores are min-max normalized over the whole set; a prediction takes its best face among all of the image
 (IoU with the + 1 convention, at least 0.5); one whose face does not count in the setting counts neither
 way; 1,000 thresholds; area under the monotone envelope of precision over recall.
 """
@@ -128,7 +128,7 @@ def curve(images: Sequence[Matches], counted: Sequence[Flags], score_range: tupl
     Args:
         images: Of the whole set.
         counted: For each image, bool [f]: the faces that count in the setting.
-        score_range: That scores are normalised by.
+        score_range: That scores are normalized by.
 
     Raises:
         ValueError: No face counts.

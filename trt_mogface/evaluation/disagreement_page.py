@@ -17,7 +17,7 @@ from trt_mogface.evaluation.average_precision import MATCH_IOU
 from trt_mogface.evaluation.disagreement import Disagreement, summary
 from trt_mogface.evaluation.matching import match
 from trt_mogface.images import read_image
-from trt_mogface.reporting.drawing import Colour, extent, label
+from trt_mogface.reporting.drawing import Color, extent, label
 from trt_mogface.reporting.html import Section, page, picture, plot, table
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LONGEST_SIDE = 900
 """Of a picture in the page, in pixels."""
 
-# Okabe and Ito's colours, which the colour-blind tell apart; BGR.
+# Okabe and Ito's colors, which the color-blind tell apart; BGR.
 BOTH = (115, 158, 0)
 ONLY_A = (178, 114, 0)
 ONLY_B = (0, 94, 213)
@@ -91,7 +91,7 @@ def disagreement_page(
 
 
 def drawn(image: Image, a: Detections, b: Detections) -> Image:
-    """A picture, scaled down to `LONGEST_SIDE`, with the boxes of A and B in the colours of `LEGEND`.
+    """A picture, scaled down to `LONGEST_SIDE`, with the boxes of A and B in the colors of `LEGEND`.
 
     Args:
         image: uint8 [H, W, 3], BGR.
@@ -106,10 +106,10 @@ def drawn(image: Image, a: Detections, b: Detections) -> Image:
         _outline(canvas, boxes_b[j], BOTH, 1)
         _label(canvas, boxes_a[i], f"{a.confidence[i]:.2f} {b.confidence[j]:.2f}", BOTH)
     # Last, so that nothing hides what one side misses.
-    for faces, boxes, paired, colour in ((a, boxes_a, pairs.a, ONLY_A), (b, boxes_b, pairs.b, ONLY_B)):
+    for faces, boxes, paired, color in ((a, boxes_a, pairs.a, ONLY_A), (b, boxes_b, pairs.b, ONLY_B)):
         for index in np.delete(np.arange(len(faces)), paired):
-            _outline(canvas, boxes[index], colour, 2)
-            _label(canvas, boxes[index], f"{faces.confidence[index]:.2f}", colour)
+            _outline(canvas, boxes[index], color, 2)
+            _label(canvas, boxes[index], f"{faces.confidence[index]:.2f}", color)
     return canvas
 
 
@@ -140,7 +140,7 @@ def _overview(worst: Sequence[Picture]) -> list[Section]:
     text = (
         "A picture's disagreement is the sum over all faces of how far apart the two scores are, where a "
         "face that was not found scores 0, and of 1 - IoU for those that both found. IoU and scores are "
-        "means over the latter, which are labelled with A's score and B's."
+        "means over the latter, which are labeled with A's score and B's."
     )
     rows = [each.row() for each in worst]
     return [Section("Pictures, worst first", text, [table(HEAD, rows), picture(_legend(), "legend")])]
@@ -166,24 +166,24 @@ def _scaled(image: Image, scale: float) -> Image:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
-def _outline(canvas: Image, box: Floats, colour: Colour, thickness: int) -> None:
+def _outline(canvas: Image, box: Floats, color: Color, thickness: int) -> None:
     x0, y0, x1, y1 = box.round().astype(int).tolist()
-    cv2.rectangle(canvas, (x0, y0), (x1, y1), colour, thickness)
+    cv2.rectangle(canvas, (x0, y0), (x1, y1), color, thickness)
 
 
-def _label(canvas: Image, box: Floats, text: str, colour: Colour) -> None:
+def _label(canvas: Image, box: Floats, text: str, color: Color) -> None:
     """Text above a box; none on a face too small for it, which it would hide."""
     x0, y0, x1, _ = box.round().astype(int).tolist()
     if x1 - x0 >= extent(text)[0] / 2:
-        label(canvas, text, (x0, y0), 1, colour, PAPER)
+        label(canvas, text, (x0, y0), 1, color, PAPER)
 
 
 def _legend() -> Image:
-    """The colours and what they stand for, side by side, uint8 [H, W, 3]."""
+    """The colors and what they stand for, side by side, uint8 [H, W, 3]."""
     legend = np.full((24, 380, 3), PAPER, np.uint8)
     x = 4
-    for text, colour in LEGEND:
-        cv2.rectangle(legend, (x, 6), (x + 12, 18), colour, cv2.FILLED)
+    for text, color in LEGEND:
+        cv2.rectangle(legend, (x, 6), (x + 12, 18), color, cv2.FILLED)
         label(legend, text, (x + 18, 20), 1, PAPER)
         x += 36 + extent(text)[0]
     return legend

@@ -60,8 +60,8 @@ class Procedure:
         """Take the model's rule for long sides from a backend, where the procedure has none."""
         if self.published:
             settings = backend.settings
-            resize = dataclasses.replace(settings.spec.resize, longest_over=None, longest_to=None)
-            spec = dataclasses.replace(settings.spec, resize=resize)
+            resize = dataclasses.replace(settings.spec.input, longest_over=None, longest_to=None)
+            spec = dataclasses.replace(settings.spec, input=resize)
             backend.settings = dataclasses.replace(settings, spec=spec)
         return backend
 
@@ -94,7 +94,7 @@ PROCEDURES = {
 }
 """``original``: as a user's `Detector` does it; the others as in ``test_single.py`` and ``test_multi.py`` of
 the authors' repository (``multi-hard`` is its ``--test_hard 1``, by which MogFace has 97.0 / 96.3 / 93.0).
-They resize floats where this resizes bytes: at most half a grey level apart."""
+They resize floats where this resizes bytes: at most half a gray level apart."""
 
 
 def procedures(names: str) -> dict[str, Procedure]:
@@ -120,7 +120,7 @@ def _corners(detect: Detector, image: Image) -> tuple[Floats, Floats]:
     """Corners that are pixels of the face (a box from x0 to x1 is x1 - x0 + 1 wide), and scores."""
     found = detect(image)
     boxes = found.xyxy.astype(np.float64)
-    if detect.spec.coding.kind != "mogface":
+    if not detect.spec.coding.inclusive:
         boxes[:, 2:] -= 1
     return boxes, found.confidence.astype(np.float64)
 

@@ -11,7 +11,7 @@ from trt_mogface.errors import KernelError
 from trt_mogface.kernels import interface
 from trt_mogface.kernels.arrays import Array, array, stream_handle
 from trt_mogface.kernels.library import Library
-from trt_mogface.spec import DetectorSpec, SelectionDefaults
+from trt_mogface.spec import DetectorSpec, Thresholds
 
 FRAME_BYTES = ctypes.sizeof(interface.Frame)
 
@@ -62,11 +62,11 @@ def detector_struct(spec: DetectorSpec) -> interface.Detector:
     """The part of a spec that the kernels need."""
     struct = interface.Detector(
         level_count=len(spec.levels),
-        coding=interface.CODINGS[spec.coding.kind],
+        coding=0 if spec.coding.inclusive else interface.CODINGS[spec.coding.kind],
         landmark_count=spec.landmarks,
-        variance_centre=spec.coding.variances[0],
+        variance_center=spec.coding.variances[0],
         variance_size=spec.coding.variances[1],
-        centre=spec.coding.centre,
+        center=spec.coding.center,
     )
     for level, to in zip(spec.levels, struct.levels):
         to.stride, to.side_count = level.stride, len(level.sides)
@@ -74,7 +74,7 @@ def detector_struct(spec: DetectorSpec) -> interface.Detector:
     return struct
 
 
-def thresholds_struct(thresholds: SelectionDefaults, *, clip: bool = False) -> interface.Thresholds:
+def thresholds_struct(thresholds: Thresholds, *, clip: bool = False) -> interface.Thresholds:
     """Thresholds as the kernels take them."""
     if not 1 <= thresholds.top_k <= interface.MAX_TOP_K:
         raise KernelError(f"thresholds.top_k {thresholds.top_k}: must lie within 1..{interface.MAX_TOP_K}")
@@ -203,7 +203,7 @@ def candidates_struct(
 
 
 def detections_struct(
-    call: Arguments, out: Faces, batch: int, thresholds: SelectionDefaults, points: int
+    call: Arguments, out: Faces, batch: int, thresholds: Thresholds, points: int
 ) -> interface.Detections:
     """Room for the faces of a batch; landmarks if there are ``points``.
 

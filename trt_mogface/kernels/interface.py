@@ -45,9 +45,9 @@ class Detector(c.Structure):
         ("level_count", c.c_int32),
         ("coding", c.c_int32),
         ("landmark_count", c.c_int32),
-        ("variance_centre", c.c_float),
+        ("variance_center", c.c_float),
         ("variance_size", c.c_float),
-        ("centre", c.c_double),
+        ("center", c.c_double),
     ]
 
 

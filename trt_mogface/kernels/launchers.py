@@ -28,7 +28,7 @@ from trt_mogface.kernels.arguments import (
 from trt_mogface.kernels.arrays import stream_handle
 from trt_mogface.kernels.frames import Frame, frame_struct
 from trt_mogface.kernels.library import Library
-from trt_mogface.spec import DetectorSpec, SelectionDefaults
+from trt_mogface.spec import DetectorSpec, Thresholds
 
 
 class Kernels:
@@ -114,7 +114,7 @@ class Kernels:
         *,
         spec: DetectorSpec,
         size: tuple[int, int],
-        thresholds: SelectionDefaults,
+        thresholds: Thresholds,
         workspace: object,
         stream: object = None,
     ) -> None:
@@ -150,7 +150,7 @@ class Kernels:
         candidates: Candidates,
         out: Faces,
         *,
-        thresholds: SelectionDefaults,
+        thresholds: Thresholds,
         workspace: object,
         frames: object = None,
         clip: bool = False,
@@ -201,7 +201,7 @@ class Kernels:
         *,
         spec: DetectorSpec,
         size: tuple[int, int],
-        thresholds: SelectionDefaults,
+        thresholds: Thresholds,
         workspace: object,
         frames: object = None,
         clip: bool = False,
@@ -239,19 +239,19 @@ class Kernels:
         )
 
     def decode_workspace(
-        self, spec: DetectorSpec, thresholds: SelectionDefaults, batch: int, size: tuple[int, int]
+        self, spec: DetectorSpec, thresholds: Thresholds, batch: int, size: tuple[int, int]
     ) -> int:
         """Bytes of workspace that `decode` needs."""
         return self._bytes(
             "mogfaceDecodeWorkspace", detector_struct(spec), thresholds_struct(thresholds), batch, *size
         )
 
-    def select_workspace(self, thresholds: SelectionDefaults, batch: int) -> int:
+    def select_workspace(self, thresholds: Thresholds, batch: int) -> int:
         """Bytes of workspace that `select` needs."""
         return self._bytes("mogfaceSelectWorkspace", thresholds_struct(thresholds), batch)
 
     def detect_workspace(
-        self, spec: DetectorSpec, thresholds: SelectionDefaults, batch: int, size: tuple[int, int]
+        self, spec: DetectorSpec, thresholds: Thresholds, batch: int, size: tuple[int, int]
     ) -> int:
         """Bytes of workspace that `detect` needs."""
         return self._bytes(

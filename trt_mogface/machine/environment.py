@@ -45,11 +45,11 @@ def _pieces() -> Iterator[Piece]:
     yield Piece("CUDA of the driver", gpu.driver if gpu else "", "", "" if gpu else "comes with the driver")
     yield _package("cuda-bindings", "reaches the GPU", "pip install 'trt-mogface[cuda]'")
     yield _package("pycuda", "reaches the GPU in programs that use PyCUDA", "pip install pycuda")
-    for flavour in ("tensorrt", "tensorrt-rtx"):
+    for flavor in ("tensorrt", "tensorrt-rtx"):
         yield _asked(
-            flavour,
+            flavor,
             "builds and runs engines",
-            lambda name=flavour: find_tensorrt(name).version,  # type: ignore[misc]
+            lambda name=flavor: find_tensorrt(name).version,  # type: ignore[misc]
         )
     yield _asked("CUDA kernels", "frames to faces on the GPU", lambda: str(Library().path))
     yield _asked("TensorRT plugin", "engines that end in faces", lambda: str(find_plugin()))

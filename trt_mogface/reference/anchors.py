@@ -17,7 +17,7 @@ def anchors(spec: DetectorSpec, height: int, width: int) -> NDArray[np.float32]:
     """Anchors for a network input of ``height`` x ``width`` pixels.
 
     Returns:
-        Read-only float32 [A, 4]: centre x, centre y, width, height, in pixels of the network input;
+        Read-only float32 [A, 4]: center x, center y, width, height, in pixels of the network input;
         level by level, row by row, side by side.  The last few sizes asked for are kept.
 
     Source: ``MogPriorBox`` of the published MogFace code, and the prior boxes of SSD detectors.
@@ -40,12 +40,12 @@ def _level(coding: BoxCoding, level: Level, height: int, width: int) -> NDArray[
 def _axis(
     coding: BoxCoding, stride: int, side: float, cells: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Centres and sizes along one axis."""
-    centre = (np.arange(cells) + coding.centre) * stride
-    if coding.kind != "mogface":
-        return centre.astype(np.float32), np.full(cells, side, np.float32)
+    """Centers and sizes along one axis."""
+    center = (np.arange(cells) + coding.center) * stride
+    if not coding.inclusive:
+        return center.astype(np.float32), np.full(cells, side, np.float32)
     # MogFace was trained on anchors that went through float32 corners, which moves them by rounding;
     # the same detour gives the same boxes.
-    low = (centre - (side - 1) / 2).astype(np.float32)
-    high = (centre + (side - 1) / 2).astype(np.float32)
+    low = (center - (side - 1) / 2).astype(np.float32)
+    high = (center + (side - 1) / 2).astype(np.float32)
     return (low + high) / np.float32(2), high - low + np.float32(1)

@@ -18,7 +18,7 @@ def decode_boxes(deltas: Floats, anchors: Floats, coding: BoxCoding) -> Floats:
 
     Args:
         deltas: float32 [n, 4], the network's output.
-        anchors: float32 [n, 4], centre x, centre y, width, height.
+        anchors: float32 [n, 4], center x, center y, width, height.
         coding: Which formula.
 
     Returns:
@@ -31,15 +31,15 @@ def decode_boxes(deltas: Floats, anchors: Floats, coding: BoxCoding) -> Floats:
         if coding.kind == "distance":
             reach = deltas * anchors[:, [2, 3, 2, 3]]
             return np.concatenate([anchors[:, :2] - reach[:, :2], anchors[:, :2] + reach[:, 2:]], axis=1)
-        if coding.kind == "mogface":
-            centre = anchors[:, :2] + deltas[:, :2] * anchors[:, 2:]
+        if coding.inclusive:
+            center = anchors[:, :2] + deltas[:, :2] * anchors[:, 2:]
             size = anchors[:, 2:] * np.exp(deltas[:, 2:])
-            low = centre - (size - 1) / 2
+            low = center - (size - 1) / 2
             return np.concatenate([low, size + (low - 1)], axis=1)
-        of_centre, of_size = np.float32(coding.variances[0]), np.float32(coding.variances[1])
-        centre = anchors[:, :2] + deltas[:, :2] * of_centre * anchors[:, 2:]
+        of_center, of_size = np.float32(coding.variances[0]), np.float32(coding.variances[1])
+        center = anchors[:, :2] + deltas[:, :2] * of_center * anchors[:, 2:]
         size = anchors[:, 2:] * np.exp(deltas[:, 2:] * of_size)
-        low = centre - size / 2
+        low = center - size / 2
         return np.concatenate([low, low + size], axis=1)
 
 

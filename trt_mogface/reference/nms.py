@@ -1,4 +1,4 @@
-"""Greedy non-maximum suppression, vectorised in blocks."""
+"""Greedy non-maximum suppression, vectorized in blocks."""
 
 from __future__ import annotations
 

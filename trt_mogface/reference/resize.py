@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_mogface.spec import ResizeDefaults
+from trt_mogface.spec import InputSpec
 
 Image = NDArray[np.uint8]
 
@@ -28,7 +28,7 @@ class Placement:
     canvas: tuple[int, int]
 
 
-def place_native(height: int, width: int, resize: ResizeDefaults, *, pad: bool) -> Placement:
+def place_native(height: int, width: int, resize: InputSpec, *, pad: bool) -> Placement:
     """The picture at its own size, except that the model's rule for very long sides applies.
 
     Args:

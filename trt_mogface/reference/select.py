@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trt_mogface.reference.anchors import anchors
 from trt_mogface.reference.decode import Floats, decode_boxes, decode_landmarks
 from trt_mogface.reference.nms import nms
-from trt_mogface.spec import DetectorSpec, SelectionDefaults
+from trt_mogface.spec import DetectorSpec, Thresholds
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def select(
     *,
     spec: DetectorSpec,
     size: tuple[int, int],
-    thresholds: SelectionDefaults,
+    thresholds: Thresholds,
 ) -> Selection:
     """Select the faces of one image.
 

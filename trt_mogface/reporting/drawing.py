@@ -18,7 +18,7 @@ INK = (0, 0, 0)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 Floats = NDArray[np.float32]
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 def draw(
@@ -49,8 +49,8 @@ def label(
     text: str,
     corner: tuple[int, int],
     thickness: int,
-    paper: Colour = BOX,
-    ink: Colour = INK,
+    paper: Color = BOX,
+    ink: Color = INK,
 ) -> None:
     """Write a text above a box, or at the picture's top, onto the picture itself.
 

@@ -23,7 +23,7 @@ from trt_mogface.runner.batching import Job, Line
 from trt_mogface.runner.results import Frames, Results
 from trt_mogface.runner.ring import Ring
 from trt_mogface.runner.stats import Counters, Stats
-from trt_mogface.spec import DetectorSpec, SelectionDefaults
+from trt_mogface.spec import DetectorSpec, Thresholds
 
 
 class Runner:
@@ -118,7 +118,7 @@ class Runner:
         return self._backends[0].settings.spec
 
     @property
-    def thresholds(self) -> SelectionDefaults:
+    def thresholds(self) -> Thresholds:
         """The thresholds in force."""
         return self._backends[0].settings.thresholds
 

@@ -16,7 +16,7 @@ from trt_mogface.errors import CheckpointError, first_line
 TRAINING_ONLY = (
     r"fpn\.dsfd_modules\.[0-5]\.(weight|bias)",  # feeds a training loss
     r"pred_net\.deep_(cls|loc)_head\.conv[234]\.(weight|bias)",  # the published head reuses its conv1
-    r".*\.num_batches_tracked",  # a counter of batch normalisation
+    r".*\.num_batches_tracked",  # a counter of batch normalization
 )
 """Keys of the published checkpoint that inference does not use."""
 

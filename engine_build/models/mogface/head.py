@@ -35,7 +35,7 @@ class SSHContext(nn.Module):
 
 
 class DeepHead(nn.Module):
-    """Four times the same convolution, each time with a group normalisation of its own."""
+    """Four times the same convolution, each time with a group normalization of its own."""
 
     def __init__(self) -> None:
         super().__init__()

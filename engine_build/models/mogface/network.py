@@ -15,7 +15,7 @@ from engine_build.models.mogface.spec import EXTRA_DIVISOR, MEAN, STD
 
 
 class MogFace(nn.Module):
-    """Normalised pictures to scores and deltas."""
+    """Normalized pictures to scores and deltas."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class MogFace(nn.Module):
         self.pred_net = Head()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised RGB, float32 [N, 3, H, W] of any H and W.
+        """Normalized RGB, float32 [N, 3, H, W] of any H and W.
 
         Returns:
             Scores float32 [N, A] within 0..1 and deltas float32 [N, A, 4], level by level, row by row.
@@ -35,7 +35,7 @@ class MogFace(nn.Module):
 
 
 class MogFaceOnPixels(nn.Module):
-    """`MogFace` behind the contract's input: the normalisation is part of the network.
+    """`MogFace` behind the contract's input: the normalization is part of the network.
 
     Takes the network over: its first convolution is turned to read blue, green, red, which is exact and
     saves reversing the picture.

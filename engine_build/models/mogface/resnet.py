@@ -12,7 +12,7 @@ CHANNELS = tuple(width * EXPANSION for width in (64, 128, 256, 512))
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolution, each with batch normalisation, around a shortcut."""
+    """1x1, 3x3 and 1x1 convolution, each with batch normalization, around a shortcut."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class ResNet101(nn.Module):
         self.layer4 = _stage(CHANNELS[2], 512, BLOCKS[3], stride=2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Normalised RGB [N, 3, H, W] to C2, C3, C4 and C5, at strides 4, 8, 16 and 32."""
+        """Normalized RGB [N, 3, H, W] to C2, C3, C4 and C5, at strides 4, 8, 16 and 32."""
         x = functional.relu(self.bn1(self.conv1(x)))
         c2 = self.layer1(functional.max_pool2d(x, 3, 2, 1))
         c3 = self.layer2(c2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trt_mogface.spec import BoxCoding, DetectorSpec, Level, Origin, ResizeDefaults, SelectionDefaults
+from trt_mogface.spec import BoxCoding, DetectorSpec, InputSpec, Level, Origin, Thresholds
 
 MEAN = (103.53, 116.28, 123.675)
 STD = (57.375, 57.120003, 58.395)
@@ -25,12 +25,12 @@ def mogface_spec(weights_sha256: str) -> DetectorSpec:
     return DetectorSpec(
         name="mogface",
         levels=tuple(Level(s, (CELLS_PER_ANCHOR * s * ANCHOR_SCALE,)) for s in STRIDES),
-        coding=BoxCoding("mogface"),
-        selection=SelectionDefaults(score_threshold=0.82, iou_threshold=0.4),
-        resize=ResizeDefaults(pad=(blue, green, red), longest_over=1500, longest_to=1000),
+        coding=BoxCoding("ssd", inclusive=True),
+        thresholds=Thresholds(score_threshold=0.82, iou_threshold=0.4),
+        input=InputSpec(pad=(blue, green, red), longest_over=1500, longest_to=1000),
         origin=Origin(
             source=f"ModelScope {MODEL_ID}",
-            licence="see the model page",
+            license="see the model page",
             weights_sha256=weights_sha256,
         ),
     )

@@ -89,9 +89,9 @@ typedef struct MogfaceDetector
     int32_t levelCount;
     int32_t coding;        /* MogfaceCoding */
     int32_t landmarkCount; /* points of a face; 0 where the network has none */
-    float varianceCentre;  /* used by MOGFACE_CODING_SSD alone */
+    float varianceCenter;  /* used by MOGFACE_CODING_SSD alone */
     float varianceSize;
-    double centre; /* where an anchor sits in its cell, in strides */
+    double center; /* where an anchor sits in its cell, in strides */
 } MogfaceDetector;
 
 typedef struct MogfaceThresholds

@@ -25,7 +25,7 @@ SHORT = 0.1
 def task(tmp_path: Path) -> Task:
     (tmp_path / "pids").mkdir()
     picture = np.zeros((8, 8, 3), np.uint8)
-    selection = small_spec().selection
+    selection = small_spec().thresholds
     return Task(
         tmp_path / "a.onnx", "small", False, [picture] * 2, selection, 1, files={"pids": tmp_path / "pids"}
     )
@@ -144,7 +144,7 @@ from benchmarks.peers.peer import Task
 if __name__ == "__main__":
     files = {"pids": Path(sys.argv[1])}
     picture = np.zeros((8, 8, 3), np.uint8)
-    task = Task(Path("a.onnx"), "small", False, [picture], small_spec().selection, 1, files=files)
+    task = Task(Path("a.onnx"), "small", False, [picture], small_spec().thresholds, 1, files=files)
     contest([Sleeper("ours")], [Breaking("hangs", "hang", at_once=False)], task, 0.1)
 """
 

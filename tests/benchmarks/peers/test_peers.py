@@ -51,13 +51,13 @@ def task(test_data: Path) -> Task:
     """Two photos at 320x256 for the default model."""
     model = embedded_file(DEFAULT)
     pictures = photos(test_data / "demo_images", (320, 256), 2)
-    return Task(model, DEFAULT, False, pictures, read_spec(model).selection, 1)
+    return Task(model, DEFAULT, False, pictures, read_spec(model).thresholds, 1)
 
 
 @pytest.fixture
 def mogface_task(mogface_reference: ModuleType) -> Task:  # noqa: ARG001 -- it skips where it is not there
     picture = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
-    return Task(Path("mogface.onnx"), "mogface", False, [picture], MOGFACE.selection, 1)
+    return Task(Path("mogface.onnx"), "mogface", False, [picture], MOGFACE.thresholds, 1)
 
 
 def faces_of(task: Task) -> int:

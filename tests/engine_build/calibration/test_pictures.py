@@ -20,12 +20,12 @@ from trt_mogface.detector import Detector
 from trt_mogface.errors import ImageError
 from trt_mogface.images import read_image
 from trt_mogface.reference.resize import paint, place_letterbox, place_native
-from trt_mogface.spec import ResizeDefaults
+from trt_mogface.spec import InputSpec
 
 Pixels = NDArray[np.uint8]
 
-PLAIN = ResizeDefaults()
-MOGFACE = ResizeDefaults(pad=(104, 117, 123), longest_over=1500, longest_to=1000)
+PLAIN = InputSpec()
+MOGFACE = InputSpec(pad=(104, 117, 123), longest_over=1500, longest_to=1000)
 
 
 def noise(height: int, width: int, seed: int = 0) -> Pixels:
@@ -48,7 +48,7 @@ def find(
     *,
     size: tuple[int, int] | None = None,
     limit: int = 512,
-    resize: ResizeDefaults = PLAIN,
+    resize: InputSpec = PLAIN,
 ) -> Pictures:
     return find_pictures(str(pattern), resize, size, limit)
 
@@ -186,11 +186,11 @@ def test_impossible_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", [None, (64, 48), (97, 31)])
 @pytest.mark.parametrize("resize", [PLAIN, MOGFACE])
 def test_pictures_are_placed_as_the_detector_places_them(
-    tmp_path: Path, shape: tuple[int, int], size: tuple[int, int] | None, resize: ResizeDefaults
+    tmp_path: Path, shape: tuple[int, int], size: tuple[int, int] | None, resize: InputSpec
 ) -> None:
     image = noise(*shape)
     path = write(tmp_path / "one.png", image)
-    (item,) = find(path, size=size, resize=resize)
+    (item,) = find(path, size=size, input=resize)
     if size is None:
         placement = place_native(*shape, resize, pad=True)
         assert all(side % 32 == 0 for side in item.batch.shape[1:3])
@@ -223,12 +223,12 @@ def test_the_network_sees_what_the_detector_shows_it(tmp_path: Path, monkeypatch
             plain = executor.run
             monkeypatch.setattr(executor, "run", lambda x, f=plain, s=seen: (s.append(x.copy()), f(x))[1])
             detector(image)
-            (item,) = find(path, size=size, resize=detector.spec.resize)
+            (item,) = find(path, size=size, resize=detector.spec.input)
         np.testing.assert_array_equal(item.batch, seen[0])
 
 
 def film(path: Path, frames: int, code: str = "MJPG", side: int = 64) -> Path:
-    """Frame i is grey of value 20 + 8 i."""
+    """Frame i is gray of value 20 + 8 i."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), 10, (side, side))
     if not writer.isOpened():
         pytest.skip(f"this OpenCV writes no {code}")

@@ -118,7 +118,7 @@ def test_the_order_of_pictures_does_not_matter(method: ranges.Method) -> None:
     )
 
 
-def test_means_before_and_after_quantisation() -> None:
+def test_means_before_and_after_quantization() -> None:
     model, batches = network(bias=20), pictures(3)
     largest = 300.0
     before, after = channel_means(model, {"y": largest}, batches)["y"]

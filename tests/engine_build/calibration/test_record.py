@@ -15,17 +15,17 @@ from onnx import numpy_helper
 from engine_build.calibration.pictures import Pictures, find_pictures
 from engine_build.calibration.record import Calibration, calibrate, load_calibration, save_calibration
 from engine_build.models import registry as zoo
-from engine_build.precision.prepare import at_precision, normalised
+from engine_build.precision.prepare import at_precision, normalized
 from tests.support.specs import one_line
 from trt_mogface.errors import ImageError, ModelError
 from trt_mogface.models.files import DEFAULT
-from trt_mogface.spec import ResizeDefaults
+from trt_mogface.spec import InputSpec
 
 HERE = Path("here.json")
 
 
 def model() -> onnx.ModelProto:
-    return normalised(zoo.make(DEFAULT), "int8")
+    return normalized(zoo.make(DEFAULT), "int8")
 
 
 def photos(folder: Path, count: int) -> Pictures:
@@ -33,7 +33,7 @@ def photos(folder: Path, count: int) -> Pictures:
     for i in range(count):
         coarse = np.random.default_rng(i).integers(0, 256, (6 + i, 6 + i, 3), np.uint8)
         cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(coarse, (96, 96)))
-    return find_pictures(str(folder), ResizeDefaults(), (96, 96), 512)
+    return find_pictures(str(folder), InputSpec(), (96, 96), 512)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from trt_mogface.errors import ModelError, UsageError
 from trt_mogface.images import read_image
 from trt_mogface.models.files import embedded_file
 from trt_mogface.reference.select import select
-from trt_mogface.spec import BoxCoding, DetectorSpec, Level, SelectionDefaults
+from trt_mogface.spec import BoxCoding, DetectorSpec, Level, Thresholds
 
 MODEL = "retinaface-mnet025"
 
@@ -30,7 +30,7 @@ MODEL = "retinaface-mnet025"
 def lowered(precision: Any = "fp32", **changes: Any) -> Lowered:
     path = embedded_file(MODEL)
     spec = contract.spec_of(contract.load(path), path)
-    thresholds = dataclasses.replace(spec.selection, **changes)
+    thresholds = dataclasses.replace(spec.thresholds, **changes)
     return Lowering(Request(path, end_to_end=thresholds)).at(precision)
 
 
@@ -53,9 +53,9 @@ def spec_told(node: onnx.NodeProto, template: DetectorSpec) -> DetectorSpec:
     return dataclasses.replace(
         template,
         levels=tuple(Level(int(stride), tuple(map(float, sides.split(",")))) for stride, sides in levels),
-        coding=BoxCoding(said["coding"], tuple(said["variances"]), float(said["centre"])),
+        coding=BoxCoding(said["coding"], tuple(said["variances"]), float(said["center"])),
         landmarks=said["landmarks"],
-        selection=SelectionDefaults(
+        thresholds=Thresholds(
             said["score_threshold"],
             said["iou_threshold"],
             said["top_k"],
@@ -80,7 +80,7 @@ def test_what_the_node_is_given_and_told_makes_the_detectors_faces(precision: st
     assert pixels.shape == (1, *image.shape[:2], 1)
     spec = spec_told(node, made.spec)
     faces = select(
-        *(value[0] for value in network), spec=spec, size=pixels.shape[1:3], thresholds=spec.selection
+        *(value[0] for value in network), spec=spec, size=pixels.shape[1:3], thresholds=spec.thresholds
     )
     with Detector(embedded_file(MODEL), conf=0.5, pad=False) as detect:
         expected = detect(image)
@@ -112,7 +112,7 @@ def test_the_metadata_has_the_thresholds_of_the_node() -> None:
     made = lowered(score_threshold=0.25, iou_threshold=0.5)
     spec = contract.spec_of(made.model, Path("made.onnx"))
     assert spec == made.spec
-    assert (spec.selection.score_threshold, spec.selection.iou_threshold) == (0.25, 0.5)
+    assert (spec.thresholds.score_threshold, spec.thresholds.iou_threshold) == (0.25, 0.5)
 
 
 def test_a_node_has_no_more_faces_than_candidates() -> None:
@@ -124,14 +124,14 @@ def test_doubles_survive_in_text(spec: DetectorSpec) -> None:
     odd = dataclasses.replace(
         spec,
         levels=(Level(4, (10.88, 0.1 + 0.2)), Level(12, (1e-3, 65536.0))),
-        coding=dataclasses.replace(spec.coding, centre=1 / 3),
+        coding=dataclasses.replace(spec.coding, center=1 / 3),
     )
     node = helper.make_node("MogFaceDetect", [], [], **attributes(odd))
     back = spec_told(node, odd)
     assert back.levels == odd.levels
-    assert back.coding.centre == odd.coding.centre
+    assert back.coding.center == odd.coding.center
     assert back.landmarks == odd.landmarks
-    assert back.selection.inclusive_areas == odd.selection.inclusive_areas
+    assert back.thresholds.inclusive_areas == odd.thresholds.inclusive_areas
 
 
 def test_more_candidates_than_the_kernels_take_are_refused() -> None:
@@ -152,5 +152,5 @@ def test_without_it_the_outputs_stay_those_of_the_contract() -> None:
 def test_a_model_of_older_age_is_told_of_the_domain_once() -> None:
     model = zoo.make(MODEL)
     spec = contract.spec_of(model, Path("made.onnx"))
-    append_detection(model, spec, spec.selection)
+    append_detection(model, spec, spec.thresholds)
     assert [each.domain for each in model.opset_import].count("trt-mogface") == 1

@@ -15,7 +15,7 @@ CAST = helper.make_node("Cast", ["images"], ["a"], "to floats", to=TensorProto.F
 TRANSPOSE = helper.make_node("Transpose", ["a"], ["b"], "to planes", perm=[0, 3, 1, 2])
 TRANSPOSE_FIRST = helper.make_node("Transpose", ["images"], ["a"], "to planes", perm=[0, 3, 1, 2])
 CAST_SECOND = helper.make_node("Cast", ["a"], ["b"], "to floats", to=TensorProto.FLOAT)
-LAST = helper.make_node("Sub", ["b", "mean"], ["y"], "normalise")
+LAST = helper.make_node("Sub", ["b", "mean"], ["y"], "normalize")
 
 
 def model_of(*nodes: onnx.NodeProto, value_info: int | None = None) -> onnx.ModelProto:

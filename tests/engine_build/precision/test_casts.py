@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from engine_build.models import registry as zoo
 from engine_build.precision.casts import Low, to_low_precision
 from engine_build.precision.opset import NEEDED
-from engine_build.precision.prepare import at_precision, normalised
+from engine_build.precision.prepare import at_precision, normalized
 from trt_mogface.backends.onnxruntime import session
 
 Floats = NDArray[np.float32]
@@ -69,7 +69,7 @@ def run(
         del watched.graph.output[:]
         watched.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in tensors)
     names = [value.name for value in watched.graph.output]
-    values = session(watched.SerializeToString(), 1, optimise=False).run(names, {"images": images})
+    values = session(watched.SerializeToString(), 1, optimize=False).run(names, {"images": images})
     return dict(zip(names, values))
 
 
@@ -170,7 +170,7 @@ def test_fp16_is_where_it_may_be_and_nowhere_else() -> None:
     assert scales == "scales"
 
 
-def test_each_initialiser_is_stored_once_in_each_type_it_is_read_in() -> None:
+def test_each_initializer_is_stored_once_in_each_type_it_is_read_in() -> None:
     model = mixed()
     low = converted(model)
     stored = Counter(tensor.name for tensor in low.graph.initializer)
@@ -312,7 +312,7 @@ def test_a_cast_between_floats_after_a_convolution(kind: Low) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 64, 96), (2, 33, 47)])
 def test_the_default_model_in_fp16(shape: tuple[int, ...]) -> None:
-    model = normalised(zoo.make("retinaface-mnet025"), "fp16")
+    model = normalized(zoo.make("retinaface-mnet025"), "fp16")
     low = at_precision(model, "fp16")
     onnx.checker.check_model(low, full_check=True)
     assert interface(low) == interface(model)
@@ -331,7 +331,7 @@ def test_the_default_model_in_fp16(shape: tuple[int, ...]) -> None:
 
 
 def test_the_default_model_in_bf16() -> None:
-    model = normalised(zoo.make("retinaface-mnet025"), "bf16")
+    model = normalized(zoo.make("retinaface-mnet025"), "bf16")
     assert model.opset_import[0].version == NEEDED["bf16"] == 22
     low = at_precision(model, "bf16")
     onnx.checker.check_model(low, full_check=True)

@@ -18,10 +18,10 @@ from onnx import TensorProto, helper, numpy_helper
 from engine_build.calibration.pictures import find_pictures
 from engine_build.calibration.record import Calibration, calibrate
 from engine_build.models import registry as zoo
-from engine_build.precision import PRECISIONS, QUANTISED, Precision
+from engine_build.precision import PRECISIONS, QUANTIZED, Precision
 from engine_build.precision.casts import to_low_precision
-from engine_build.precision.prepare import at_precision, normalised
-from engine_build.precision.quantise import quantise, quantised_tensors
+from engine_build.precision.prepare import at_precision, normalized
+from engine_build.precision.quantize import quantize, quantized_tensors
 from engine_build.tensorrt.builder import Built, Options, build
 from engine_build.tensorrt.engine_layers import check_computes_in
 from engine_build.tensorrt.network_types import check_types
@@ -29,9 +29,9 @@ from engine_build.tensorrt.profiles import parse_profiles
 from tests.support.specs import one_line
 from trt_mogface.errors import EngineError
 from trt_mogface.machine.gpu import find_gpu
-from trt_mogface.machine.tensorrt import Flavour, find_tensorrt
+from trt_mogface.machine.tensorrt import Flavor, find_tensorrt
 from trt_mogface.models.files import DEFAULT
-from trt_mogface.spec import ResizeDefaults
+from trt_mogface.spec import InputSpec
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 
@@ -40,7 +40,7 @@ FAST = Options(parse_profiles([f"1x{SIDE}x{SIDE}"]), optimization_level=0)
 
 
 @pytest.fixture(scope="module")
-def flavour() -> Flavour:
+def flavor() -> Flavor:
     return find_tensorrt("tensorrt-rtx")
 
 
@@ -57,23 +57,21 @@ def calibration(model: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory
     for i in range(6):
         coarse = rng.integers(0, 256, (4 * 2**i, 4 * 2**i, 3), np.uint8)
         cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(coarse, (SIDE, SIDE)))
-    pictures = find_pictures(str(folder), ResizeDefaults(), (SIDE, SIDE), 6)
-    return calibrate(normalised(model, "int8"), DEFAULT, "percentile", pictures)
+    pictures = find_pictures(str(folder), InputSpec(), (SIDE, SIDE), 6)
+    return calibrate(normalized(model, "int8"), DEFAULT, "percentile", pictures)
 
 
 @pytest.fixture(scope="module")
-def built(flavour: Flavour, model: onnx.ModelProto, calibration: Calibration) -> Mapping[Precision, Built]:
+def built(flavor: Flavor, model: onnx.ModelProto, calibration: Calibration) -> Mapping[Precision, Built]:
     """The default model in every precision."""
-    return {
-        kind: build(flavour, lowered(model, kind, calibration), FAST, name=DEFAULT) for kind in PRECISIONS
-    }
+    return {kind: build(flavor, lowered(model, kind, calibration), FAST, name=DEFAULT) for kind in PRECISIONS}
 
 
 def lowered(
     model: onnx.ModelProto, kind: Precision, calibration: Calibration, kept: Sequence[str] = ()
 ) -> bytes:
-    found = calibration if kind in QUANTISED else None
-    result: bytes = at_precision(normalised(model, kind), kind, found, kept).SerializeToString()
+    found = calibration if kind in QUANTIZED else None
+    result: bytes = at_precision(normalized(model, kind), kind, found, kept).SerializeToString()
     return result
 
 
@@ -101,31 +99,31 @@ def test_plans_hold_weights_of_their_type(built: Mapping[Precision, Built], mode
     assert len({built[kind].plan for kind in PRECISIONS}) == len(PRECISIONS)
 
 
-@pytest.mark.parametrize("kind", QUANTISED)
+@pytest.mark.parametrize("kind", QUANTIZED)
 def test_exactly_the_kept_convolutions_are_fp16(
-    flavour: Flavour, model: onnx.ModelProto, calibration: Calibration, kind: Precision
+    flavor: Flavor, model: onnx.ModelProto, calibration: Calibration, kind: Precision
 ) -> None:
     names = convolution_names(model)
     kept = {names[0], names[7], names[-1]}
-    types = build(flavour, lowered(model, kind, calibration, sorted(kept)), FAST).convolution_types
+    types = build(flavor, lowered(model, kind, calibration, sorted(kept)), FAST).convolution_types
     assert types == {name: "fp16" if name in kept else kind for name in names}
 
 
 def test_types_that_were_not_asked_for_are_refused(
-    flavour: Flavour, built: Mapping[Precision, Built], model: onnx.ModelProto
+    flavor: Flavor, built: Mapping[Precision, Built], model: onnx.ModelProto
 ) -> None:
     names = convolution_names(model)
     given = built["int8"].convolution_types
     asked = dict.fromkeys(names, "int8") | {names[3]: "fp8"}
     with pytest.raises(EngineError) as error:
-        check_types(asked, given, flavour)
+        check_types(asked, given, flavor)
     message = one_line(error.value)
     assert f"1 of {len(names)}" in message
     assert f"{names[3]!r}: int8, not fp8" in message
     with pytest.raises(EngineError, match=f"{len(names)} of {len(names)}"):
-        check_types(dict.fromkeys(names, "fp16"), given, flavour)
+        check_types(dict.fromkeys(names, "fp16"), given, flavor)
     with pytest.raises(EngineError, match="'/lost/Conv': not there, not int8"):
-        check_types({**given, "/lost/Conv": "int8"}, given, flavour)
+        check_types({**given, "/lost/Conv": "int8"}, given, flavor)
 
 
 def test_the_plan_bears_the_network_s_name(built: Mapping[Precision, Built], model: onnx.ModelProto) -> None:
@@ -193,8 +191,8 @@ def small() -> onnx.ModelProto:
     return network([node("Conv", ["pixels", "w"], "y")], {"w": weight(8, 3, 3, 3)})
 
 
-def test_a_residual_sum_is_understood(flavour: Flavour) -> None:
-    """Both summands are quantised: convolution, sum and activation can become one INT8 kernel."""
+def test_a_residual_sum_is_understood(flavor: Flavor) -> None:
+    """Both summands are quantized: convolution, sum and activation can become one INT8 kernel."""
     model = network(
         [
             node("Conv", ["pixels", "w0"], "a", pads=[1] * 4),
@@ -205,21 +203,19 @@ def test_a_residual_sum_is_understood(flavour: Flavour) -> None:
         ],
         {"w0": weight(16, 3, 3, 3), "w1": weight(16, 16, 3, 3, seed=1)},
     )
-    tensors = quantised_tensors(model)
+    tensors = quantized_tensors(model)
     assert sorted(tensors) == ["pixels", "skip"]
-    quantise(model, "int8", dict.fromkeys(tensors, 255.0), ["/made/up/a", "/made/up/b"])
+    quantize(model, "int8", dict.fromkeys(tensors, 255.0), ["/made/up/a", "/made/up/b"])
     to_low_precision(model, "fp16")
     (added,) = (each for each in model.graph.node if each.op_type == "Add")
     assert list(added.input) == ["b", "skip.dq"]
-    found = build(flavour, model.SerializeToString(), FAST)
+    found = build(flavor, model.SerializeToString(), FAST)
     assert found.convolution_types == {"/made/up/a": "int8", "/made/up/b": "int8"}
     assert found.plan
 
 
-def test_an_activation_quantised_alone_is_not_taken_for_int8(
-    flavour: Flavour, small: onnx.ModelProto
-) -> None:
-    """With a weight that is not quantised the convolution computes in the type of its input."""
+def test_an_activation_quantized_alone_is_not_taken_for_int8(flavor: Flavor, small: onnx.ModelProto) -> None:
+    """With a weight that is not quantized the convolution computes in the type of its input."""
     model = onnx.ModelProto()
     model.CopyFrom(small)
     scale = numpy_helper.from_array(np.array(2.0, np.float32), "scale")
@@ -234,12 +230,12 @@ def test_an_activation_quantised_alone_is_not_taken_for_int8(
             convolution,
         ]
     )
-    assert build(flavour, model.SerializeToString(), FAST).convolution_types == {"/made/up/y": "fp32"}
+    assert build(flavor, model.SerializeToString(), FAST).convolution_types == {"/made/up/y": "fp32"}
 
 
-def refused(flavour: Flavour, model: bytes, options: Options = FAST) -> str:
+def refused(flavor: Flavor, model: bytes, options: Options = FAST) -> str:
     with pytest.raises(EngineError) as error:
-        build(flavour, model, options)
+        build(flavor, model, options)
     message = one_line(error.value)
     assert len(message) < 600
     return message
@@ -267,21 +263,21 @@ def with_operator(kind: str, inputs: Sequence[str], **attributes: Any) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["Det", "Unique", "Frobnicate"])
-def test_an_operator_that_tensorrt_lacks_is_named(flavour: Flavour, kind: str) -> None:
-    message = refused(flavour, with_operator(kind, ["planes"]))
-    assert f"tensorrt-rtx {flavour.version} cannot read the model" in message
+def test_an_operator_that_tensorrt_lacks_is_named(flavor: Flavor, kind: str) -> None:
+    message = refused(flavor, with_operator(kind, ["planes"]))
+    assert f"tensorrt-rtx {flavor.version} cannot read the model" in message
     assert f"'/the/one/to/name' ({kind})" in message
 
 
-def test_an_operator_without_a_kernel_is_named(flavour: Flavour) -> None:
+def test_an_operator_without_a_kernel_is_named(flavor: Flavor) -> None:
     """RTX parses NonMaxSuppression, and finds while it builds that it cannot run it."""
-    message = refused(flavour, with_operator("NonMaxSuppression", ["boxes", "ratings"]))
+    message = refused(flavor, with_operator("NonMaxSuppression", ["boxes", "ratings"]))
     assert "could not build the engine" in message
     assert "/the/one/to/name" in message
 
 
 @pytest.mark.parametrize("damage", ["nothing", "text", "half", "zeros", "noise"])
-def test_a_corrupt_model_is_refused(flavour: Flavour, small: onnx.ModelProto, damage: str) -> None:
+def test_a_corrupt_model_is_refused(flavor: Flavor, small: onnx.ModelProto, damage: str) -> None:
     whole = small.SerializeToString()
     noise = np.random.default_rng(0).integers(0, 256, 5000, np.uint8).tobytes()
     data = {
@@ -291,57 +287,55 @@ def test_a_corrupt_model_is_refused(flavour: Flavour, small: onnx.ModelProto, da
         "zeros": bytes(4096),
         "noise": noise,
     }
-    message = refused(flavour, data[damage])
+    message = refused(flavor, data[damage])
     if damage in ("nothing", "zeros"):  # bytes that are a model without anything in it
         assert "at least one output" in message
     else:
         assert "cannot read the model" in message
 
 
-def test_compute_capabilities(flavour: Flavour, small: onnx.ModelProto) -> None:
+def test_compute_capabilities(flavor: Flavor, small: onnx.ModelProto) -> None:
     model = small.SerializeToString()
     several = dataclasses.replace(FAST, compute_capabilities=("8.9", "12.0"))
-    assert build(flavour, model, several).plan != build(flavour, model, FAST).plan
-    message = refused(flavour, model, dataclasses.replace(FAST, compute_capabilities=("8.9", "3.5")))
+    assert build(flavor, model, several).plan != build(flavor, model, FAST).plan
+    message = refused(flavor, model, dataclasses.replace(FAST, compute_capabilities=("8.9", "3.5")))
     assert "no SM35" in message
-    for name in flavour.module.ComputeCapability.__members__:
+    for name in flavor.module.ComputeCapability.__members__:
         assert name in message
 
 
-def test_a_dla_core_that_is_not_there_is_refused(flavour: Flavour, small: onnx.ModelProto) -> None:
+def test_a_dla_core_that_is_not_there_is_refused(flavor: Flavor, small: onnx.ModelProto) -> None:
     for core in (0, 7):
         options = dataclasses.replace(FAST, dla_core=core, gpu_fallback=True)
-        message = refused(flavour, small.SerializeToString(), options)
+        message = refused(flavor, small.SerializeToString(), options)
         assert f"--use-dla-core {core}" in message
         assert "has 0 DLA cores" in message
 
 
 @pytest.mark.parametrize("compatibility", ["ampere+", "same-compute-capability"])
-def test_hardware_compatibility_is_taken(
-    flavour: Flavour, small: onnx.ModelProto, compatibility: Any
-) -> None:
+def test_hardware_compatibility_is_taken(flavor: Flavor, small: onnx.ModelProto, compatibility: Any) -> None:
     options = dataclasses.replace(FAST, hardware_compatibility=compatibility)
-    assert build(flavour, small.SerializeToString(), options).plan
+    assert build(flavor, small.SerializeToString(), options).plan
 
 
 def test_too_little_workspace_is_told_by_tensorrt(
-    flavour: Flavour, model: onnx.ModelProto, calibration: Calibration
+    flavor: Flavor, model: onnx.ModelProto, calibration: Calibration
 ) -> None:
     options = dataclasses.replace(FAST, workspace_mib=1)
-    message = refused(flavour, lowered(model, "fp16", calibration), options)
+    message = refused(flavor, lowered(model, "fp16", calibration), options)
     assert "could not build the engine" in message
     assert "workspace" in message
 
 
 def test_weights_are_left_out_where_a_gpu_lets_them(
-    flavour: Flavour, built: Mapping[Precision, Built], model: onnx.ModelProto, calibration: Calibration
+    flavor: Flavor, built: Mapping[Precision, Built], model: onnx.ModelProto, calibration: Calibration
 ) -> None:
     data, options = lowered(model, "fp16", calibration), dataclasses.replace(FAST, strip_weights=True)
     if find_gpu() is None:  # TensorRT-RTX builds such plans through CUDA
-        assert "could not build the engine" in refused(flavour, data, options)
+        assert "could not build the engine" in refused(flavor, data, options)
         return
     weights = sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
-    stripped = build(flavour, data, options)
+    stripped = build(flavor, data, options)
     assert len(stripped.plan) < len(built["fp16"].plan) - weights
     assert stripped.convolution_types == built["fp16"].convolution_types
 
@@ -378,9 +372,9 @@ class Follower:
         self.finished.append(phase)
 
 
-def test_progress_follows_the_build(flavour: Flavour, small: onnx.ModelProto) -> None:
+def test_progress_follows_the_build(flavor: Flavor, small: onnx.ModelProto) -> None:
     follower = Follower()
-    build(flavour, small.SerializeToString(), FAST, follower)
+    build(flavor, small.SerializeToString(), FAST, follower)
     assert follower.steps > 0
     assert follower.started
     assert not follower.inside
@@ -388,17 +382,17 @@ def test_progress_follows_the_build(flavour: Flavour, small: onnx.ModelProto) ->
 
 
 @pytest.mark.parametrize("stop_at", [1, 2])
-def test_progress_stops_the_build(flavour: Flavour, small: onnx.ModelProto, stop_at: int) -> None:
+def test_progress_stops_the_build(flavor: Flavor, small: onnx.ModelProto, stop_at: int) -> None:
     follower = Follower(stop_at)
     with pytest.raises(EngineError) as error:
-        build(flavour, small.SerializeToString(), FAST, follower)
+        build(flavor, small.SerializeToString(), FAST, follower)
     assert "could not build the engine" in one_line(error.value)
     assert follower.steps == stop_at
 
 
-def test_the_log_is_given_tensorrt_s_messages(flavour: Flavour, small: onnx.ModelProto) -> None:
+def test_the_log_is_given_tensorrt_s_messages(flavor: Flavor, small: onnx.ModelProto) -> None:
     lines: list[str] = []
-    build(flavour, small.SerializeToString(), FAST, log=lines.append)
+    build(flavor, small.SerializeToString(), FAST, log=lines.append)
     kinds = {line.partition(": ")[0] for line in lines}
     assert len(lines) > 5
     assert kinds <= {"verbose", "info", "warning", "error", "internal_error"}
@@ -411,22 +405,22 @@ def test_the_log_is_given_tensorrt_s_messages(flavour: Flavour, small: onnx.Mode
 )  # TensorRT-RTX will drop them, TensorRT keeps them
 @pytest.mark.parametrize("stored", [None, b"", b"garbage" * 99])
 def test_the_timing_cache_is_kept_whatever_was_there(
-    flavour: Flavour, small: onnx.ModelProto, tmp_path: Path, stored: bytes | None
+    flavor: Flavor, small: onnx.ModelProto, tmp_path: Path, stored: bytes | None
 ) -> None:
     cache = tmp_path / "timing.cache"
     if stored is not None:
         cache.write_bytes(stored)
     options = dataclasses.replace(FAST, timing_cache=cache)
-    first = build(flavour, small.SerializeToString(), options)
+    first = build(flavor, small.SerializeToString(), options)
     kept = cache.read_bytes()
     assert kept not in (b"", stored)
-    assert build(flavour, small.SerializeToString(), options).plan == first.plan
+    assert build(flavor, small.SerializeToString(), options).plan == first.plan
     assert cache.read_bytes() == kept
     assert [path.name for path in tmp_path.iterdir()] == ["timing.cache"]
 
 
-def test_every_profile_is_in_the_network_s_configuration(flavour: Flavour, small: onnx.ModelProto) -> None:
+def test_every_profile_is_in_the_network_s_configuration(flavor: Flavor, small: onnx.ModelProto) -> None:
     profiles = parse_profiles(["1x32x32:1x64x64:2x96x96", "4x64x64"])
-    plan = build(flavour, small.SerializeToString(), dataclasses.replace(FAST, profiles=profiles)).plan
-    first = build(flavour, small.SerializeToString(), dataclasses.replace(FAST, profiles=profiles[:1])).plan
+    plan = build(flavor, small.SerializeToString(), dataclasses.replace(FAST, profiles=profiles)).plan
+    first = build(flavor, small.SerializeToString(), dataclasses.replace(FAST, profiles=profiles[:1])).plan
     assert plan != first

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from engine_build.precision import Precision
-from engine_build.precision.quantise import Quantised, convolutions, quantise, quantised_tensors
+from engine_build.precision.quantize import Quantized, convolutions, quantize, quantized_tensors
 from engine_build.workload.convolutions import SIDE, multiply_adds
 from tests.support.networks import (
     ENDS,
@@ -122,7 +122,7 @@ def test_element_by_element_work_is_free(tmp_path: Path) -> None:
     assert figures(at(between(tmp_path, nodes, {"factor": weight(1, 8, 1, 1)}))) == expected
 
 
-def test_a_group_normalisation_reads_and_writes_its_map(tmp_path: Path) -> None:
+def test_a_group_normalization_reads_and_writes_its_map(tmp_path: Path) -> None:
     nodes = [
         node("Reshape", ["a", "groups"], ["g"], "g"),
         node("InstanceNormalization", ["g", "one", "nil"], ["n"], "norm"),
@@ -273,11 +273,11 @@ def test_two_maps_multiplied_are_both_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["int8", "fp8"])
-def test_a_quantised_file_is_counted_as_the_one_it_was_made_of(tmp_path: Path, kind: Quantised) -> None:
+def test_a_quantized_file_is_counted_as_the_one_it_was_made_of(tmp_path: Path, kind: Quantized) -> None:
     path = residual_file(tmp_path / "m.onnx", opset=19)
     model = onnx.load(str(path))
-    ranges = dict.fromkeys(quantised_tensors(model), 1.0)
-    quantise(model, kind, ranges, [each.name for each in convolutions(model)])
+    ranges = dict.fromkeys(quantized_tensors(model), 1.0)
+    quantize(model, kind, ranges, [each.name for each in convolutions(model)])
     onnx.save(model, str(tmp_path / "q.onnx"))
     assert sum(each.op_type == "QuantizeLinear" for each in model.graph.node) >= 4
     assert figures(at(tmp_path / "q.onnx", precision=kind)) == figures(at(path, precision=kind))

@@ -35,7 +35,7 @@ constexpr unsigned kMAX_THREADS = 1024;
 constexpr unsigned kFIBERS = 2048;
 constexpr size_t kMAX_SHARED = 48 << 10;
 constexpr size_t kSTACK = 256 << 10;
-constexpr unsigned kTSAN_NO_ORDER = 1; // a switch of fibers is no synchronisation
+constexpr unsigned kTSAN_NO_ORDER = 1; // a switch of fibers is no synchronization
 
 // Where threads wait for each other: all of them have arrived when the generation moves on.
 struct Meeting

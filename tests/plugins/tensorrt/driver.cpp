@@ -116,7 +116,7 @@ EXPORT int32_t createsPlugin(PluginField const* fields, int32_t count)
     return Plugin(creator().createPlugin("node", &collection, TensorRTPhase::kBUILD)) != nullptr;
 }
 
-// Builds with shapes up to twice the given ones, serialises, and runs with the given ones.  Returns 0, or the step that
+// Builds with shapes up to twice the given ones, serializes, and runs with the given ones.  Returns 0, or the step that
 // failed.  shapes: for each output its number of sizes and the sizes, -1 after the last.
 EXPORT int32_t runPlugin(PluginField const* fields, int32_t count, int32_t half, int64_t batch,
     int64_t anchors, int64_t height, int64_t width, int32_t points, void const* const* inputs,

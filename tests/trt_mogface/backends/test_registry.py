@@ -39,7 +39,7 @@ def engine(folder: Path, **changes: object) -> Path:
     path = folder / "small.engine"
     path.write_bytes(PLAN)
     fitting = {
-        "flavour": "tensorrt-rtx",
+        "flavor": "tensorrt-rtx",
         "tensorrt": trt.__version__,
         "compute_capabilities": (),
         "plan_bytes": len(PLAN),
@@ -106,7 +106,7 @@ def test_what_does_not_fit_is_refused_before_cuda_sees_it(
 
 def test_an_engine_of_a_tensorrt_that_is_not_installed_is_refused(tmp_path: Path) -> None:
     with pytest.raises((MissingExtraError, EngineError)):
-        open_backend(engine(tmp_path, flavour="tensorrt"), Choices())
+        open_backend(engine(tmp_path, flavor="tensorrt"), Choices())
 
 
 @pytest.mark.usefixtures("a_gpu")

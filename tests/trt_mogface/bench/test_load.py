@@ -50,13 +50,13 @@ def test_what_finds_no_room_is_rejected_and_bounds_the_latency() -> None:
     assert result.achieved == pytest.approx(100.0, rel=0.01)
 
 
-@pytest.mark.parametrize("utilisation", [0.3, 0.7])
-def test_random_arrivals_wait_as_pollaczek_and_khinchine_say(utilisation: float) -> None:
+@pytest.mark.parametrize("utilization", [0.3, 0.7])
+def test_random_arrivals_wait_as_pollaczek_and_khinchine_say(utilization: float) -> None:
     """M/D/1: the mean wait is rho / (2 (1 - rho)) services."""
     server = Server(0.010)
-    result = open_loop(server.submit, Load(utilisation / 0.010, 600.0, PLENTY, seed=1), server)
+    result = open_loop(server.submit, Load(utilization / 0.010, 600.0, PLENTY, seed=1), server)
     assert result.latency is not None
-    expected = 10.0 * (1 + utilisation / (2 * (1 - utilisation)))
+    expected = 10.0 * (1 + utilization / (2 * (1 - utilization)))
     assert result.latency.mean == pytest.approx(expected, rel=0.03)
 
 

@@ -18,7 +18,7 @@ FRAMES = 5
 
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
-    """Five frames of one grey each, by 40."""
+    """Five frames of one gray each, by 40."""
     path = tmp_path / "video.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
     for number in range(FRAMES):
@@ -27,12 +27,12 @@ def video(tmp_path: Path) -> Path:
     return path
 
 
-def greys(path: Path, count: int) -> list[int]:
+def grays(path: Path, count: int) -> list[int]:
     return [round(float(frame.mean()) / 40) for frame in islice(from_video(path), count)]
 
 
 def test_a_video_begins_again_after_its_last_frame(video: Path) -> None:
-    assert greys(video, 12) == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
+    assert grays(video, 12) == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
 
 
 def test_a_video_has_frames_of_its_own_size(video: Path) -> None:
@@ -52,8 +52,8 @@ def test_what_is_no_video_is_refused_at_once(tmp_path: Path, content: bytes | No
 
 
 def test_files_are_decoded_each_time_they_are_asked_for(tmp_path: Path) -> None:
-    for name, grey in (("a.jpg", 10), ("b.jpg", 200)):
-        cv2.imwrite(str(tmp_path / name), np.full((16, 16, 3), grey, np.uint8))
+    for name, gray in (("a.jpg", 10), ("b.jpg", 200)):
+        cv2.imwrite(str(tmp_path / name), np.full((16, 16, 3), gray, np.uint8))
     source = from_files(jpeg_files(tmp_path))
     assert [round(float(each.mean())) for each in islice(source, 3)] == [10, 200, 10]
     cv2.imwrite(str(tmp_path / "b.jpg"), np.full((16, 16, 3), 90, np.uint8))

@@ -121,7 +121,7 @@ def test_manifests_say_what_was_built(engines: Engines, precision: str) -> None:
     assert manifest.precision == precision
     assert manifest.multiply_adds == {precision: 1.0}
     assert [str(profile) for profile in manifest.profiles] == ["1x128x128"]
-    assert manifest.flavour == "tensorrt-rtx"
+    assert manifest.flavor == "tensorrt-rtx"
     assert manifest.spec.name == DEFAULT
     assert manifest.inputs_sha256[:8] in path.name
     assert ("5 pictures" in manifest.calibration) == (precision == "int8")
@@ -272,7 +272,7 @@ def test_a_contract_file_can_be_named_and_the_output_be_a_folder(run: Run, here:
 
 
 def types_of(path: Path) -> set[int]:
-    """Types of the stored weights of convolutions, through their dequantisation if there is one."""
+    """Types of the stored weights of convolutions, through their dequantization if there is one."""
     graph = onnx.load(path).graph
     stored = {tensor.name: tensor.data_type for tensor in graph.initializer}
     made_by = {output: node for node in graph.node for output in node.output}
@@ -567,9 +567,9 @@ def test_refit_says_that_it_needs_a_gpu(run: Run, copied: Path) -> None:
     assert not copied.with_name("new.engine").exists()
 
 
-def test_refit_of_an_engine_for_the_other_flavour_is_refused(run: Run, copied: Path) -> None:
+def test_refit_of_an_engine_for_the_other_flavor_is_refused(run: Run, copied: Path) -> None:
     path = manifest_path(copied)
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"flavour": "tensorflow"}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"flavor": "tensorflow"}))
     result = run("refit", copied, embedded_file(DEFAULT), "-o", copied.with_name("new.engine"))
     assert "'tensorflow' is no TensorRT known here" in result.message
 

@@ -20,18 +20,18 @@ from tests.support.onnx_files import answers, constant_network
 from trt_mogface import Detector, read_image
 from trt_mogface.evaluation.disagreement_page import LONGEST_SIDE
 from trt_mogface.models.files import DEFAULT
-from trt_mogface.spec import BoxCoding, DetectorSpec, Level, Origin, ResizeDefaults, SelectionDefaults
+from trt_mogface.spec import BoxCoding, DetectorSpec, InputSpec, Level, Origin, Thresholds
 
 SIDE = 16
-CENTRES = np.array([[8, 8], [24, 8], [8, 24], [24, 24]], np.float32)
+CENTERS = np.array([[8, 8], [24, 8], [8, 24], [24, 24]], np.float32)
 """Of the four anchors of a picture of 32x32."""
 
 SPEC = DetectorSpec(
     name="made-up",
     levels=(Level(SIDE, (float(SIDE),)),),
     coding=BoxCoding("distance"),
-    selection=SelectionDefaults(score_threshold=0.5, iou_threshold=0.4),
-    resize=ResizeDefaults(),
+    thresholds=Thresholds(score_threshold=0.5, iou_threshold=0.4),
+    input=InputSpec(),
     origin=Origin("made up", "none", "0" * 64),
 )
 
@@ -45,9 +45,9 @@ THIRD: Face = (2, 18, 13, 29, 0.6)
 
 def network(path: Path, *faces: Face) -> Path:
     """A contract model that finds these faces, x0, y0, x1, y1 and score, in every picture of 32x32."""
-    outputs = answers(len(CENTRES))
+    outputs = answers(len(CENTERS))
     for anchor, (x0, y0, x1, y1, score) in enumerate(faces):
-        (x, y), outputs["scores"][0, anchor] = CENTRES[anchor], score
+        (x, y), outputs["scores"][0, anchor] = CENTERS[anchor], score
         outputs["deltas"][0, anchor] = np.array([x - x0, y - y0, x1 - x, y1 - y]) / SIDE
     return constant_network(path, outputs, spec=SPEC.to_json())
 

@@ -34,8 +34,8 @@ def test_exports_mogface_and_detects_with_it(
     mogface: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    output, picture = tmp_path / "m.onnx", tmp_path / "grey.png"
-    picture.write_bytes(grey_png())
+    output, picture = tmp_path / "m.onnx", tmp_path / "gray.png"
+    picture.write_bytes(gray_png())
     weights = ("--weights", str(mogface.checkpoint))
     assert run(monkeypatch, "export", "--model", "mogface", *weights, "--output", str(output)) == 0
     assert output.stat().st_size <= 250e6
@@ -56,7 +56,7 @@ def assert_same_faces(ours: Any, expected: Any) -> None:
         np.testing.assert_allclose(face["box"], other["box"], rtol=0, atol=0.01)
 
 
-def grey_png() -> bytes:
+def gray_png() -> bytes:
     return bytes(cv2.imencode(".png", np.full((40, 50), 90, np.uint8))[1])
 
 

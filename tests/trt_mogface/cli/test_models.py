@@ -13,7 +13,7 @@ def test_every_model_is_listed(run: Run) -> None:
     assert (result.status, result.err) == (0, "")
     for card in CARDS.values():
         assert card.name in result.out
-        assert card.licence in result.out
+        assert card.license in result.out
     assert "(default)" in result.out
 
 

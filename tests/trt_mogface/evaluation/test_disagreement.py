@@ -166,7 +166,7 @@ def test_pictures_of_different_sizes_are_not_the_same() -> None:
         disagreement(faces(), other)
 
 
-def test_a_drawing_has_each_kind_of_face_in_its_colour() -> None:
+def test_a_drawing_has_each_kind_of_face_in_its_color() -> None:
     both, a_alone, b_alone = (20, 20, 70, 70, 0.9), (200, 20, 270, 90, 0.8), (20, 200, 90, 280, 0.7)
     image = np.zeros((*SIZE, 3), np.uint8)
     shown = drawn(image, faces(both, a_alone), faces(b_alone, both))

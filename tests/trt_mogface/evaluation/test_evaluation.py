@@ -34,7 +34,7 @@ def test_the_whole_set_gives_the_known_figures_in_seconds(test_data: Path, yunet
     assert time.monotonic() - started < 30
 
 
-def test_the_subset_is_normalised_by_its_own_scores(yunet: Path, subset: Sequence[Annotated]) -> None:
+def test_the_subset_is_normalized_by_its_own_scores(yunet: Path, subset: Sequence[Annotated]) -> None:
     result = evaluate(subset, read_predictions(yunet, subset).found)
     assert settings(result.ap) == pytest.approx(SUBSET, abs=1e-6)
 

@@ -11,18 +11,18 @@ import pytest
 
 from tests.support.specs import one_line
 from trt_mogface.errors import EngineError, MissingExtraError
-from trt_mogface.machine.tensorrt import MODULES, FlavourName, find_tensorrt, flavour_name
+from trt_mogface.machine.tensorrt import MODULES, FlavorName, find_tensorrt, flavor_name
 
-FLAVOURS: list[FlavourName] = ["tensorrt", "tensorrt-rtx"]
+FLAVORS: list[FlavorName] = ["tensorrt", "tensorrt-rtx"]
 
 
-def without(monkeypatch: pytest.MonkeyPatch, *names: FlavourName) -> None:
+def without(monkeypatch: pytest.MonkeyPatch, *names: FlavorName) -> None:
     """As if these were not installed: an import of None fails."""
     for name in names:
         monkeypatch.setitem(sys.modules, MODULES[name], None)
 
 
-def installed(monkeypatch: pytest.MonkeyPatch, name: FlavourName, version: str) -> ModuleType:
+def installed(monkeypatch: pytest.MonkeyPatch, name: FlavorName, version: str) -> ModuleType:
     """A module that has a version and nothing else."""
     module = ModuleType(MODULES[name])
     vars(module)["__version__"] = version
@@ -50,15 +50,15 @@ def test_of_two_the_full_one_is_taken_unless_the_other_is_asked_for(monkeypatch:
     assert find_tensorrt().module is rtx
 
 
-def missing(name: FlavourName | None = None) -> str:
+def missing(name: FlavorName | None = None) -> str:
     with pytest.raises(MissingExtraError) as error:
         find_tensorrt(name)
     return one_line(error.value)
 
 
-@pytest.mark.parametrize("name", FLAVOURS)
-def test_one_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, name: FlavourName) -> None:
-    (other,) = (each for each in FLAVOURS if each != name)
+@pytest.mark.parametrize("name", FLAVORS)
+def test_one_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, name: FlavorName) -> None:
+    (other,) = (each for each in FLAVORS if each != name)
     installed(monkeypatch, other, {"tensorrt": "10.3.0", "tensorrt-rtx": "1.2.0"}[other])
     without(monkeypatch, name)
     monkeypatch.setattr(Path, "exists", lambda _: False)
@@ -70,7 +70,7 @@ def test_one_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, nam
 
 
 def test_without_any_the_packages_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    without(monkeypatch, *FLAVOURS)
+    without(monkeypatch, *FLAVORS)
     monkeypatch.setattr(Path, "exists", lambda _: False)
     message = missing()
     assert message.startswith("TensorRT is not installed")
@@ -79,7 +79,7 @@ def test_without_any_the_packages_are_told(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_on_jetson_jetpack_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    without(monkeypatch, *FLAVOURS)
+    without(monkeypatch, *FLAVORS)
     monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/etc/nv_tegra_release")
     message = missing()
     assert "sudo apt install python3-libnvinfer" in message
@@ -98,7 +98,7 @@ def test_on_jetson_jetpack_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         ("tensorrt-rtx", "1.7.1.116"),
     ],
 )
-def test_known_releases_are_taken(monkeypatch: pytest.MonkeyPatch, name: FlavourName, version: str) -> None:
+def test_known_releases_are_taken(monkeypatch: pytest.MonkeyPatch, name: FlavorName, version: str) -> None:
     installed(monkeypatch, name, version)
     assert find_tensorrt(name).version == version
 
@@ -115,7 +115,7 @@ def test_known_releases_are_taken(monkeypatch: pytest.MonkeyPatch, name: Flavour
     ],
 )
 def test_other_releases_are_refused(
-    monkeypatch: pytest.MonkeyPatch, name: FlavourName, version: str, known: str
+    monkeypatch: pytest.MonkeyPatch, name: FlavorName, version: str, known: str
 ) -> None:
     installed(monkeypatch, name, version)
     with pytest.raises(EngineError) as error:
@@ -125,13 +125,13 @@ def test_other_releases_are_refused(
     assert known in message
 
 
-def test_names_of_flavours() -> None:
-    assert [flavour_name(name) for name in FLAVOURS] == FLAVOURS
+def test_names_of_flavors() -> None:
+    assert [flavor_name(name) for name in FLAVORS] == FLAVORS
 
 
 @pytest.mark.parametrize("text", ["", "TensorRT", "tensorrt_rtx", "tensorrt ", "rtx", "tensorrt\nrtx"])
 def test_other_names_are_refused(text: str) -> None:
     with pytest.raises(EngineError) as error:
-        flavour_name(text)
+        flavor_name(text)
     message = one_line(error.value)
     assert "tensorrt or tensorrt-rtx" in message

@@ -16,7 +16,7 @@ def test_the_default_is_embedded_and_its_card_is_true() -> None:
     path = contract_file()
     assert path == embedded_file(DEFAULT)
     spec, card = read_spec(path), CARDS[DEFAULT]
-    assert (spec.name, spec.landmarks, spec.origin.licence) == (card.name, card.landmarks, card.licence)
+    assert (spec.name, spec.landmarks, spec.origin.license) == (card.name, card.landmarks, card.license)
     assert path.stat().st_size / 1e6 == pytest.approx(card.megabytes, abs=0.1)
 
 

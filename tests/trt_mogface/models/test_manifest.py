@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.support.specs import MOGFACE, one_line, small_spec
 from trt_mogface.errors import EngineError
 from trt_mogface.machine.gpu import Gpu
-from trt_mogface.machine.tensorrt import Flavour, FlavourName
+from trt_mogface.machine.tensorrt import Flavor, FlavorName
 from trt_mogface.models.manifest import (
     FORMAT,
     Layer,
@@ -43,7 +43,7 @@ GOOD = Manifest(
     multiply_adds={"fp16": 0.125, "int8": 0.875},
     layers=(Layer("/conv1/Conv + /relu/Relu", "CaskConvolution", "int8"), Layer("", "NoOp", "")),
     profiles=(FIXED, WIDE),
-    flavour="tensorrt",
+    flavor="tensorrt",
     tensorrt="10.3.0",
     version_compatible=False,
     gpu="Orin, compute capability 8.7",
@@ -299,11 +299,11 @@ def test_a_plan_that_is_not_there_is_one_line(engine: Path, damage: Callable[[Pa
 # Machines
 
 
-def flavour(name: FlavourName = "tensorrt", version: str = "10.3.0") -> Flavour:
-    return Flavour(name, version, None)
+def flavor(name: FlavorName = "tensorrt", version: str = "10.3.0") -> Flavor:
+    return Flavor(name, version, None)
 
 
-def mismatch(manifest: Manifest, here: Flavour, gpu: Gpu | None = ORIN) -> str:
+def mismatch(manifest: Manifest, here: Flavor, gpu: Gpu | None = ORIN) -> str:
     with pytest.raises(EngineError) as error:
         manifest.check_runs_on(here, gpu, HERE)
     message = one_line(error.value)
@@ -312,12 +312,12 @@ def mismatch(manifest: Manifest, here: Flavour, gpu: Gpu | None = ORIN) -> str:
 
 
 def test_the_machine_it_was_built_for_runs_it() -> None:
-    GOOD.check_runs_on(flavour(), ORIN, HERE)
+    GOOD.check_runs_on(flavor(), ORIN, HERE)
 
 
 @pytest.mark.parametrize(("built", "here"), [("tensorrt", "tensorrt-rtx"), ("tensorrt-rtx", "tensorrt")])
-def test_the_other_flavour_is_refused(built: FlavourName, here: FlavourName) -> None:
-    message = mismatch(dataclasses.replace(GOOD, flavour=built), flavour(here))
+def test_the_other_flavor_is_refused(built: FlavorName, here: FlavorName) -> None:
+    message = mismatch(dataclasses.replace(GOOD, flavor=built), flavor(here))
     assert f"built for {built}," in message
     assert f"this is {here}:" in message
     assert COMMAND in message
@@ -343,9 +343,9 @@ def test_the_other_flavour_is_refused(built: FlavourName, here: FlavourName) -> 
 def test_versions(built: str, here: str, compatible: bool, runs: bool) -> None:
     manifest = dataclasses.replace(GOOD, tensorrt=built, version_compatible=compatible)
     if runs:
-        manifest.check_runs_on(flavour(version=here), ORIN, HERE)
+        manifest.check_runs_on(flavor(version=here), ORIN, HERE)
         return
-    message = mismatch(manifest, flavour(version=here))
+    message = mismatch(manifest, flavor(version=here))
     assert f"tensorrt {built}," in message
     assert f"this is {here}:" in message
     assert COMMAND in message
@@ -353,7 +353,7 @@ def test_versions(built: str, here: str, compatible: bool, runs: bool) -> None:
 
 @pytest.mark.parametrize("version", ["10.3.0.1.2.3", "v10.3.0", "10.3.0rc1"])
 def test_the_first_three_numbers_of_a_version_count(version: str) -> None:
-    dataclasses.replace(GOOD, tensorrt=version).check_runs_on(flavour(), ORIN, HERE)
+    dataclasses.replace(GOOD, tensorrt=version).check_runs_on(flavor(), ORIN, HERE)
 
 
 @pytest.mark.parametrize("compatible", [False, True])
@@ -362,35 +362,35 @@ def test_a_version_of_another_form_is_no_other_error(version: str, compatible: b
     text = changed(tensorrt=version, version_compatible=compatible)
     manifest = Manifest.from_json(text, HERE)
     if compatible and version == "10.x":  # older than 10.3, and meant for later ones
-        manifest.check_runs_on(flavour(), ORIN, HERE)
+        manifest.check_runs_on(flavor(), ORIN, HERE)
         return
     with pytest.raises(EngineError) as error:
-        manifest.check_runs_on(flavour(), ORIN, HERE)
+        manifest.check_runs_on(flavor(), ORIN, HERE)
     assert "10.3.0" in str(error.value)
 
 
 def test_another_compute_capability_is_refused() -> None:
-    message = mismatch(GOOD, flavour(), Gpu("RTX 4090", (8, 9), "13.0"))
+    message = mismatch(GOOD, flavor(), Gpu("RTX 4090", (8, 9), "13.0"))
     for part in ("Orin, compute capability 8.7", "RTX 4090 of compute capability 8.9", COMMAND):
         assert part in message
 
 
 def test_compute_capabilities_are_compared_whole() -> None:
     manifest = dataclasses.replace(GOOD, compute_capabilities=("12.0", "8.9"))
-    manifest.check_runs_on(flavour(), Gpu("GeForce", (12, 0), ""), HERE)
-    manifest.check_runs_on(flavour(), Gpu("GeForce", (8, 9), ""), HERE)
-    mismatch(manifest, flavour(), Gpu("GeForce", (1, 20), ""))
-    mismatch(manifest, flavour(), Gpu("GeForce", (12, 1), ""))
+    manifest.check_runs_on(flavor(), Gpu("GeForce", (12, 0), ""), HERE)
+    manifest.check_runs_on(flavor(), Gpu("GeForce", (8, 9), ""), HERE)
+    mismatch(manifest, flavor(), Gpu("GeForce", (1, 20), ""))
+    mismatch(manifest, flavor(), Gpu("GeForce", (12, 1), ""))
 
 
 def test_an_engine_for_any_gpu_runs_on_any() -> None:
     manifest = dataclasses.replace(GOOD, compute_capabilities=())
-    manifest.check_runs_on(flavour(), Gpu("whatever", (99, 9), ""), HERE)
+    manifest.check_runs_on(flavor(), Gpu("whatever", (99, 9), ""), HERE)
 
 
 @pytest.mark.parametrize("bound", [("8.7",), ()])
 def test_without_a_gpu_nothing_runs(bound: tuple[str, ...]) -> None:
-    message = mismatch(dataclasses.replace(GOOD, compute_capabilities=bound), flavour(), None)
+    message = mismatch(dataclasses.replace(GOOD, compute_capabilities=bound), flavor(), None)
     assert "needs an NVIDIA GPU" in message
 
 

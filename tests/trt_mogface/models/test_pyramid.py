@@ -8,18 +8,18 @@ import pytest
 
 from tests.support.specs import MOGFACE, one_line
 from trt_mogface.errors import ModelError
-from trt_mogface.models.pyramid import largest_face, levels_left_out
+from trt_mogface.models.pyramid import levels_left_out
 from trt_mogface.spec import Level
 
 
 @pytest.mark.parametrize("level", MOGFACE.levels, ids=str)
 def test_the_largest_face_overlaps_its_anchor_just_enough(level: Level) -> None:
-    side = largest_face(level)
+    side = level.largest_face
     assert level.sides[0] ** 2 / side**2 == pytest.approx(0.35)  # IoU of a square inside another
 
 
 def test_levels_go_one_by_one_as_faces_grow() -> None:
-    limits = [largest_face(level) for level in MOGFACE.levels]
+    limits = [level.largest_face for level in MOGFACE.levels]
     for index, limit in enumerate(limits[:-1]):
         assert levels_left_out(MOGFACE, limit) == index
         assert levels_left_out(MOGFACE, math.nextafter(limit, math.inf)) == index + 1

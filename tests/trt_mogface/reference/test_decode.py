@@ -16,13 +16,13 @@ from trt_mogface.spec import BoxCoding, Coding
 TOLERANCE = 1e-5
 """Relative; float32 has seven digits, and a few operations follow each other."""
 
-KINDS: list[Coding] = ["mogface", "ssd", "distance"]
+KINDS = ["inclusive", "ssd", "distance"]
 
 
 def plain_box(delta: list[float], anchor: list[float], coding: BoxCoding) -> list[float]:
     a, b, c, d = delta
     x, y, w, h = anchor
-    if coding.kind == "distance":  # FCOS: left, top, right, bottom from the anchor's centre
+    if coding.kind == "distance":  # FCOS: left, top, right, bottom from the anchor's center
         return [x - a * w, y - b * h, x + c * w, y + d * h]
     one, two = coding.variances if coding.kind == "ssd" else (1.0, 1.0)
     x, y, w, h = x + a * one * w, y + b * one * h, w * math.exp(c * two), h * math.exp(d * two)
@@ -46,7 +46,7 @@ def test_boxes_equal_the_formula(kind: Coding) -> None:
     np.testing.assert_allclose(boxes, expected, rtol=TOLERANCE, atol=1000 * TOLERANCE)
 
 
-@pytest.mark.parametrize(("kind", "factor"), [("mogface", 1.0), ("ssd", 0.1), ("distance", 1.0)])
+@pytest.mark.parametrize(("kind", "factor"), [("inclusive", 1.0), ("ssd", 0.1), ("distance", 1.0)])
 def test_landmarks_equal_the_formula(kind: Coding, factor: float) -> None:
     rng = np.random.default_rng(2)
     near, deltas = random_anchors(rng, 100), rng.normal(0, 1, (100, 10)).astype(np.float32)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from trt_mogface.reference.resize import Placement, paint, place_letterbox, place_native
-from trt_mogface.spec import ResizeDefaults
+from trt_mogface.spec import InputSpec
 
 PAD = (104, 117, 123)
-RULE = ResizeDefaults(pad=PAD, longest_over=1500, longest_to=1000)
-PLAIN = ResizeDefaults(pad=PAD)
+RULE = InputSpec(pad=PAD, longest_over=1500, longest_to=1000)
+PLAIN = InputSpec(pad=PAD)
 EXTREME = [(1, 1), (1, 5000), (5000, 1), (31, 33), (32, 64)]
 SIDES = st.integers(1, 3000)
 

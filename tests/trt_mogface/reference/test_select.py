@@ -48,7 +48,7 @@ def test_equals_the_published_steps(
 ) -> None:
     scores, deltas = made_up(size, candidates, seed=candidates)
     expected = published(mogface_reference, scores, deltas, size)
-    faces = select(scores, deltas, None, spec=MOGFACE, size=size, thresholds=MOGFACE.selection)
+    faces = select(scores, deltas, None, spec=MOGFACE, size=size, thresholds=MOGFACE.thresholds)
     assert faces.scores.tolist() == expected[:, 4].tolist()
     np.testing.assert_allclose(faces.boxes, expected[:, :4], rtol=1e-6, atol=1e-3)
     assert faces.landmarks is None
@@ -57,7 +57,7 @@ def test_equals_the_published_steps(
 
 def test_the_cases_above_reach_both_limits(mogface_reference: ModuleType) -> None:
     scores, deltas = made_up((640, 640), 6000, seed=6000)
-    assert np.count_nonzero(scores > 0.82) > MOGFACE.selection.top_k
+    assert np.count_nonzero(scores > 0.82) > MOGFACE.thresholds.top_k
     assert len(published(mogface_reference, scores, deltas, (640, 640))) == 750
 
 
@@ -75,7 +75,7 @@ def run(
         np.zeros((COUNT, 10), np.float32) if points is None else points,
         spec=SMALL,
         size=SIZE,
-        thresholds=dataclasses.replace(SMALL.selection, **limits),
+        thresholds=dataclasses.replace(SMALL.thresholds, **limits),
     )
 
 

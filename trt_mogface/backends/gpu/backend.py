@@ -80,11 +80,11 @@ def open_engine(path: Path, choices: Choices, device: int, provider: str | None)
         KernelError: The kernels are not part of this installation.
         CudaError, OutOfMemoryError: The GPU cannot.
     """
-    manifest, flavour = check_runs_here(path, device)
+    manifest, flavor = check_runs_here(path, device)
     if manifest.end_to_end:
         raise EngineError(f"{path}: ends in faces, for trtexec and Triton: build one without --end-to-end")
     settings = choices.of(manifest.spec)
     kernels, cuda = Kernels(), open_cuda(device, provider)
     shapes = [profile.max for profile in manifest.profiles]
     largest = (max(s[0] for s in shapes), max(s[1] for s in shapes), max(s[2] for s in shapes))
-    return GpuBackend(Engine(path, manifest, flavour, cuda), cuda, kernels, settings, largest)
+    return GpuBackend(Engine(path, manifest, flavor, cuda), cuda, kernels, settings, largest)

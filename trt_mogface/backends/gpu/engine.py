@@ -1,4 +1,4 @@
-"""Engines at run time: a plan checked against its manifest, deserialised once, run through contexts."""
+"""Engines at run time: a plan checked against its manifest, deserialized once, run through contexts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from trt_mogface._files import whole_file
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream
 from trt_mogface.errors import EngineError, OutputError
 from trt_mogface.machine.gpu import find_gpu
-from trt_mogface.machine.tensorrt import Flavour, find_tensorrt, flavour_name
+from trt_mogface.machine.tensorrt import Flavor, find_tensorrt, flavor_name
 from trt_mogface.models.manifest import Manifest, Shape, check_plan, load_manifest
 from trt_mogface.spec import INPUT, DetectorSpec
 
 
-def check_runs_here(path: Path, device: int) -> tuple[Manifest, Flavour]:
+def check_runs_here(path: Path, device: int) -> tuple[Manifest, Flavor]:
     """An engine's manifest and the TensorRT that runs it, before CUDA or TensorRT see anything of it.
 
     Raises:
@@ -24,31 +24,31 @@ def check_runs_here(path: Path, device: int) -> tuple[Manifest, Flavour]:
         MissingExtraError: Its TensorRT is not installed.
     """
     manifest = load_manifest(path)
-    flavour = find_tensorrt(flavour_name(manifest.flavour))
-    manifest.check_runs_on(flavour, find_gpu(device), path)
+    flavor = find_tensorrt(flavor_name(manifest.flavor))
+    manifest.check_runs_on(flavor, find_gpu(device), path)
     check_plan(path, manifest)
-    return manifest, flavour
+    return manifest, flavor
 
 
 class Engine:
-    """A deserialised plan.
+    """A deserialized plan.
 
     Args:
         path: The plan; its manifest lies beside it.
-        manifest, flavour: From `check_runs_here`.
+        manifest, flavor: From `check_runs_here`.
         cuda: The device it goes to.
 
     Raises:
         EngineError: TensorRT refuses it.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, flavour: Flavour, cuda: Cuda) -> None:
+    def __init__(self, path: Path, manifest: Manifest, flavor: Flavor, cuda: Cuda) -> None:
         self.path, self.manifest, self.cuda = path, manifest, cuda
-        self._trt, self._flavour = flavour.module, flavour
+        self._trt, self._flavor = flavor.module, flavor
         self._logger = _logger(self._trt)
         cuda.activate()
         self._runtime: Any = self._trt.Runtime(self._logger)
-        self._engine: Any = self._deserialised()
+        self._engine: Any = self._deserialized()
         self._cache: Any = None
 
     @property
@@ -81,7 +81,7 @@ class Engine:
                 temporary.write_bytes(memoryview(self._cache.serialize()))
         self._cache = self._engine = self._runtime = None
 
-    def _deserialised(self) -> Any:
+    def _deserialized(self) -> Any:
         reader = _plan_reader(self._trt)
         if reader is None:
             engine = self._runtime.deserialize_cuda_engine(self.path.read_bytes())
@@ -90,7 +90,7 @@ class Engine:
                 engine = self._runtime.deserialize_cuda_engine(reader(file))
         if engine is None:
             raise EngineError(
-                f"{self.path}: {self._flavour.name} {self._flavour.version} refuses it ({self.last_error}): "
+                f"{self.path}: {self._flavor.name} {self._flavor.version} refuses it ({self.last_error}): "
                 f"rebuild it with: {self.manifest.command}"
             )
         return engine
@@ -108,7 +108,7 @@ class Engine:
 
     def _execution_context(self) -> Any:
         strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        if not self._flavour.is_rtx:
+        if not self._flavor.is_rtx:
             return self._engine.create_execution_context(strategy)
         config = self._engine.create_runtime_config()
         config.set_execution_context_allocation_strategy(strategy)

@@ -185,7 +185,7 @@ class GpuSlot:
         self._staging.upload(key.nbytes, stream)
         self._mark(marks)
         table = self._staging.table(key.pictures)
-        self._kernels.letterbox(table, images, pad=spec.resize.pad, stream=stream)
+        self._kernels.letterbox(table, images, pad=spec.input.pad, stream=stream)
         self._mark(marks)
         addresses = {name: output.pointer for name, output in outputs.items()}
         self._network.enqueue(
@@ -242,4 +242,4 @@ def _advised(error: OutOfMemoryError, cuda: Cuda, needed: int, batch: int) -> Ou
     free = cuda.free_memory()
     fits = min(batch - 1, int(batch * free / needed))
     advice = f"a batch of {fits} would fit" if fits > 0 else "use a smaller size, or another GPU"
-    return OutOfMemoryError(error.what, needed, free, advice)
+    return OutOfMemoryError(error.kind, needed, free, advice)

@@ -85,7 +85,7 @@ def draw(found: Sequence[Roofline]) -> Figure:
     Layers without operations have no place on logarithmic axes; the table has them.
 
     Args:
-        found: One or more, each with a roof of its own in a colour of its own.
+        found: One or more, each with a roof of its own in a color of its own.
 
     Raises:
         UsageError: Nothing to draw.
@@ -118,14 +118,14 @@ def draw(found: Sequence[Roofline]) -> Figure:
     return figure
 
 
-def _roof(axes: Axes, found: Roofline, ends: tuple[float, float], colour: str) -> None:
+def _roof(axes: Axes, found: Roofline, ends: tuple[float, float], color: str) -> None:
     rate, bandwidth = found.ceilings.rate(found.precision), found.ceilings.bytes_per_s
     corners = sorted({ends[0], found.ceilings.ridge(found.precision), ends[1]})
     label = f"{found.ceilings.machine}, {found.precision}: {found.pictures_per_s:.4g} pictures/s at most"
-    axes.plot(corners, [min(rate, bandwidth * each) for each in corners], color=colour, label=label)
+    axes.plot(corners, [min(rate, bandwidth * each) for each in corners], color=color, label=label)
 
 
-def _points(axes: Axes, found: Roofline, colour: str) -> None:
+def _points(axes: Axes, found: Roofline, color: str) -> None:
     working = [bound for bound in found.layers if bound.layer.operations]
     for is_measured in (True, False):
         points = [
@@ -135,5 +135,5 @@ def _points(axes: Axes, found: Roofline, colour: str) -> None:
         ]
         if points:
             across, up = zip(*points)
-            face = colour if is_measured else "none"
-            axes.scatter(across, up, s=14, facecolors=face, edgecolors=colour, linewidths=0.7, alpha=0.7)
+            face = color if is_measured else "none"
+            axes.scatter(across, up, s=14, facecolors=face, edgecolors=color, linewidths=0.7, alpha=0.7)

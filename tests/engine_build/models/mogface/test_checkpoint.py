@@ -82,7 +82,7 @@ def test_missing_unexpected_and_misshapen_keys_are_listed(
 @pytest.mark.parametrize(
     ("pattern", "guess"), [("*etina*.pth", "RetinaFace MobileNet-0.25"), ("*.pth", "ULFD")]
 )
-def test_real_weights_of_other_networks_are_recognised(test_data: Path, pattern: str, guess: str) -> None:
+def test_real_weights_of_other_networks_are_recognized(test_data: Path, pattern: str, guess: str) -> None:
     files = sorted((test_data / "weights").rglob(pattern))
     assert files
     messages = [refusal(file) for file in files]

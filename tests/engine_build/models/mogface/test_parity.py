@@ -27,7 +27,7 @@ def pixels(batch: int, height: int, width: int) -> NDArray[np.uint8]:
     return rng.integers(0, 256, (batch, height, width, 3), np.uint8)
 
 
-def normalised(images: NDArray[np.uint8]) -> Any:
+def normalized(images: NDArray[np.uint8]) -> Any:
     """The published preprocessing: BGR, mean, std, 255, then RGB planes."""
     values = (images.astype(np.float32) - np.array(MEAN)) / np.array(STD) / EXTRA_DIVISOR
     return torch.from_numpy(np.ascontiguousarray(values[..., ::-1].transpose(0, 3, 1, 2))).float()
@@ -35,7 +35,7 @@ def normalised(images: NDArray[np.uint8]) -> Any:
 
 def outputs_of_published(network: Any, images: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
     with torch.no_grad():
-        scores, deltas = network(normalised(images))
+        scores, deltas = network(normalized(images))
     return scores[..., 0].numpy(), deltas.numpy()
 
 
@@ -44,7 +44,7 @@ def test_torch_network_equals_the_published_one(mogface: Pair, size: tuple[int, 
     images = pixels(*size)
     scores, deltas = outputs_of_published(mogface.published, images)
     with torch.no_grad():
-        our_scores, our_deltas = mogface.ours(normalised(images))
+        our_scores, our_deltas = mogface.ours(normalized(images))
     np.testing.assert_allclose(our_scores, scores, rtol=0, atol=1e-5)
     np.testing.assert_allclose(our_deltas, deltas, rtol=0, atol=1e-5)
 
@@ -67,12 +67,12 @@ def test_the_scores_spread(mogface: Pair) -> None:
     assert np.ptp(scores) > 0.3
 
 
-def test_weights_as_initialised(mogface_reference: ModuleType, tmp_path: Path) -> None:
+def test_weights_as_initialized(mogface_reference: ModuleType, tmp_path: Path) -> None:
     plain = pair(mogface_reference, tmp_path, spread=False)
     images = pixels(2, 97, 131)
     scores, deltas = outputs_of_published(plain.published, images)
     with torch.no_grad():
-        our_scores, our_deltas = plain.ours(normalised(images))
+        our_scores, our_deltas = plain.ours(normalized(images))
     np.testing.assert_allclose(our_scores, scores, rtol=0, atol=1e-5)
     np.testing.assert_allclose(our_deltas, deltas, rtol=0, atol=1e-5)
     with OnnxExecutor(plain.onnx) as executor:
@@ -115,7 +115,7 @@ def test_whole_detections_equal_the_published_ones(
 
 
 def assert_same_faces(faces: Detections, expected: NDArray[np.float32], threshold: float) -> None:
-    """Equal but for what float rounding decides: neighbours in score order, and the threshold's edge."""
+    """Equal but for what float rounding decides: neighbors in score order, and the threshold's edge."""
     doubtful = np.abs(expected[:, 4] - threshold) < 1e-5
     certain = expected[~doubtful]
     assert abs(len(faces) - len(expected)) <= np.count_nonzero(doubtful) + 2

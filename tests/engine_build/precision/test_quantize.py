@@ -18,8 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engine_build.models import registry as zoo
 from engine_build.precision.casts import to_low_precision
-from engine_build.precision.prepare import normalised
-from engine_build.precision.quantise import Quantised, convolutions, quantise, quantised_tensors
+from engine_build.precision.prepare import normalized
+from engine_build.precision.quantize import Quantized, convolutions, quantize, quantized_tensors
 from tests.engine_build.precision.test_casts import (
     Floats,
     by_output,
@@ -34,31 +34,31 @@ from tests.engine_build.precision.test_casts import (
     weight,
 )
 
-LARGEST: dict[Quantised, float] = {"int8": 127.0, "fp8": 448.0}
-KINDS: dict[Quantised, int] = {"int8": TensorProto.INT8, "fp8": TensorProto.FLOAT8E4M3FN}
+LARGEST: dict[Quantized, float] = {"int8": 127.0, "fp8": 448.0}
+KINDS: dict[Quantized, int] = {"int8": TensorProto.INT8, "fp8": TensorProto.FLOAT8E4M3FN}
 
 
-def quantised(
+def quantized(
     model: onnx.ModelProto,
     ranges: Mapping[str, float],
-    kind: Quantised = "int8",
+    kind: Quantized = "int8",
     without: Collection[str] = (),
 ) -> onnx.ModelProto:
-    """With all convolutions quantised but those whose output is in ``without``."""
+    """With all convolutions quantized but those whose output is in ``without``."""
     result = copy_of(model)
     nodes = [one.name for one in convolutions(result) if one.output[0] not in without]
-    quantise(result, kind, ranges, nodes)
+    quantize(result, kind, ranges, nodes)
     onnx.checker.check_model(result, full_check=True)
     return result
 
 
-def scale_of(largest: float | Floats, kind: Quantised = "int8") -> Floats:
+def scale_of(largest: float | Floats, kind: Quantized = "int8") -> Floats:
     """The nearest FP16 number."""
     return (np.asarray(largest, np.float64) / LARGEST[kind]).astype(np.float16).astype(np.float32)
 
 
 def through_int8(value: NDArray[Any], scale: NDArray[Any]) -> NDArray[np.float64]:
-    """Quantised and back: half to even, clipped."""
+    """Quantized and back: half to even, clipped."""
     steps = np.clip(np.round(value.astype(np.float64) / scale), -127, 127)
     return np.asarray(steps * scale, np.float64)
 
@@ -106,8 +106,8 @@ def stored(model: onnx.ModelProto, kind: int) -> list[onnx.TensorProto]:
     ],
 )
 @pytest.mark.parametrize("kind", ["int8", "fp8"])
-def test_convolutions_compute_with_quantised_numbers(
-    kind: Quantised, shape: tuple[int, ...], attributes: dict[str, int]
+def test_convolutions_compute_with_quantized_numbers(
+    kind: Quantized, shape: tuple[int, ...], attributes: dict[str, int]
 ) -> None:
     w, b = weight(*shape), weight(shape[0], seed=1)
     w *= np.geomspace(1e-2, 10, shape[0], dtype=np.float32).reshape(-1, 1, 1, 1)
@@ -122,7 +122,7 @@ def test_convolutions_compute_with_quantised_numbers(
     conv = node("Conv", ["pixels", "w", "b"], "y", **settings)
     images = pictures(2, 11, 13)
     largest = 200.0  # less than there is, so that it is clipped
-    model = quantised(network([conv], {"w": w, "b": b}), {"pixels": largest}, kind)
+    model = quantized(network([conv], {"w": w, "b": b}), {"pixels": largest}, kind)
     through = through_int8 if kind == "int8" else through_fp8
     peaks = np.abs(w).reshape(shape[0], -1).max(axis=1)
     x = through(planes_of(images), scale_of(largest, kind))
@@ -137,12 +137,12 @@ def test_convolutions_compute_with_quantised_numbers(
 
 def test_scales_are_per_output_channel_and_fp16_numbers() -> None:
     w = weight(5, 3, 3, 3) * np.array([1e-2, 1, 3, 40, 1000], np.float32).reshape(-1, 1, 1, 1)
-    model = quantised(network([node("Conv", ["pixels", "w"], "y")], {"w": w}), {"pixels": 255.0})
+    model = quantized(network([node("Conv", ["pixels", "w"], "y")], {"w": w}), {"pixels": 255.0})
     nodes, values = by_output(model), onnx_constants(model)
-    dequantise = nodes[nodes["y"].input[1]]
-    assert dequantise.op_type == "DequantizeLinear"
-    assert [a.i for a in dequantise.attribute if a.name == "axis"] == [0]
-    steps, scale, zero = (numpy_helper.to_array(values[name]) for name in dequantise.input)
+    dequantize = nodes[nodes["y"].input[1]]
+    assert dequantize.op_type == "DequantizeLinear"
+    assert [a.i for a in dequantize.attribute if a.name == "axis"] == [0]
+    steps, scale, zero = (numpy_helper.to_array(values[name]) for name in dequantize.input)
     assert steps.dtype == np.int8
     assert steps.shape == w.shape
     np.testing.assert_array_equal(zero, np.zeros(5, np.int8))
@@ -176,8 +176,8 @@ SHARED_RANGES = {"pixels": 255.0, "a": 200.0, "c": 100.0}
 
 
 @pytest.mark.parametrize("kind", ["int8", "fp8"])
-def test_shared_weights_and_activations_are_quantised_once(kind: Quantised) -> None:
-    model = quantised(shared(), SHARED_RANGES, kind)
+def test_shared_weights_and_activations_are_quantized_once(kind: Quantized) -> None:
+    model = quantized(shared(), SHARED_RANGES, kind)
     assert len(stored(model, KINDS[kind])) == 2
     assert not stored(model, TensorProto.FLOAT)
     counts = Counter(one.op_type for one in model.graph.node)
@@ -193,7 +193,7 @@ def test_shared_weights_and_activations_are_quantised_once(kind: Quantised) -> N
 
 
 def test_convolutions_left_out_keep_their_weights() -> None:
-    model = quantised(shared(), SHARED_RANGES, without=("d", "a"))
+    model = quantized(shared(), SHARED_RANGES, without=("d", "a"))
     nodes = by_output(model)
     assert list(nodes["d"].input) == ["c", "w"]
     assert list(nodes["a"].input) == ["pixels", "w", "b"]
@@ -205,7 +205,7 @@ def test_convolutions_left_out_keep_their_weights() -> None:
         TensorProto.FLOAT,
         TensorProto.INT8,
     ]
-    untouched = quantised(shared(), {}, without=("a", "c", "d", "e"))
+    untouched = quantized(shared(), {}, without=("a", "c", "d", "e"))
     assert untouched.graph.node == shared().graph.node
     assert untouched.graph.initializer == shared().graph.initializer
 
@@ -229,10 +229,10 @@ RESIDUAL_RANGES = {"pixels": 255.0, "skip": 300.0, "r": 400.0}
 
 
 @pytest.mark.parametrize("order", [("conv", "skip"), ("skip", "conv")])
-def test_the_skip_of_a_sum_is_quantised_and_the_convolution_is_not(order: tuple[str, str]) -> None:
+def test_the_skip_of_a_sum_is_quantized_and_the_convolution_is_not(order: tuple[str, str]) -> None:
     model = residual(order)
-    assert set(quantised_tensors(model)) == set(RESIDUAL_RANGES)
-    result = quantised(model, RESIDUAL_RANGES)
+    assert set(quantized_tensors(model)) == set(RESIDUAL_RANGES)
+    result = quantized(model, RESIDUAL_RANGES)
     nodes = by_output(result)
     summands = list(nodes["sum"].input)
     place = order.index("skip")
@@ -253,12 +253,12 @@ def test_of_two_convolutions_in_a_sum_one_stays() -> None:
         node("Add", ["first", "second"], "y"),
     ]
     model = network(nodes, weights)
-    assert quantised_tensors(model) == ["pixels", "second"]
-    found = by_output(quantised(model, {"pixels": 255.0, "second": 100.0}))
+    assert quantized_tensors(model) == ["pixels", "second"]
+    found = by_output(quantized(model, {"pixels": 255.0, "second": 100.0}))
     assert found["y"].input[0] == "first"
     assert found[found["y"].input[1]].op_type == "DequantizeLinear"
-    # Where the first is not quantised nothing is fused with it, and its summand stays as it is.
-    found = by_output(quantised(model, {"pixels": 255.0}, without=("first",)))
+    # Where the first is not quantized nothing is fused with it, and its summand stays as it is.
+    found = by_output(quantized(model, {"pixels": 255.0}, without=("first",)))
     assert list(found["y"].input) == ["first", "second"]
 
 
@@ -270,7 +270,7 @@ def test_every_range_that_may_be_asked_for_is_calibrated() -> None:
         node("Add", ["first", "second"], "y"),
     ]
     model = network(nodes, weights)
-    quantised(model, dict.fromkeys(quantised_tensors(model), 255.0), without=("first",))
+    quantized(model, dict.fromkeys(quantized_tensors(model), 255.0), without=("first",))
 
 
 @pytest.mark.parametrize("case", ["twice", "constant", "read elsewhere", "no convolution"])
@@ -286,23 +286,23 @@ def test_other_sums_are_left_alone(case: str) -> None:
     if case == "constant":
         nodes.pop(1)
     model = network(nodes, weights, ("y",) if case == "constant" else ("y", "r"))
-    assert quantised_tensors(model) == ["pixels"]
-    assert by_output(quantised(model, {"pixels": 255.0}))["y"] == sums[case]
+    assert quantized_tensors(model) == ["pixels"]
+    assert by_output(quantized(model, {"pixels": 255.0}))["y"] == sums[case]
 
 
-def test_weights_that_are_computed_are_not_quantised() -> None:
+def test_weights_that_are_computed_are_not_quantized() -> None:
     nodes = [
         node("Mul", ["w", "k"], "v"),
         node("Conv", ["pixels", "v"], "y"),
     ]
     model = network(nodes, {"w": weight(2, 3, 1, 1), "k": np.array(2, np.float32)})
     assert convolutions(model) == []
-    assert quantised_tensors(model) == []
-    assert quantised(model, {}).graph.node == model.graph.node
+    assert quantized_tensors(model) == []
+    assert quantized(model, {}).graph.node == model.graph.node
 
 
 @pytest.mark.parametrize("kind", ["int8", "fp8"])
-def test_channels_and_activations_of_nothing(kind: Quantised) -> None:
+def test_channels_and_activations_of_nothing(kind: Quantized) -> None:
     w = weight(3, 3, 1, 1)
     w[1] = 0
     nodes = [
@@ -313,7 +313,7 @@ def test_channels_and_activations_of_nothing(kind: Quantised) -> None:
     weights = {"w": w, "v": np.zeros((3, 3, 1, 1), np.float32), "none": np.array(0, np.float32)}
     weights["b"] = np.array([1, 2, -4], np.float32)
     model = network(nodes, weights)
-    result = quantised(model, {"zero": 0.0, "a": 4.0}, kind)
+    result = quantized(model, {"zero": 0.0, "a": 4.0}, kind)
     for low in (result, converted(result)):
         scales = [t for t in low.graph.initializer if t.name.find(".scale") >= 0]
         assert scales
@@ -328,7 +328,7 @@ def test_channels_and_activations_of_nothing(kind: Quantised) -> None:
 
 def test_values_beyond_a_zero_range_do_no_harm() -> None:
     model = network([node("Conv", ["pixels", "w"], "y")], {"w": weight(2, 3, 1, 1)})
-    got = run(converted(quantised(model, {"pixels": 0.0})), pictures(1, 3, 3))["y"]
+    got = run(converted(quantized(model, {"pixels": 0.0})), pictures(1, 3, 3))["y"]
     assert np.isfinite(got).all()
     assert np.abs(got).max() < 1e-2
 
@@ -343,7 +343,7 @@ def test_ranges_of_any_size(largest: float) -> None:
     ]
     model = network(nodes, {"w": w, "k": np.array(largest / 255, np.float32)})
     images = pictures(1, 5, 4)
-    result = quantised(model, {"x": largest})
+    result = quantized(model, {"x": largest})
     got, expected = run(result, images)["y"], run(model, images)["y"]
     for tensor in result.graph.initializer:
         value = numpy_helper.to_array(tensor)
@@ -360,13 +360,13 @@ def test_ranges_of_any_size(largest: float) -> None:
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_ranges_beyond_fp16_scales_stay_finite() -> None:
     model = network([node("Conv", ["pixels", "w"], "y")], {"w": weight(2, 3, 1, 1)})
-    got = run(quantised(model, {"pixels": 1e7}), pictures(1, 3, 3))["y"]
+    got = run(quantized(model, {"pixels": 1e7}), pictures(1, 3, 3))["y"]
     assert np.isfinite(got).all()
 
 
-def weights_through(w: Floats, kind: Quantised) -> tuple[NDArray[np.float64], Floats]:
+def weights_through(w: Floats, kind: Quantized) -> tuple[NDArray[np.float64], Floats]:
     """A weight as the graph has it, and its scales."""
-    model = quantised(network([node("Conv", ["pixels", "w"], "y")], {"w": w}), {"pixels": 255.0}, kind)
+    model = quantized(network([node("Conv", ["pixels", "w"], "y")], {"w": w}), {"pixels": 255.0}, kind)
     values = onnx_constants(model)
     nodes = by_output(model)
     steps, scale, _ = (values[name] for name in nodes[nodes["y"].input[1]].input)
@@ -401,7 +401,7 @@ def test_an_activation_moves_by_half_a_step_at_most(values: list[float], largest
         "values": x,
         "w": np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1),
     }
-    model = quantised(network(nodes, weights), {"x": largest})
+    model = quantized(network(nodes, weights), {"x": largest})
     got = run(model, pictures(1, 2, 2), ["x.dq"])["x.dq"]
     step = float(np.float16(largest / 127))
     limit = 128 * step  # ONNX clips to -128..127
@@ -426,7 +426,7 @@ def test_fp8_weights_equal_independent_rounding(rows: list[list[float]]) -> None
 def test_fp8_saturates() -> None:
     """Where E4M3 would be NaN beyond 448."""
     nodes = [node("Conv", ["pixels", "w"], "y")]
-    model = quantised(network(nodes, {"w": weight(2, 3, 1, 1)}), {"pixels": 56.0}, "fp8")
+    model = quantized(network(nodes, {"w": weight(2, 3, 1, 1)}), {"pixels": 56.0}, "fp8")
     assert types(model)["pixels.q"] == types(model)["w.q"] == TensorProto.FLOAT8E4M3FN
     images = np.array([0, 1, 7, 55, 56, 57, 200, 255], np.uint8).reshape(1, 4, 2, 1).repeat(3, axis=3)
     got = run(model, images, ["pixels.dq"])["pixels.dq"]
@@ -435,8 +435,8 @@ def test_fp8_saturates() -> None:
 
 
 @pytest.mark.parametrize("kind", ["int8", "fp8"])
-def test_quantised_and_cast_is_fp16_around_eight_bits(kind: Quantised) -> None:
-    low = quantised(residual(("conv", "skip")), RESIDUAL_RANGES, kind)
+def test_quantized_and_cast_is_fp16_around_eight_bits(kind: Quantized) -> None:
+    low = quantized(residual(("conv", "skip")), RESIDUAL_RANGES, kind)
     to_low_precision(low, "fp16")
     onnx.checker.check_model(low, full_check=True)
     kinds = types(low)
@@ -448,7 +448,7 @@ def test_quantised_and_cast_is_fp16_around_eight_bits(kind: Quantised) -> None:
     assert kinds["conv"] == kinds["sum"] == TensorProto.FLOAT16
     # Scales are FP16 numbers, so the casts change none of them.
     scales = [t for t in low.graph.initializer if ".scale" in t.name]
-    before = onnx_constants(quantised(residual(("conv", "skip")), RESIDUAL_RANGES, kind))
+    before = onnx_constants(quantized(residual(("conv", "skip")), RESIDUAL_RANGES, kind))
     for tensor in scales:
         original = before[tensor.name.removesuffix(".float16")]
         np.testing.assert_array_equal(
@@ -456,12 +456,12 @@ def test_quantised_and_cast_is_fp16_around_eight_bits(kind: Quantised) -> None:
         )
 
 
-def test_the_default_model_quantised() -> None:
-    model = normalised(zoo.make("retinaface-mnet025"), "int8")
-    tensors = quantised_tensors(model)
+def test_the_default_model_quantized() -> None:
+    model = normalized(zoo.make("retinaface-mnet025"), "int8")
+    tensors = quantized_tensors(model)
     nodes = convolutions(model)
     assert {one.input[0] for one in nodes} <= set(tensors)
-    result = quantised(model, dict.fromkeys(tensors, 50.0))
+    result = quantized(model, dict.fromkeys(tensors, 50.0))
     assert result.metadata_props == model.metadata_props
     eight = stored(result, TensorProto.INT8)
     weights = {one.input[1] for one in nodes}
@@ -478,7 +478,7 @@ def test_the_default_model_quantised() -> None:
         if one.op_type == "QuantizeLinear":
             assert one.output[0] not in outputs
             assert any(
-                "Conv" in (r.op_type for r in readers_of(result, dq)) for dq in dequantised(result, one)
+                "Conv" in (r.op_type for r in readers_of(result, dq)) for dq in dequantized(result, one)
             )
     heads = [
         one for one in result.graph.node if one.op_type in ("Transpose", "Softmax") and one.name != "pixels"
@@ -491,11 +491,11 @@ def readers_of(model: onnx.ModelProto, tensor: str) -> list[onnx.NodeProto]:
     return [one for one in model.graph.node if tensor in one.input]
 
 
-def dequantised(model: onnx.ModelProto, quantise_node: onnx.NodeProto) -> list[str]:
+def dequantized(model: onnx.ModelProto, quantize_node: onnx.NodeProto) -> list[str]:
     return [
         one.output[0]
         for one in model.graph.node
-        if one.op_type == "DequantizeLinear" and one.input[0] == quantise_node.output[0]
+        if one.op_type == "DequantizeLinear" and one.input[0] == quantize_node.output[0]
     ]
 
 
@@ -504,7 +504,7 @@ def test_four_times_smaller() -> None:
     nodes = [node("Conv", ["pixels", "w"], "c"), node("Conv", ["c", "v"], "y")]
     model = network(nodes, weights)
     for kind in LARGEST:
-        result = quantised(model, {"pixels": 255.0, "c": 100.0}, kind)
+        result = quantized(model, {"pixels": 255.0, "c": 100.0}, kind)
         assert 0.25 < result.ByteSize() / model.ByteSize() < 0.27
 
 
@@ -514,7 +514,7 @@ def test_convolutions_without_a_name() -> None:
         one.name = ""
     names = [one.name for one in convolutions(model)]
     result = copy_of(model)
-    quantise(result, "int8", SHARED_RANGES, names)
+    quantize(result, "int8", SHARED_RANGES, names)
     onnx.checker.check_model(result, full_check=True)
     assert len(stored(result, TensorProto.INT8)) == 2
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine_build.onnx.graph import attribute, constants, readers
-from engine_build.precision.quantise import convolutions
+from engine_build.precision.quantize import convolutions
 
 if TYPE_CHECKING:
     import onnx
@@ -89,7 +89,7 @@ def factors(model: onnx.ModelProto, peaks: Mapping[str, Peaks]) -> dict[str, Pea
     return found
 
 
-def equalise(model: onnx.ModelProto, divisors: Mapping[str, Sequence[float] | Peaks]) -> None:
+def equalize(model: onnx.ModelProto, divisors: Mapping[str, Sequence[float] | Peaks]) -> None:
     """Divide channels and multiply the weights that read them, in place.
 
     Args:

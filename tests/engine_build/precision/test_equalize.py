@@ -1,4 +1,4 @@
-"""Equalisation: the same network, with channels of like ranges where one scale covers them."""
+"""Equalization: the same network, with channels of like ranges where one scale covers them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from onnx import numpy_helper
 
 from engine_build.models import registry as zoo
 from engine_build.onnx.graph import name_convolutions
-from engine_build.precision.equalise import WIDEST, Peaks, equalise, factors, links
-from engine_build.precision.prepare import normalised
+from engine_build.precision.equalize import WIDEST, Peaks, equalize, factors, links
+from engine_build.precision.prepare import normalized
 from tests.engine_build.precision.test_casts import (
     Floats,
     copy_of,
@@ -37,10 +37,10 @@ def peaks_of(model: onnx.ModelProto, images: NDArray[np.uint8]) -> dict[str, Pea
     return {name: np.abs(value).max(axis=(0, 2, 3)) for name, value in values.items()}
 
 
-def equalised(model: onnx.ModelProto, images: NDArray[np.uint8]) -> tuple[onnx.ModelProto, dict[str, Peaks]]:
+def equalized(model: onnx.ModelProto, images: NDArray[np.uint8]) -> tuple[onnx.ModelProto, dict[str, Peaks]]:
     result = copy_of(model)
     divisors = factors(model, peaks_of(model, images))
-    equalise(result, divisors)
+    equalize(result, divisors)
     return result, divisors
 
 
@@ -86,7 +86,7 @@ def chain(activation: str, group: int = 1, source_group: int = 1) -> onnx.ModelP
 def test_the_network_computes_the_same(activation: str, group: int, source_group: int) -> None:
     model = chain(activation, group, source_group)
     images = pictures(2, 9, 8)
-    result, divisors = equalised(model, images)
+    result, divisors = equalized(model, images)
     assert list(divisors) == ["a" if activation == "none" else "r"]
     (divisor,) = divisors.values()
     assert divisor.shape == (6,)
@@ -132,7 +132,7 @@ def test_random_chains_compute_the_same(activations: list[str], depthwise: list[
     nodes.append(node("Identity", [x], "y"))
     model = network(nodes, weights)
     images = pictures(1, 6, 7, seed=seed)
-    result, divisors = equalised(model, images)
+    result, divisors = equalized(model, images)
     assert len(divisors) == len(activations) - 1
     assert_same(model, result, images)
 
@@ -142,7 +142,7 @@ def test_peaks_read_by_depthwise_convolutions_become_equal() -> None:
         model = chain(activation, group=6)
         images = pictures(2, 9, 8)
         before = peaks_of(model, images)
-        result, _ = equalised(model, images)
+        result, _ = equalized(model, images)
         after = peaks_of(result, images)
         for name, peak in after.items():
             assert before[name].max() / before[name].min() > 10
@@ -179,7 +179,7 @@ def test_several_readers_are_all_rescaled() -> None:
     ]
     model = network(nodes, weights, ("y", "z"))
     images = pictures(2, 6, 5)
-    result, divisors = equalised(model, images)
+    result, divisors = equalized(model, images)
     assert list(divisors) == ["r"]
     assert_same(model, result, images)
 
@@ -293,7 +293,7 @@ def arrays(model: onnx.ModelProto) -> dict[str, Floats]:
 )
 def test_what_others_see_is_left_alone(make: Case) -> None:
     model = make()
-    result, divisors = equalised(model, pictures(1, 8, 8))
+    result, divisors = equalized(model, pictures(1, 8, 8))
     assert divisors == {}
     assert result == model
 
@@ -302,7 +302,7 @@ def test_an_output_before_its_activation_is_left_alone() -> None:
     source = chain("Relu")
     model = network(list(source.graph.node)[2:], arrays(source), ("y", "a"))
     images = pictures(1, 8, 8)
-    result, _ = equalised(model, images)
+    result, _ = equalized(model, images)
     assert_same(model, result, images)
 
 
@@ -315,7 +315,7 @@ def test_a_bias_that_is_computed_does_no_harm() -> None:
     ]
     model = network(nodes, {**arrays(source), "two": np.array(2, np.float32)})
     images = pictures(1, 8, 8)
-    result, _ = equalised(model, images)
+    result, _ = equalized(model, images)
     assert_same(model, result, images)
 
 
@@ -325,7 +325,7 @@ def test_nodes_without_names() -> None:
         one.name = ""
     name_convolutions(model)
     images = pictures(1, 8, 8)
-    result, divisors = equalised(model, images)
+    result, divisors = equalized(model, images)
     assert divisors == {}
     assert result == model
 
@@ -342,7 +342,7 @@ def test_unused_channels_keep_one() -> None:
     nothing = factors(model, {"r": np.zeros(6, np.float32)})["r"]
     np.testing.assert_array_equal(nothing, np.ones(6))
     result = copy_of(model)
-    equalise(result, {"r": found})
+    equalize(result, {"r": found})
     assert_same(model, result, pictures(1, 8, 8))
 
 
@@ -364,16 +364,16 @@ def test_factors_as_a_calibration_file_has_them() -> None:
     """As lists of Python floats."""
     model = chain("LeakyRelu")
     images = pictures(1, 8, 8)
-    result, divisors = equalised(model, images)
+    result, divisors = equalized(model, images)
     other = copy_of(model)
-    equalise(other, {name: [float(value) for value in values] for name, values in divisors.items()})
+    equalize(other, {name: [float(value) for value in values] for name, values in divisors.items()})
     assert other.SerializeToString(deterministic=True) == result.SerializeToString(deterministic=True)
 
 
 def test_the_default_model_computes_the_same() -> None:
-    model = normalised(zoo.make("retinaface-mnet025"), "int8")
+    model = normalized(zoo.make("retinaface-mnet025"), "int8")
     images = pictures(1, 96, 128)
-    result, divisors = equalised(model, images)
+    result, divisors = equalized(model, images)
     assert len(divisors) > 20
     for divisor in divisors.values():
         assert np.all((divisor >= np.float32(1e-3)) & (divisor <= np.float32(1e3)))

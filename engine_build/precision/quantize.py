@@ -2,7 +2,7 @@
 
 NVIDIA's placement ("Working with Quantized Types" in the TensorRT documentation): the input and the weight of
 a convolution, and the other input of a sum that follows it directly, so that convolution, sum and activation
-become one kernel that reads and writes eight bits.  Outputs of heads are not quantised.
+become one kernel that reads and writes eight bits.  Outputs of heads are not quantized.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from engine_build.onnx.graph import constants, readers, replace_nodes
 if TYPE_CHECKING:
     import onnx
 
-Quantised = Literal["int8", "fp8"]
+Quantized = Literal["int8", "fp8"]
 
 LARGEST = {"int8": 127.0, "fp8": 448.0}
 """Largest number of each type: symmetric INT8, and FP8 E4M3."""
@@ -35,57 +35,57 @@ class Residual(NamedTuple):
 
 
 def convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """The convolutions that can be quantised: those whose weight is an initialiser."""
+    """The convolutions that can be quantized: those whose weight is an initializer."""
     weights = constants(model)
     return [node for node in model.graph.node if node.op_type == "Conv" and node.input[1] in weights]
 
 
-def quantised_tensors(model: onnx.ModelProto) -> list[str]:
-    """The activations that `quantise` may put Q/DQ nodes on, whose ranges calibration must find."""
+def quantized_tensors(model: onnx.ModelProto) -> list[str]:
+    """The activations that `quantize` may put Q/DQ nodes on, whose ranges calibration must find."""
     nodes = convolutions(model)
     found = dict.fromkeys(node.input[0] for node in nodes)
     found.update(dict.fromkeys(residual.skip for residual in _residuals(model).values()))
     return list(found)
 
 
-def quantise(
-    model: onnx.ModelProto, kind: Quantised, ranges: Mapping[str, float], nodes: Collection[str]
+def quantize(
+    model: onnx.ModelProto, kind: Quantized, ranges: Mapping[str, float], nodes: Collection[str]
 ) -> None:
     """Put Q/DQ nodes into an FP32 graph, in place.
 
-    Weights become INT8 or FP8 initialisers with a scale for each output channel, stored once however many
+    Weights become INT8 or FP8 initializers with a scale for each output channel, stored once however many
     nodes share them; activations have one scale a tensor.
 
     Args:
         model: Of an opset whose Q/DQ nodes take FP16 scales (`engine_build.precision.opset`).
         kind: The type.
         ranges: Largest magnitude to be represented, by activation.
-        nodes: Names of the convolutions to quantise.
+        nodes: Names of the convolutions to quantize.
     """
-    _Quantising(model, kind, ranges).run(set(nodes))
+    _Quantizing(model, kind, ranges).run(set(nodes))
 
 
-def scale_of(largest: NDArray[np.floating] | float, kind: Quantised) -> NDArray[np.float32]:
+def scale_of(largest: NDArray[np.floating] | float, kind: Quantized) -> NDArray[np.float32]:
     """The step of magnitudes up to ``largest``: an FP16 number, whatever type it is stored in."""
     step = np.clip(np.asarray(largest) / LARGEST[kind], SMALLEST_SCALE, LARGEST_SCALE)
     return step.astype(np.float16).astype(np.float32)
 
 
-def quantised_weight(
-    weight: NDArray[np.float32], kind: Quantised
+def quantized_weight(
+    weight: NDArray[np.float32], kind: Quantized
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """A weight float32 [K, C, h, w] in steps, and the step of each output channel, float32 [K]."""
     scale = scale_of(np.abs(weight).max(axis=(1, 2, 3)), kind)
     return _limited(weight / scale.reshape(-1, 1, 1, 1), kind), scale
 
 
-def _limited(steps: NDArray[np.float32], kind: Quantised) -> NDArray[np.float32]:
+def _limited(steps: NDArray[np.float32], kind: Quantized) -> NDArray[np.float32]:
     limited: NDArray[np.float32] = np.clip(steps, -LARGEST[kind], LARGEST[kind])
     return np.rint(limited) if kind == "int8" else limited
 
 
-class _Quantising:
-    def __init__(self, model: onnx.ModelProto, kind: Quantised, ranges: Mapping[str, float]) -> None:
+class _Quantizing:
+    def __init__(self, model: onnx.ModelProto, kind: Quantized, ranges: Mapping[str, float]) -> None:
         from onnx import TensorProto
 
         self.graph = model.graph
@@ -116,10 +116,10 @@ class _Quantising:
 
         if name not in self.done:
             constants = self._store_scale(name, scale_of(self.ranges[name], self.kind))
-            quantised, self.done[name] = f"{name}.q", f"{name}.dq"
+            quantized, self.done[name] = f"{name}.q", f"{name}.dq"
             self.nodes += [
-                helper.make_node("QuantizeLinear", [name, *constants], [quantised], quantised),
-                helper.make_node("DequantizeLinear", [quantised, *constants], [f"{name}.dq"], f"{name}.dq"),
+                helper.make_node("QuantizeLinear", [name, *constants], [quantized], quantized),
+                helper.make_node("DequantizeLinear", [quantized, *constants], [f"{name}.dq"], f"{name}.dq"),
             ]
         return self.done[name]
 
@@ -127,13 +127,13 @@ class _Quantising:
         from onnx import helper, numpy_helper
 
         if name not in self.done:
-            steps, scale = quantised_weight(numpy_helper.to_array(self.weights[name]), self.kind)
+            steps, scale = quantized_weight(numpy_helper.to_array(self.weights[name]), self.kind)
             constants = self._store_scale(name, scale)
-            quantised, self.done[name] = f"{name}.q", f"{name}.dq"
-            self.stored.append(self._tensor(quantised, steps))
+            quantized, self.done[name] = f"{name}.q", f"{name}.dq"
+            self.stored.append(self._tensor(quantized, steps))
             self.nodes.append(
                 helper.make_node(
-                    "DequantizeLinear", [quantised, *constants], [f"{name}.dq"], f"{name}.dq", axis=0
+                    "DequantizeLinear", [quantized, *constants], [f"{name}.dq"], f"{name}.dq", axis=0
                 )
             )
         return self.done[name]
