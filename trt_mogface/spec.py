@@ -248,10 +248,10 @@ def _from_contract_1(fields: dict[str, Any]) -> dict[str, Any]:
     renamed = {"selection": "thresholds", "resize": "input"}
     upgraded = {renamed.get(name, name): value for name, value in fields.items()}
     coding, origin = dict(upgraded["coding"]), dict(upgraded["origin"])
-    coding["center"] = coding.pop("center")
+    coding["center"] = coding.pop("centre")
     if coding["kind"] == "mogface":
         coding |= {"kind": "ssd", "inclusive": True, "variances": (1.0, 1.0)}
-    origin["license"] = origin.pop("license")
+    origin["license"] = origin.pop("licence")
     return upgraded | {"coding": coding, "origin": origin}
 
 
