@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from trt_mogface import _json
@@ -118,6 +118,10 @@ class Thresholds:
     def most_faces(self) -> int:
         """Largest possible number of faces of one image: no more stay than enter the suppression."""
         return min(self.max_detections, self.top_k)
+
+    def bounded(self, limit: int) -> Thresholds:
+        """Return the thresholds with ``top_k`` at ``limit`` if it is `UNLIMITED`."""
+        return replace(self, top_k=limit) if self.top_k == UNLIMITED else self
 
 
 @dataclass(frozen=True)
@@ -242,9 +246,7 @@ class DetectorSpec:
             return _json.convert(plain, DetectorSpec, complete=True)
         except ValueError as error:
             reason = " ".join(str(error).split())[:160]
-            raise ModelError(
-                f"detector spec: not readable ({reason}); export the model again"
-            ) from error
+            raise ModelError(f"detector spec: not readable ({reason}); export the model again") from error
 
 
 _CONTRACT_1 = {
