@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trt_mogface.backends.onnxruntime import OnnxExecutor
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.bench.measurement import Measurement, Settings, check_fits, closed_loop
 from trt_mogface.models.manifest import Shape
 from trt_mogface.spec import DELTAS, LANDMARKS, SCORES, DetectorSpec
 
 if TYPE_CHECKING:
-    from trt_mogface.backends.gpu.slot import Network
+    from trt_mogface.backends.gpu.slot import DeviceNetwork as Network
     from trt_mogface.cuda import Cuda
 
 IN_FLIGHT = 2
@@ -37,7 +37,7 @@ def on_cpu(model: Path, shape: Shape, threads: int | None, settings: Settings) -
         UsageError: One run takes longer than the measurement.
     """
     images = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-    with OnnxExecutor(model, threads=threads) as executor:
+    with OnnxNetwork(model, threads=threads) as executor:
         return closed_loop(lambda: executor.run(images), shape[0], settings)
 
 
@@ -55,18 +55,15 @@ def on_gpu(engine: Path, shape: Shape, device: int, settings: Settings) -> Measu
         CudaError, OutOfMemoryError: The GPU cannot.
         UsageError: One run takes longer than the measurement.
     """
-    from trt_mogface.backends.gpu.engine import Engine, check_runs_here
+    from trt_mogface.backends.gpu.engine import TensorRTNetwork, check_runs_here
     from trt_mogface.cuda import open_cuda
 
     manifest, flavor = check_runs_here(engine, device)
     manifest.check_shape(shape, engine)
     cuda = open_cuda(device)
-    loaded = Engine(engine, manifest, flavor, cuda)
-    try:
-        with DeviceNetwork(cuda, loaded.contexts(), manifest.spec, shape) as network:
-            return network.measure(settings)
-    finally:
-        loaded.close()
+    loaded = TensorRTNetwork(engine, manifest, flavor, cuda)
+    with DeviceNetwork(cuda, loaded, manifest.spec, shape) as network:
+        return network.measure(settings)
 
 
 class DeviceNetwork:
