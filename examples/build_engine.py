@@ -1,6 +1,6 @@
-"""Build an FP16 engine of the default model, with or without a GPU: ``python examples/build_engine.py engines/``.
+"""Build an FP16 engine of the default model: ``python examples/build_engine.py engines/``.
 
-Needs ``pip install '.[engines,rtx]'``.
+No GPU is needed to build with TensorRT-RTX.  Needs ``pip install '.[engines,rtx]'``.
 """
 
 from __future__ import annotations
