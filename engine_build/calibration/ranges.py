@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from engine_build.onnx.probe import probe
 from engine_build.precision.bias import Means
 from engine_build.precision.equalize import Peaks
 from engine_build.precision.quantize import scale_of
-from trt_mogface.backends.onnxruntime import session
 from trt_mogface.errors import ModelError
-from trt_mogface.spec import INPUT
 
 if TYPE_CHECKING:
     import onnx
@@ -179,16 +178,6 @@ def _observe(
     batches: Batches,
 ) -> Iterable[list[NDArray[Any]]]:
     """What further nodes at a network's side compute, batch after batch."""
-    from onnx import helper
-
-    watched = type(model)()
-    watched.CopyFrom(model)
-    graph = watched.graph
-    graph.node.extend(nodes)
-    graph.initializer.extend(stored)
-    del graph.output[:]
-    graph.output.extend(helper.make_empty_tensor_value_info(name) for name in results)
-    running = session(watched.SerializeToString(), arena=False)
-    del watched, graph
+    run = probe(model, nodes, results, stored=stored, arena=False)
     for batch in batches:
-        yield running.run(list(results), {INPUT: batch})
+        yield run(batch)

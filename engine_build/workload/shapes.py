@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_mogface.backends.onnxruntime import session
+from engine_build.onnx.probe import shapes_by_running
 from trt_mogface.errors import ModelError, first_line
 from trt_mogface.spec import INPUT
 
@@ -56,7 +56,10 @@ def tensors(model: onnx.ModelProto, shape: Shape) -> Tensors:
         found.follow(node)
     missing = [name for node in model.graph.node for name in node.output if name and name not in found.shapes]
     if missing:
-        found.shapes.update(_by_running(model, missing, shape))
+        try:
+            found.shapes.update(shapes_by_running(model, missing, shape))
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            raise ModelError(f"the shapes of the network cannot be found: {first_line(error)}") from error
     return Tensors(found.shapes, frozenset(found.stored))
 
 
@@ -148,20 +151,3 @@ class _Following:
     def _is_large(self, names: Iterable[str]) -> bool:
         """Whether one of several tensors is too large to be followed, or of a shape that is not known yet."""
         return any(np.prod(self.shapes.get(name, (SMALL + 1,))) > SMALL for name in names)
-
-
-def _by_running(model: onnx.ModelProto, names: list[str], shape: Shape) -> dict[str, Shape]:
-    from onnx import helper
-
-    watched = type(model)()
-    watched.CopyFrom(model)
-    sizes = [f"roofline.shape{i}" for i in range(len(names))]
-    watched.graph.node.extend(helper.make_node("Shape", [n], [size]) for n, size in zip(names, sizes))
-    del watched.graph.output[:]
-    watched.graph.output.extend(helper.make_empty_tensor_value_info(size) for size in sizes)
-    try:
-        running = session(watched.SerializeToString(), optimize=False)
-        shapes = running.run(sizes, {INPUT: np.zeros(shape, np.uint8)})
-    except Exception as error:  # ONNX Runtime's exceptions share no public base class
-        raise ModelError(f"the shapes of the network cannot be found: {first_line(error)}") from error
-    return {name: tuple(map(int, found)) for name, found in zip(names, shapes)}
