@@ -16,7 +16,7 @@ from trt_mogface.bench.load import Load
 from trt_mogface.bench.report import Report
 from trt_mogface.bench.roofline import Ceilings, Roofline
 from trt_mogface.bench.sources import (
-    KEPT,
+    IN_MEMORY,
     Source,
     from_files,
     from_memory,
@@ -39,7 +39,7 @@ from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.machine.facts import machine
 from trt_mogface.models.manifest import load_manifest
 
-OnStage = Callable[[str], None]
+OnStatus = Callable[[str], None]
 
 QUIET = "-8"
 """AV_LOG_QUIET of FFmpeg."""
@@ -93,7 +93,7 @@ class Session:
         model: str,
         command: str,
         counted: Path | None = None,
-        on_stage: OnStage = lambda _: None,
+        on_status: OnStatus = lambda _: None,
     ) -> Report:
         """Measure everything.
 
@@ -102,7 +102,7 @@ class Session:
             model: Name or file of the model.
             command: Command line, for the report.
             counted: Contract file whose layers are counted for rooflines; None makes none.
-            on_stage: Called with a description of each step as it starts.
+            on_status: Called with a description of each step as it starts.
 
         Raises:
             EngineError: If an engine does not run here, or not at one of the batch sizes.
@@ -112,14 +112,14 @@ class Session:
         for subject in subjects:
             if subject.is_engine:
                 _check_engine(subject.path, options)
-        rows, loads = self._measured(subjects, on_stage)
+        rows, loads = self._measured(subjects, on_status)
         rooflines: list[Roofline] = []
         notes: list[str] = []
         if counted is not None:
             if options.roofline:
-                rooflines, notes = achieved(counted, subjects, options.batches, rows, conditions, on_stage)
+                rooflines, notes = achieved(counted, subjects, options.batches, rows, conditions, on_status)
             rooflines += simulated(counted, options.batches, conditions.size, options.cards)
-        on_stage("writing the report")
+        on_status("writing the report")
         about = machine(conditions.device)
         return Report(
             command=command,
@@ -131,26 +131,26 @@ class Session:
             size=conditions.size,
             threads=conditions.threads,
             images=self._images,
-            settings=conditions.settings,
+            options=conditions.options,
             rows=rows,
             load=loads,
             rooflines=rooflines,
             notes=notes,
         )
 
-    def _measured(self, subjects: Sequence[Subject], on_stage: OnStage) -> tuple[list[Row], list[LoadRow]]:
+    def _measured(self, subjects: Sequence[Subject], on_status: OnStatus) -> tuple[list[Row], list[LoadRow]]:
         options, conditions = self._options, self._options.conditions
         rows, loads = [], []
         for subject in subjects:
             for batch in options.batches:
                 for mode in options.modes:
-                    on_stage(f"{mode}, {subject.precision}, batch {batch}")
+                    on_status(f"{mode}, {subject.precision}, batch {batch}")
                     if mode == "network":
                         rows.append(network_row(subject, batch, conditions))
                     else:
                         rows.append(pipeline_row(subject, mode, self._sources[mode], batch, conditions))
                 for load in options.loads:
-                    on_stage(f"load of {load.rate:g}/s, {subject.precision}, batch {batch}")
+                    on_status(f"load of {load.rate:g}/s, {subject.precision}, batch {batch}")
                     loads.append(load_row(subject, self._sources["memory"], batch, load, conditions))
         return rows, loads
 
@@ -168,7 +168,7 @@ def subject(precision: str, path: Path) -> Subject:
 def _sources(options: BenchOptions) -> tuple[dict[Mode, Callable[[], Source]], str]:
     """Return the images of each mode, and a description of those in memory."""
     size, images, video = options.conditions.size, options.images, options.video
-    held = noise(size, KEPT // 4) if images is None else photos(images, size)
+    held = noise(size, IN_MEMORY // 4) if images is None else photos(images, size)
     content = (
         "images of noise, without faces" if images is None else f"images of {images}, scaled to that size"
     )

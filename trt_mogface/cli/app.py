@@ -9,7 +9,8 @@ from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+from typing_extensions import override
 
 from trt_mogface._optional import require
 from trt_mogface.errors import ArgumentError, MogFaceError, UsageError
@@ -38,7 +39,6 @@ VERBS = {
 FLAGS = {
     "annotations": "--boxes",
     "calibration_file": "--calib-cache",
-    "capacity": "--queue",
     "dla_core": "--use-dla-core",
     "gpu_fallback": "--allow-gpu-fallback",
     "hardware_compatibility": "--hardware-compatibility-level",
@@ -51,10 +51,30 @@ FLAGS = {
 """Flags that are not the library's argument with dashes."""
 
 
-class Verbs(TyperGroup):
+class _Flags:
+    """Shows flags without the type that Typer prints behind them."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in parameters:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        return parameters
+
+
+class Command(_Flags, TyperCommand):
+    """A verb."""
+
+
+class Group(_Flags, TyperGroup):
+    """A verb with verbs of its own."""
+
+
+class Verbs(Group):
     """All verbs by name and help line; only the one that is called is imported."""
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: D102
+    @override
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, found, rest = super().resolve_command(ctx, args)
         return name, found and load(str(name)), rest
 
@@ -66,6 +86,9 @@ def load(name: str) -> Any:
     if not isinstance(verb, typer.Typer):
         function, verb = verb, typer.Typer(add_completion=False)
         verb.command(name)(function)
+    verb.info.cls = Group
+    for info in verb.registered_commands:
+        info.cls = Command
     return typer.main.get_command(verb)
 
 
@@ -114,7 +137,7 @@ def _run(arguments: list[str]) -> int:
     if COMPLETION in os.environ:
         command.main(prog_name=NAME)  # answers the shell and exits
     try:
-        with command.make_context(NAME, arguments or ["--help"]) as context:
+        with command.make_context(NAME, list(arguments) or ["--help"]) as context:
             status = command.invoke(context)
     except typer.Exit as stop:
         return stop.exit_code if arguments else FAILED

@@ -18,7 +18,7 @@ from trt_mogface.backends.options import DetectorOptions, check_options
 from trt_mogface.backends.registry import is_engine
 from trt_mogface.bench.bounds import cards
 from trt_mogface.bench.load import Load
-from trt_mogface.bench.measurement import Settings
+from trt_mogface.bench.measurement import MeasureOptions
 from trt_mogface.bench.report import show
 from trt_mogface.bench.report_page import report_page
 from trt_mogface.bench.roofline import CARDS
@@ -122,13 +122,13 @@ def bench(
     if engine is not None and model:
         raise UsageError("--model and --engine: give one of them")
     name = str(engine) if engine is not None else model or DEFAULT
-    settings, cores = Settings(measurement.duration), len(os.sched_getaffinity(0))
+    length, cores = MeasureOptions(measurement.duration), len(os.sched_getaffinity(0))
     session = Session(
         BenchOptions(
-            conditions=Conditions(_size(measurement.size), threads or cores, device, settings),
+            conditions=Conditions(_size(measurement.size), threads or cores, device, length),
             batches=_batches(measurement.batch),
             modes=parse_modes(measurement.mode),
-            loads=[Load(each, settings.duration, load.queue, load.poisson) for each in _rates(load.rate)],
+            loads=[Load(each, length.duration, load.queue, load.poisson) for each in _rates(load.rate)],
             images=measurement.images,
             video=measurement.video,
             roofline=bounds.roofline,
@@ -143,11 +143,11 @@ def bench(
         )
     with tempfile.TemporaryDirectory() as folder, output.err.status("", refresh_per_second=2) as status:
 
-        def on_stage(text: str) -> None:
+        def on_status(text: str) -> None:
             if output.err.is_terminal:  # elsewhere a status would leave lines
                 status.update(text)
 
-        on_stage("preparing the model")
+        on_status("preparing the model")
         if engine is not None:
             load_manifest(engine)  # report that it is not an engine, before that it is not a model
         report = session.report(
@@ -158,7 +158,7 @@ def bench(
             name,
             shlex.join(["trt-mogface", *sys.argv[1:]]),
             bounds.counted or (contract_file(name, precision.weights, for_cpu=False) if counts else None),
-            on_stage,
+            on_status,
         )
     if files.json_path != output.STDOUT:
         show(report, output.out)
