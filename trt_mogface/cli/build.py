@@ -276,13 +276,13 @@ def build(
         images = calibration.images(file, builder_options.profiles)
         lowering_options = LoweringOptions(
             model=file,
-            images=images,
-            method=calibration.calib_method,
-            calibration_file=calibration.calib_cache,
+            calib=images,
+            calib_method=calibration.calib_method,
+            calib_cache=calibration.calib_cache,
             keep_fp16=calibration.keep_fp16,
             sensitivity=calibration.sensitivity,
             max_loss=calibration.max_loss,
-            annotations=calibration.boxes,
+            boxes=calibration.boxes,
             end_to_end=detection.thresholds(read_spec(file)),
         )
         lowering = Lowering(lowering_options, progress.status)

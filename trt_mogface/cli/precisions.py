@@ -85,4 +85,4 @@ def _lowering(model: str, group: PrecisionGroup) -> Lowering:
     file = contract_file(model, group.weights, for_cpu=False)
     images = None if group.calib is None else find_images(group.calib, read_spec(file).input, None, 512)
     # The loss is what is to be measured: nothing is refused for it.
-    return Lowering(LoweringOptions(file, images, calibration_file=group.calib_cache, max_loss=100.0))
+    return Lowering(LoweringOptions(file, images, calib_cache=group.calib_cache, max_loss=100.0))
