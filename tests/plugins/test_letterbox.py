@@ -149,12 +149,12 @@ def test_a_batch_of_different_frames_takes_one_launch(kernels: Kernels) -> None:
     canvas = (150, 140)
     images = [noise(*size, 3) for size in [(150, 140), (1, 1), (300, 20), (97, 131), (20, 301), (8, 8)]]
     frames = [fit(image, canvas, gap=i, offset=i % 4) for i, image in enumerate(images)]
-    luma, chroma = noise(20, 30), noise(10, 30)
-    frames.append(
-        Frame(apart(luma, 2), place_letterbox(20, 30, canvas), chroma=apart(chroma, 6), format="nv12")
-    )
+    for kind, matrix, range_ in COLORS:
+        yuv = made_frame(kind, (21, 30), matrix, range_)
+        images.append(to_bgr(yuv))
+        frames.append((laid_apart(yuv, 2), place_stretch(21, 30, canvas)))
     out = letterbox(kernels, frames, canvas)
-    for image, frame, made in zip([*images, nv12(luma, chroma)], frames, out):
+    for image, frame, made in zip(images, frames, out):
         assert np.array_equal(made, painted(image, frame[1]))
 
 
