@@ -1,7 +1,7 @@
-"""The CUDA kernels on a GPU: from outputs to faces and from frames to the network's input, by graph replay.
+"""The CUDA kernels on a GPU: from outputs to faces and from frames to the network input, by graph replay.
 
-First the ceiling, the bandwidth of a copy; then each case as a graph of many launches over inputs that
-exceed the cache, so that none is found there; then the same in torch and torchvision, in the same run.
+Measures the ceiling, the bandwidth of a copy; then each case as a graph of many launches over inputs that
+exceed the cache; then the same in torch and torchvision.
 
     python -m benchmarks.kernels [--quick]
 """
@@ -18,16 +18,17 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import record
+from benchmarks._lib.results import record
 from engine_build.models.mogface.spec import mogface_spec
-from trt_mogface.kernels import Faces, Frame, Kernels
+from trt_mogface.frame import Frame
+from trt_mogface.kernels import Faces, Kernels
 from trt_mogface.reference.anchors import anchors
 from trt_mogface.reference.resize import place_letterbox
 
 SPEC = mogface_spec("0" * 64)
 SIZE = (640, 640)
 BEYOND_CACHE = 256 << 20
-"""Bytes of inputs that take turns; the L2 of an H200 holds 50 MB."""
+"""Bytes of inputs that alternate; the L2 cache of an H200 holds 50 MB."""
 
 REPLAYS = 30
 
@@ -67,7 +68,7 @@ def main() -> None:
 
 
 def copy_bandwidth(torch: Any) -> float:
-    """Bytes a second of a device-to-device copy, counting those read and those written."""
+    """Return the bytes per second, read and written, of a device-to-device copy."""
     source = torch.empty(1 << 30, dtype=torch.uint8, device="cuda").random_(0, 255)
     target = torch.empty_like(source)
     microseconds = time_graph(torch, [lambda: target.copy_(source)] * 4)
@@ -75,7 +76,7 @@ def copy_bandwidth(torch: Any) -> float:
 
 
 def time_graph(torch: Any, launches: list[Callable[[], object]]) -> float:
-    """Microseconds of one of several launches, captured one after the other and replayed."""
+    """Return the microseconds of one of several launches, captured one after the other and replayed."""
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         for launch in launches:  # warm up, outside of the capture
@@ -137,7 +138,7 @@ def detect_case(
 
 
 def made_up(torch: Any, batch: int, candidates: int, seed: int) -> tuple[Any, Any]:
-    """Outputs of MogFace in device memory; candidates crowd around a few hundred faces."""
+    """Return outputs of MogFace in device memory; candidates crowd around a few hundred faces."""
     rng = np.random.default_rng(seed)
     count = SPEC.anchor_count(*SIZE)
     scores = rng.uniform(0, 0.8, (batch, count)).astype(np.float32)
@@ -148,9 +149,9 @@ def made_up(torch: Any, batch: int, candidates: int, seed: int) -> tuple[Any, An
 
 
 def in_torch(torch: Any, inputs: list[tuple[Any, Any]]) -> float | None:
-    """Microseconds of the same steps in torch and torchvision; None without torchvision.
+    """Return the microseconds of the same steps in torch and torchvision; None without torchvision.
 
-    Not as a graph: torchvision's NMS comes back to the host.
+    Not as a graph: torchvision's NMS returns to the host.
     """
     try:
         from torchvision.ops import nms
@@ -187,10 +188,10 @@ def letterbox_case(
 ) -> dict[str, Any]:
     turns = max(2, math.ceil(BEYOND_CACHE / (batch * frame[0] * frame[1] * 3)))
     placement = place_letterbox(*frame, SIZE)
-    pictures = torch.empty(turns, batch, *frame, 3, dtype=torch.uint8, device="cuda").random_(0, 255)
+    sources = torch.empty(turns, batch, *frame, 3, dtype=torch.uint8, device="cuda").random_(0, 255)
     tables = [
         torch.from_numpy(
-            kernels.frame_table([Frame(picture, placement) for picture in pictures[turn]], SIZE)
+            kernels.frame_table([Frame((image,)) for image in sources[turn]], [placement] * batch, SIZE)
         ).cuda()
         for turn in range(turns)
     ]
@@ -200,7 +201,7 @@ def letterbox_case(
         kernels.letterbox(table, images, stream=torch.cuda.current_stream())
 
     ours = time_graph(torch, [lambda table=table: launch(table) for table in tables])  # type: ignore[misc]
-    floats = pictures[0].permute(0, 3, 1, 2).float()
+    floats = sources[0].permute(0, 3, 1, 2).float()
     resize = torch.nn.functional.interpolate
     theirs = time_graph(
         torch, [lambda: resize(floats, size=placement.content, mode="bilinear").to(torch.uint8)] * 4

@@ -42,7 +42,8 @@ def fit(image: Bytes, canvas: Size, gap: int = 0, offset: int = 0) -> Placed:
 
 
 def letterbox(kernels: Kernels, frames: list[Placed], canvas: Size, pad: tuple[int, int, int] = PAD) -> Bytes:
-    table = copied(kernels.frame_table(*zip(*frames), canvas))
+    made, placements = zip(*frames)
+    table = copied(kernels.frame_table(made, placements, canvas))
     assert table.shape == (len(frames), FRAME_BYTES)
     images = memory(len(frames) * canvas[0] * canvas[1] * 3).reshape(len(frames), *canvas, 3)
     kernels.letterbox(table, images, pad=pad)

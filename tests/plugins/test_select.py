@@ -326,7 +326,7 @@ def test_frames_map_faces_back_each_by_its_own_scale(kernels: Kernels, points: i
     plain = select(kernels, made, limits)
     for image, ((height, width), scale) in enumerate(zip(sizes, SCALES)):
         count = found.counts[image]
-        wanted = plain.boxes[image] / np.tile(np.float32(scale), 2)
+        wanted = plain.boxes[image] / np.tile(np.array(scale, np.float32), 2)
         if clip:
             assert (wanted[:count] < 0).any()
             assert (wanted[:count] > [width, height] * 2).any()
@@ -335,7 +335,7 @@ def test_frames_map_faces_back_each_by_its_own_scale(kernels: Kernels, points: i
         assert same_bits(found.boxes[image] + np.float32(0), wanted + np.float32(0))  # 0 has two signs
         assert same_bits(found.scores[image], plain.scores[image])
         if found.landmarks is not None and plain.landmarks is not None:
-            assert same_bits(found.landmarks[image], plain.landmarks[image] / np.float32(scale))
+            assert same_bits(found.landmarks[image], plain.landmarks[image] / np.array(scale, np.float32))
         assert (found.boxes[image, count:] == 0).all()
 
 
