@@ -29,7 +29,8 @@ from trt_mogface.evaluation.detecting import at_a_time, detect_all
 from trt_mogface.evaluation.predictions import write_prediction
 from trt_mogface.evaluation.procedure import PROCEDURES
 from trt_mogface.evaluation.wider_face import read_ground_truth
-from trt_mogface.models.files import DEFAULT, contract_file, embedded_file
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import contract_file, embedded_file
 from trt_mogface.reference.resize import paint
 
 CASES: tuple[tuple[str, int | None, int, int], ...] = (

@@ -18,7 +18,7 @@ from trt_mogface.backends.registry import Backend, Shared, open_backend
 from trt_mogface.detections import Detections
 from trt_mogface.errors import ModelError
 from trt_mogface.kernels.arrays import stream_handle
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.spec import DetectorSpec, Thresholds
 
 

@@ -21,7 +21,7 @@ from benchmarks.peers.contest import Standing, contest
 from benchmarks.peers.ours import Ours
 from benchmarks.peers.peer import FACES, NETWORK, Peer, Task
 from benchmarks.peers.registry import PEERS, chosen_peers
-from trt_mogface._optional import require
+from engine_build.models.registry import recipes
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.backends.options import Choices
 from trt_mogface.backends.registry import is_engine
@@ -55,8 +55,8 @@ from trt_mogface.bench.trials import (
 from trt_mogface.cli import options, output, precisions
 from trt_mogface.errors import EngineError, UsageError
 from trt_mogface.machine.facts import machine
-from trt_mogface.models.files import CARDS as MODELS
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import contract_file
 from trt_mogface.models.manifest import load_manifest
 
 AS_IT_IS = "as it is"
@@ -156,7 +156,7 @@ def bench(
         rooflines: list[Roofline] = []
         notes: list[str] = []
         if roofline or on:
-            plain = counted or _plain_file(model or DEFAULT, weights)
+            plain = counted or contract_file(model or DEFAULT, weights, for_cpu=False)
             rooflines, notes = _rooflines(roofline, on, plain, tested, batches, rows, conditions, told)
         contests = _contests(tested, others, batches, sources["memory"], conditions, files, told)
         told("writing the report")
@@ -264,16 +264,10 @@ def _subjects(
     subjects = []
     for kind, path in precisions.model_files(name, weights, precision, calib, calib_cache, folder):
         built = is_engine(path)
-        known = built or precision is not None or name in MODELS
+        known = built or precision is not None or name in recipes()
         spec = load_manifest(path).spec if built else read_spec(path)
         subjects.append(Subject(kind if known else AS_IT_IS, path, spec, built))
     return subjects
-
-
-def _plain_file(model: str, weights: Path | None) -> Path:
-    """The contract file without what is done to it for the CPU."""
-    file: Path = require("engine_build.models.registry", extra="build").exported_file(model, weights, None)
-    return file
 
 
 def _sources(

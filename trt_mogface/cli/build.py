@@ -21,6 +21,7 @@ from trt_mogface.cli.build_progress import BuildProgress
 from trt_mogface.errors import OutputError, UsageError
 from trt_mogface.machine.gpu import find_gpu
 from trt_mogface.machine.tensorrt import find_tensorrt, flavor_name
+from trt_mogface.models.files import contract_file
 
 if TYPE_CHECKING:
     from engine_build.build import Outcome
@@ -101,7 +102,7 @@ def build(
     )
     with BuildProgress(err) as progress:
         progress.status(f"reading {model}")
-        file = _contract_file(model, weights, min_face)
+        file = contract_file(model, weights, min_face, for_cpu=False)
         request = _module("lowering").Request(
             model=file,
             pictures=_pictures(calib, file, _calibration_size(calib_size, profiles), calib_images),
@@ -144,11 +145,6 @@ def build(
 def _module(name: str) -> ModuleType:
     """A module of the offline half, which has packages of its own."""
     return require(f"engine_build.{name}", extra="build")
-
-
-def _contract_file(model: str, weights: Path | None, min_face: float | None) -> Path:
-    file: Path = _module("models.registry").exported_file(model, weights, min_face)
-    return file
 
 
 def _one_of(option: str, text: str, known: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from engine_build.models.registry import recipes
 from trt_mogface.backends.registry import is_engine
 from trt_mogface.cli import options, output
 from trt_mogface.cli.pictures import check_some, tell, usable
@@ -20,7 +21,6 @@ from trt_mogface.errors import ImageError, UsageError
 from trt_mogface.evaluation.disagreement import Disagreement, disagreement, in_sum, summary
 from trt_mogface.evaluation.disagreement_page import HEAD, Picture, disagreement_page
 from trt_mogface.images import find_images
-from trt_mogface.models.files import CARDS
 
 out = Console()
 err = Console(stderr=True)
@@ -89,8 +89,9 @@ def _own_options(
     a: str, b: str, weights: Path | None, threads: int | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Weights and threads for the side that takes some; for both where neither does, to be refused there."""
+    known = recipes()
     takes = {
-        "weights": [side in CARDS and not CARDS[side].embedded for side in (a, b)],
+        "weights": [side in known and known[side].weights is not None for side in (a, b)],
         "threads": [not is_engine(side) for side in (a, b)],
     }
     own: tuple[dict[str, Any], dict[str, Any]] = ({}, {})

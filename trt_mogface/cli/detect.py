@@ -17,7 +17,7 @@ from trt_mogface.detections import Detections
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ImageError, OutputError
 from trt_mogface.images import SUFFIXES, find_images
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.reporting.drawing import check_format
 
 SHOWN = 30

@@ -28,7 +28,7 @@ from trt_mogface.evaluation.predictions import read_predictions, write_predictio
 from trt_mogface.evaluation.procedure import PROCEDURES, Procedure, procedures
 from trt_mogface.evaluation.wider_face import Annotated as Picture
 from trt_mogface.evaluation.wider_face import read_ground_truth, read_subset
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.reporting.tables import print_whole
 
 app = typer.Typer(name="eval", help="Measure accuracy on annotated pictures.")

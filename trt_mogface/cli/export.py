@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from trt_mogface._optional import require
+from trt_mogface._files import whole_file
 from trt_mogface.cli import options
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import contract_file
 
 
 def export(
@@ -24,10 +26,10 @@ def export(
     ] = False,
 ) -> None:
     """Write a model as a contract ONNX file, for ONNX Runtime, TensorRT and others."""
-    zoo = require("engine_build.models.registry", extra="build")
-    contract = require("engine_build.onnx.contract", extra="build")
     console = Console(stderr=True)
     with console.status(f"exporting {model}"):
-        contract.save(zoo.make(model, weights, min_face, for_cpu=cpu), output)
+        file = contract_file(model, weights, min_face, for_cpu=cpu)
+        with whole_file(output) as temporary:
+            shutil.copyfile(file, temporary)
     size = output.stat().st_size / 1e6
     console.print(f"{escape(str(output))}: {size:.1f} MB", soft_wrap=True, highlight=False)

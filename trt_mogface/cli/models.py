@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from trt_mogface.models.files import CARDS, DEFAULT
+from engine_build.models.registry import recipes
+from trt_mogface.models.cards import DEFAULT
 
 
 def models() -> None:
@@ -13,7 +14,7 @@ def models() -> None:
     table = Table()
     for column in ("name", "network", "landmarks", "size", "license", "weights from"):
         table.add_column(column, overflow="fold")
-    for card in CARDS.values():
+    for card in (recipe.card for recipe in recipes().values()):
         table.add_row(
             card.name + (" (default)" if card.name == DEFAULT else ""),
             card.network,

@@ -83,7 +83,7 @@ def model_files(
 
 
 def _lowering(model: str, weights: Path | None, calib: str | None, calib_cache: Path | None) -> Lowering:
-    file: Path = _offline("models.registry").exported_file(model, weights, None)
+    file = contract_file(model, weights, for_cpu=False)
     pictures = None
     if calib is not None:
         pictures = _offline("calibration.pictures").find_pictures(calib, read_spec(file).input, None, 512)

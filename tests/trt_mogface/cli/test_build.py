@@ -24,7 +24,8 @@ from tests.support.onnx_files import answers, constant_network
 from trt_mogface.cli.app import main
 from trt_mogface.machine import gpu
 from trt_mogface.machine.gpu import Gpu
-from trt_mogface.models.files import DEFAULT, embedded_file
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import embedded_file
 from trt_mogface.models.manifest import FORMAT, load_manifest, load_plan, manifest_path
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
@@ -381,8 +382,8 @@ def refused(run: Run, here: Path, *arguments: object) -> str:
         ("text.onnx", "not a model"),
         ("empty.onnx", "not a model"),
         ("half.onnx", "not a model"),
-        ("missing.onnx", "neither a file nor a model name"),
-        ("nothing", "neither a file nor a model name"),
+        ("missing.onnx", "unknown model"),
+        ("nothing", "unknown model"),
     ],
 )
 def test_other_files_are_refused(run: Run, here: Path, corrupt: Path, name: str, told: str) -> None:
@@ -430,7 +431,7 @@ BAD_OPTIONS: list[tuple[tuple[str, ...], str]] = [
     (("--output", "x.engine", "--precision", "fp16,fp32"), "2 engines need a folder"),
     (("--output", "x.onnx", "--precision", "fp16,fp32"), "one file cannot hold 2"),
     (("--output", "missing/x.onnx"), "missing"),
-    (("--weights", "x.pt"), "takes no --weights"),
+    (("--weights", "x.pt"), "has its own weights"),
     (("--min-face", "9999"), "sees faces up to"),
     (("--nonsense",), "--nonsense"),
 ]

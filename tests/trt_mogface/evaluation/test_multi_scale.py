@@ -20,7 +20,7 @@ from trt_mogface.evaluation.box_voting import MOST, vote
 from trt_mogface.evaluation.procedure import PROCEDURES, procedures
 from trt_mogface.evaluation.scales import MULTI, MULTI_HARD, Run, limit, runs
 from trt_mogface.images import read_image
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 
 
 def plain_vote(boxes: Floats, scores: Floats, iou: float) -> list[list[float]]:
