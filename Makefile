@@ -4,45 +4,51 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 TORCH  := 2.13.0
-# Photos that scikit-image ships, a public-domain NASA portrait among them; `make demo PHOTO=yours.jpg PHOTOS=folder`
-# takes others, to find faces in and to calibrate INT8 on.
+# Photos from scikit-image, with a public-domain portrait by NASA.  PHOTO is the image of `make demo`, PHOTOS the
+# folder that it calibrates INT8 on.
 PHOTOS ?= $(VENV)/photos
 PHOTO  ?= $(PHOTOS)/astronaut.png
 
-.PHONY: help demo kernels test lint bench clean
-help: ## this list
+.PHONY: help demo kernels test docs lint bench clean
+help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-demo: $(VENV)/.package $(PHOTO) ## find the faces of a photo, then build TensorRT engines (PHOTO=yours.jpg PHOTOS=folder)
+demo: $(VENV)/.package $(PHOTO) ## find the faces of a photo and build TensorRT engines (PHOTO=yours.jpg PHOTOS=folder)
 	@mkdir -p out
 	$(BIN)/trt-mogface detect $(PHOTO) --save out/faces.jpg
 	$(BIN)/trt-mogface build retinaface-mnet025 --precision fp32,fp16,int8 --calib $(PHOTOS) -o out
 
-kernels: ## build the CUDA kernels alone into build/kernels (ARCHITECTURES=87 for one GPU, TENSORRT=folder)
+kernels: ## build only the CUDA kernels, into build/kernels (ARCHITECTURES=87 for one GPU, TENSORRT=folder)
 	cmake -S . -B build/kernels -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMOGFACE_CUDA_ARCHITECTURES="$(ARCHITECTURES)" \
 	  $(if $(TENSORRT),-DTensorRT_ROOT="$(TENSORRT)")
 	cmake --build build/kernels --parallel
 
-test: $(VENV)/.dev ## run the tests
+test: $(VENV)/.dev ## run the tests and the examples in docstrings
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-lint: $(VENV)/.dev ## format check, lint, types
+docs: $(VENV)/.dev ## build the documentation, into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+lint: $(VENV)/.dev ## check format, lint, types, imports, spelling and wording
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	git ls-files '*.h' '*.cuh' '*.cu' '*.cpp' | xargs $(BIN)/clang-format --dry-run --Werror
+	$(BIN)/lint-imports --no-logo --no-cache
+	git ls-files | xargs $(BIN)/codespell
+	$(BIN)/python -m pytest -q tests/test_language.py
 
-bench: $(VENV)/.dev ## measure what this machine can, and compare the ratios with those committed
+bench: $(VENV)/.dev ## run the benchmarks and compare their ratios with the recorded ones
 	$(BIN)/python -m benchmarks.around_the_network
 	$(BIN)/python -m benchmarks.network
 	$(BIN)/python -m benchmarks.footprint
 	$(BIN)/python -m benchmarks.runner
 	$(BIN)/python -m benchmarks.peers
-	@$(BIN)/python -m benchmarks.eval || echo "(accuracy, and speed against it, need the test data: MOGFACE_TEST_DATA)"
-	@$(BIN)/python -m benchmarks.kernels || echo "(the kernels' figures need a GPU)"
+	@$(BIN)/python -m benchmarks.eval || echo "(accuracy benchmarks need the test data: set MOGFACE_TEST_DATA)"
+	@$(BIN)/python -m benchmarks.kernels || echo "(the kernel benchmark needs a GPU)"
 	$(BIN)/python -m benchmarks.regression
 
-clean: ## remove what make made
+clean: ## remove everything that make created
 	rm -rf $(VENV) build out
 
 $(BIN)/python:
@@ -55,20 +61,20 @@ $(VENV)/photos/astronaut.png: $(BIN)/python
 	@cd $$($(BIN)/python -c "import skimage; print(skimage.__path__[0])")/data && \
 	  cp camera.png chelsea.png coffee.png hubble_deep_field.jpg motorcycle_left.png rocket.jpg astronaut.png $(abspath $(@D))
 
-# OpenCV's desktop build wants libGL, which a bare server lacks; the headless build does not.
+# OpenCV's desktop build needs libGL, which a bare server lacks; the headless build does not.
 NATIVE := CMakeLists.txt $(shell find plugins -type f ! -name '*.md')
-$(VENV)/.package: $(BIN)/python pyproject.toml $(NATIVE) engine_build/models/retinaface.py
+$(VENV)/.package: $(BIN)/python pyproject.toml $(NATIVE) $(wildcard engine_build/models/retinaface*)
 	$(PIP) install --quiet --editable ".[engines,rtx]"
 	@$(BIN)/python -c "import cv2" 2>/dev/null || $(PIP) install --quiet --force-reinstall --no-deps opencv-python-headless
 	@touch $@
 
-# Never plain `torch`, which would bring several GB of CUDA packages: a CPU build from the package sources that pip
-# is set up with, or else from PyTorch's own CPU index.  Without either, tests that need torch are skipped.
+# A CPU build of torch: plain `torch` brings several GB of CUDA packages.  It comes from the package index that pip is
+# configured with, or else from PyTorch's CPU index.  Without either, tests that need torch are skipped.
 $(VENV)/.torch: $(BIN)/python
 	$(PIP) install --quiet "torch==$(TORCH)+cpu" 2>/dev/null || \
 	  { $(PIP) install --quiet uv && \
 	    $(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend cpu "torch==$(TORCH)" 2>/dev/null; } || \
-	  echo "no CPU build of torch $(TORCH) can be had here: the tests of MogFace's network will be skipped"
+	  echo "no CPU build of torch $(TORCH) found: tests of the MogFace network will be skipped"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.package $(VENV)/.torch

@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from benchmarks.peers.published import published
+from tests.support import photos
 from tests.support.mogface import Pair, pair
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -20,6 +21,31 @@ def test_data() -> Path:
     folder = Path(os.environ.get("MOGFACE_TEST_DATA") or REPOSITORY.parent / "shared" / "data")
     if not folder.is_dir():
         pytest.skip(f"no test data at {folder}: set MOGFACE_TEST_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def portrait() -> photos.Photo:
+    """One face: uint8 [512, 512, 3], BGR, read-only."""
+    image = photos.portrait()
+    image.flags.writeable = False
+    return image
+
+
+@pytest.fixture(scope="session")
+def group() -> photos.Photo:
+    """Six faces: uint8 [886, 1280, 3], BGR, read-only."""
+    image = photos.group()
+    image.flags.writeable = False
+    return image
+
+
+@pytest.fixture(scope="session")
+def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the JPEG files ``group.jpg`` and ``portrait.jpg``, for tests that only read it."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "group.jpg").write_bytes(photos.jpeg(photos.group()))
+    (folder / "portrait.jpg").write_bytes(photos.PORTRAIT.read_bytes())
     return folder
 
 

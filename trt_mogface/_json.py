@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import msgspec
@@ -9,12 +11,13 @@ import msgspec
 T = TypeVar("T")
 
 
-def parse(text: str, kind: type[T]) -> T:
+def parse(text: str, kind: type[T], *, complete: bool = False) -> T:
     """Read JSON as a dataclass.
 
     Args:
         text: JSON.
         kind: Dataclass of plain values, tuples, dictionaries and further dataclasses.
+        complete: Whether fields with a default must be present too.
 
     Returns:
         The value.  Booleans are not integers, NaN and infinity are not numbers, and every field is known.
@@ -24,40 +27,44 @@ def parse(text: str, kind: type[T]) -> T:
     """
     try:
         value = msgspec.json.decode(text, type=kind)
-        unknown = _unknown(msgspec.json.decode(text), msgspec.to_builtins(value), "$")
+        raw, known = msgspec.json.decode(text), dump(value)
+        unknown = _lacking(raw, known, "$")
+        missing = _lacking(known, raw, "$") if complete else ""
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise ValueError(f"{error!s:.120}") from error
-    if unknown:
-        raise ValueError(f"unknown field - at `{unknown:.80}`")
+    if unknown or missing:
+        raise ValueError(f"{'unknown' if unknown else 'missing'} field - at `{unknown or missing:.80}`")
     return value
 
 
-def convert(values: object, kind: type[T]) -> T:
+def convert(values: object, kind: type[T], *, complete: bool = False) -> T:
     """Turn plain values into a dataclass; see `parse`.
 
     Raises:
-        ValueError: See `parse`.
+        ValueError: If a value is not plain, not finite, or `parse` refuses it.
     """
     try:
-        return parse(msgspec.json.encode(values).decode(), kind)
-    except (TypeError, RecursionError, OverflowError) as error:
+        text = json.dumps(values, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{error!s:.120}") from error
+    return parse(text, kind, complete=complete)
 
 
-def dump(value: object) -> Any:
-    """Return a dataclass as plain dictionaries, lists and values."""
-    return msgspec.to_builtins(value)
+def dump(value: Any) -> Any:
+    """Return a dataclass as plain dictionaries, lists and values, defaults included."""
+    return msgspec.to_builtins(asdict(value))  # by itself, msgspec omits the defaults of what it has read
 
 
-def _unknown(raw: Any, known: Any, path: str) -> str:
-    """Return the path of the first field of ``raw`` that ``known`` lacks, or an empty text."""
-    if isinstance(raw, dict) and isinstance(known, dict):
-        for name, value in raw.items():
-            found = _unknown(value, known[name], f"{path}.{name}") if name in known else f"{path}.{name}"
+def _lacking(one: Any, other: Any, path: str) -> str:
+    """Return the path of the first field of ``one`` that ``other`` lacks, or an empty text."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name, value in one.items():
+            inner = f"{path}.{name}"
+            found = _lacking(value, other[name], inner) if name in other else inner
             if found:
                 return found
-    elif isinstance(raw, list) and isinstance(known, (list, tuple)):
-        for index, (value, other) in enumerate(zip(raw, known)):
-            if found := _unknown(value, other, f"{path}[{index}]"):
+    elif isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        for index, (value, another) in enumerate(zip(one, other)):
+            if found := _lacking(value, another, f"{path}[{index}]"):
                 return found
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -48,8 +49,8 @@ class Frame:
         time: Presentation time in seconds.
 
     Raises:
-        ArgumentError: If format, matrix or range is unknown.
-        ImageError: If a plane has an unsupported type, shape, dtype or pitch.
+        ArgumentError: If format, matrix or range is unknown, or ``planes`` is not a tuple.
+        ImageError: If a plane has an unsupported type, shape, dtype or pitch, or planes are missing.
 
     Example:
         >>> import numpy as np
@@ -71,7 +72,12 @@ class Frame:
             value = getattr(self, name)
             if value not in known:
                 raise ArgumentError(name, f"unknown {name} (choose from {', '.join(known)})", repr(value))
-        if self.format == "bgr" and len(self.planes) == 1:
+        if not isinstance(self.planes, tuple):
+            raise ArgumentError("planes", f"must be a tuple of arrays, not {type(self.planes).__name__}")
+        count = {"bgr": 1, "i420": 3}.get(self.format, 2)
+        if len(self.planes) != count:
+            raise ImageError(f"image: {self.format} must have {count} planes, not {len(self.planes)}")
+        if self.format == "bgr":
             _check_bgr(self.planes[0])
         else:
             _check_yuv(self)
@@ -118,16 +124,13 @@ def _check_bgr(image: Any) -> None:
         raise ImageError(f"image: not [H, W, 3] but {what}; pass uint8 in BGR")
     _check_size(shape[0], shape[1], what)
     if dtype != np.uint8:
-        raise ImageError(f"image: not uint8 but {what}; {_to_bytes(image)}")
+        raise ImageError(f"image: not uint8 but {what}; {_to_bytes(image, dtype)}")
 
 
 def _check_yuv(frame: Frame) -> None:
-    count = {"bgr": 1, "i420": 3}.get(frame.format, 2)
-    if len(frame.planes) != count:
-        raise ImageError(f"image: {frame.format} has {count} planes, not {len(frame.planes)}")
     luma = _layout(frame.planes[0])[0]
     if len(luma) != 2:
-        raise ImageError(f"image: the luma plane of {frame.format} must be [H, W], not {list(luma)}")
+        raise ImageError(f"image: plane 0 of {frame.format} must be [H, W], not {list(luma)}")
     height, width = luma
     _check_size(height, width, frame.format)
     rows, columns = -(-height // 2), -(-width // 2)
@@ -135,16 +138,13 @@ def _check_yuv(frame: Frame) -> None:
     dtype = np.dtype(np.uint16 if frame.format == "p010" else np.uint8)
     for number, plane in enumerate(frame.planes):
         shape, found, pitch = _layout(plane)
+        what = f"image: plane {number} of {frame.format}"
         if found != dtype or (number and shape not in chroma):
-            wanted = [height, width] if not number else list(chroma[0])
-            raise ImageError(
-                f"image: plane {number} of {frame.format} must be {dtype} {wanted}, not {found} {list(shape)}"
-            )
-        if shape[0] > 1 and pitch < dtype.itemsize * int(np.prod(shape[1:])):
-            raise ImageError(
-                f"image: plane {number} of {frame.format} has a pitch of {pitch} bytes, less than a row of "
-                f"{shape[1]} values"
-            )
+            wanted = list(chroma[0] if number else luma)
+            raise ImageError(f"{what} must be {dtype} {wanted}, not {found} {list(shape)}")
+        row = dtype.itemsize * math.prod(shape[1:])
+        if shape[0] > 1 and pitch < row:
+            raise ImageError(f"{what} has a pitch of {pitch} bytes, less than a row of {row} bytes")
 
 
 def _check_size(height: int, width: int, what: str) -> None:
@@ -165,14 +165,14 @@ def _layout(plane: Any) -> tuple[tuple[int, ...], np.dtype[Any], int]:
         raise ImageError(f"image: a plane is not an array but {type(plane).__name__}")
     shape, dtype = tuple(interface["shape"]), np.dtype(interface["typestr"])
     strides = interface.get("strides")
-    return shape, dtype, strides[0] if strides else dtype.itemsize * int(np.prod(shape[1:]))
+    return shape, dtype, strides[0] if strides else dtype.itemsize * math.prod(shape[1:])
 
 
-def _to_bytes(image: Any) -> str:
+def _to_bytes(image: Any, dtype: np.dtype[Any]) -> str:
     """Return advice on how to turn an array into uint8."""
-    if image.dtype == np.uint16:
+    if dtype == np.uint16:
         return "convert with (image >> 8).astype(np.uint8)"
-    if np.issubdtype(image.dtype, np.floating):
+    if np.issubdtype(dtype, np.floating):
         if isinstance(image, np.ndarray) and not np.isfinite(image).all():
             return "it holds NaN or infinite values, find out where they come from first"
         return "convert with (image * 255).clip(0, 255).astype(np.uint8) if its values lie in 0..1"

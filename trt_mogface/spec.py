@@ -184,7 +184,7 @@ class DetectorSpec:
     def __post_init__(self) -> None:
         problem = _first_problem(self)
         if problem:
-            raise ModelError(f"detector spec of {self.name!r}: {problem}")
+            raise ModelError(f"detector spec of {self.name!r:.80}: {problem}")
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -214,7 +214,7 @@ class DetectorSpec:
         """Read a spec from a model file, which is untrusted input.
 
         Raises:
-            ModelError: See `from_dict`; or if the text is not JSON.
+            ModelError: If the text is not JSON, or `from_dict` refuses it.
         """
         try:
             fields = json.loads(text)
@@ -230,29 +230,46 @@ class DetectorSpec:
             ModelError: If the contract version is unknown, or a value is missing, unknown or impossible.
         """
         version = fields.get("contract") if isinstance(fields, dict) else None
-        if not isinstance(fields, dict) or version not in (1, CONTRACT_VERSION) or version is True:
+        if not isinstance(fields, dict) or type(version) is not int or version not in (1, CONTRACT_VERSION):
             raise ModelError(
                 f"detector spec: unknown contract version {' '.join(str(version).split()):.20} (this release "
                 f"reads 1 to {CONTRACT_VERSION}); export the model again or update trt-mogface"
             )
         plain = {name: value for name, value in fields.items() if name != "contract"}
         try:
-            return _json.convert(_from_contract_1(plain) if version == 1 else plain, DetectorSpec)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = f"{type(error).__name__}: {error!s:.100}"
+            if version == 1:
+                return _json.convert(_from_contract_1(plain), DetectorSpec)
+            return _json.convert(plain, DetectorSpec, complete=True)
+        except ValueError as error:
+            reason = " ".join(str(error).split())[:160]
             raise ModelError(f"detector spec: not readable ({reason}); export the model again") from error
+
+
+_CONTRACT_1 = {
+    "coding": {"kind", "variances", "centre"},
+    "selection": {"score_threshold", "iou_threshold", "top_k", "max_detections", "inclusive_areas"},
+    "resize": {"multiple", "pad", "longest_over", "longest_to"},
+    "origin": {"source", "licence", "weights_sha256"},
+}
+"""Fields of the groups of contract 1, all of them required."""
 
 
 def _from_contract_1(fields: dict[str, Any]) -> dict[str, Any]:
     """Return fields of contract 1 under the names and with the values of contract 2."""
-    renamed = {"selection": "thresholds", "resize": "input"}
-    upgraded = {renamed.get(name, name): value for name, value in fields.items()}
-    coding, origin = dict(upgraded["coding"]), dict(upgraded["origin"])
+    for group, names in _CONTRACT_1.items():
+        inner = fields.get(group)
+        if not isinstance(inner, dict) or set(inner) != names:
+            raise ValueError(f"contract 1 has {', '.join(sorted(names))} - at `$.{group}`")
+    if not {"levels", "landmarks"} <= set(fields) or set(fields) & {"input", "thresholds"}:
+        raise ValueError("contract 1 has levels, selection, resize and landmarks")
+    left = {name: value for name, value in fields.items() if name not in _CONTRACT_1}
+    coding, origin = dict(fields["coding"]), dict(fields["origin"])
     coding["center"] = coding.pop("centre")
     if coding["kind"] == "mogface":
         coding |= {"kind": "ssd", "inclusive": True, "variances": (1.0, 1.0)}
     origin["license"] = origin.pop("licence")
-    return upgraded | {"coding": coding, "origin": origin}
+    inputs = {"thresholds": fields["selection"], "input": fields["resize"]}
+    return left | inputs | {"coding": coding, "origin": origin}
 
 
 def _first_problem(spec: DetectorSpec) -> str | None:
@@ -260,11 +277,11 @@ def _first_problem(spec: DetectorSpec) -> str | None:
     sides = [side for level in spec.levels for side in level.sides]
     faces = [level.max_face for level in spec.levels if level.max_face is not None]
     chosen, given, coding = spec.thresholds, spec.input, spec.coding
+    longest = [side for side in (given.longest_over, given.longest_to) if side is not None]
     checks = {
         "the name must be letters, digits, points and hyphens": NAME.fullmatch(spec.name) is not None,
-        f"there must be 1 to {MAX_LEVELS} pyramid levels with 1 to {MAX_LEVELS} anchors a cell": (
-            0 < len(spec.levels) <= MAX_LEVELS
-            and all(0 < len(level.sides) <= MAX_LEVELS for level in spec.levels)
+        f"there must be 1 to {MAX_LEVELS} pyramid levels with 1 to {MAX_LEVELS} anchors a cell": all(
+            0 < len(many) <= MAX_LEVELS for many in (spec.levels, *(level.sides for level in spec.levels))
         ),
         "strides must be positive and increase": (
             all(0 < s <= MAX_SIDE for s in strides) and strides == sorted(set(strides))
@@ -284,10 +301,16 @@ def _first_problem(spec: DetectorSpec) -> str | None:
         "the padding must be three bytes and its multiple positive": (
             0 < given.multiple <= MAX_SIDE and len(given.pad) == 3 and all(0 <= v <= 255 for v in given.pad)
         ),
-        "the input size must be positive": given.size is None or all(0 < s <= MAX_SIDE for s in given.size),
+        "the input size must be two positive numbers": given.size is None
+        or (len(given.size) == 2 and all(0 < s <= MAX_SIDE for s in given.size)),
+        f"unknown resize {given.resize!r} (choose from {', '.join(get_args(Resize))})": (
+            given.resize in get_args(Resize)
+        ),
+        f"unknown layout {given.layout!r} (choose from {', '.join(get_args(Layout))})": (
+            given.layout in get_args(Layout)
+        ),
         "a longest side needs both its limit and its target": (
-            (given.longest_over is None) == (given.longest_to is None)
-            and all(0 < v <= MAX_SIDE for v in (given.longest_over, given.longest_to) if v is not None)
+            len(longest) in (0, 2) and all(0 < side <= MAX_SIDE for side in longest)
         ),
     }
     return next((problem for problem, holds in checks.items() if not holds), None)

@@ -1,88 +1,150 @@
-"""How pictures are placed and faces chosen: the same for every executor, whatever runs the network."""
+"""Options of `Detector` and `Runner`, and what they resolve to for an opened model."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypedDict
 
-from trt_mogface.errors import ImageError, ModelError
-from trt_mogface.images import MAX_PIXELS
-from trt_mogface.reference.resize import Placement, place_letterbox, place_native
-from trt_mogface.spec import DetectorSpec, Thresholds
+from trt_mogface.backends.base import ModelInfo
+from trt_mogface.errors import ArgumentError
+from trt_mogface.frame import MAX_PIXELS
+from trt_mogface.reference.resize import Placement, place_letterbox, place_native, place_stretch
+from trt_mogface.spec import UNLIMITED, DetectorSpec, Resize, Thresholds
+
+
+class DetectorOptions(TypedDict, total=False):
+    """Options of `trt_mogface.Detector` and `trt_mogface.Runner`; None leaves a value to the model.
+
+    Attributes:
+        weights: Trained weights for a named model that does not bring its own.
+        min_face: Side in pixels of the smallest face to find; pyramid levels that only see smaller faces are
+            left out, which saves time.
+        size: Width and height of the network input in pixels; every image is scaled into it.  ``"native"``
+            runs each image at its own size.
+        pad: Whether an image at its own size is padded to a multiple of the model's stride, as published;
+            default True.
+        shrink: Whether an image at its own size is scaled down where the model limits its longer side;
+            default True.
+        conf: Score threshold, within 0..1.
+        iou: IoU threshold of the non-maximum suppression, within 0..1.
+        top_k: Number of best candidates that enter the suppression.
+        max_det: Largest number of faces of an image.
+        threads: CPU threads of the network; None lets ONNX Runtime choose.
+        provider: Python library that provides CUDA: ``cuda-python`` or ``pycuda``; None chooses, see
+            `trt_mogface.cuda.open_cuda`.
+    """
+
+    weights: str | Path | None
+    min_face: float | None
+    size: tuple[int, int] | Literal["native"] | None
+    pad: bool
+    shrink: bool
+    conf: float | None
+    iou: float | None
+    top_k: int | None
+    max_det: int | None
+    threads: int | None
+    provider: str | None
+
+
+NAMES = tuple(DetectorOptions.__annotations__)
+
+
+def check_options(options: DetectorOptions) -> None:
+    """Refuse values that no model accepts.
+
+    Raises:
+        ArgumentError: If an option is unknown or its value is impossible.
+    """
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    for name, value in given.items():
+        if name not in NAMES:
+            raise ArgumentError(name, f"unknown option (choose from {', '.join(NAMES)})")
+        if name in ("conf", "iou") and not 0 <= value <= 1:
+            raise ArgumentError(name, "must be within 0..1", value)
+        if name in ("top_k", "max_det") and not 0 < value <= UNLIMITED:
+            raise ArgumentError(name, f"must be within 1..{UNLIMITED}", value)
+        if name in ("min_face", "threads") and not 0 < value < math.inf:
+            raise ArgumentError(name, "must be positive", value)
+    size = given.get("size", "native")
+    if size != "native" and (len(size) != 2 or min(size) < 1 or math.prod(size) > MAX_PIXELS):
+        limit = f"width and height must be positive, and at most {MAX_PIXELS // 1_000_000} megapixels"
+        raise ArgumentError("size", limit, "x".join(map(str, size)))
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a caller chose, and the model's own values for the rest.
+class SlotOptions:
+    """Options of an opened model: the caller's, else the model's.
 
     Attributes:
-        spec: The model.
-        thresholds: In force.
-        canvas: Height and width of a fixed network input; None runs each picture at its own size.
-        pad: Whether a picture at its own size is padded to a multiple of the spec's.
+        spec: Spec of the model.
+        thresholds: Effective thresholds.
+        canvas: Height and width of a fixed network input; None runs each image at its own size.
+        resize: Whether an image keeps its aspect ratio in a fixed input, or is stretched to it.
+        pad: Whether an image at its own size is padded to the model's multiple.
+        shrink: Whether an image at its own size is scaled down where the model limits its longer side.
     """
 
     spec: DetectorSpec
     thresholds: Thresholds
     canvas: tuple[int, int] | None = None
+    resize: Resize = "letterbox"
     pad: bool = True
+    shrink: bool = True
 
-    def place(self, height: int, width: int) -> Placement:
-        """Where a picture of this size goes in the network's input."""
-        if self.canvas:
-            return place_letterbox(height, width, self.canvas)
-        return place_native(height, width, self.spec.input, pad=self.pad)
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What a caller may choose; None leaves a value to the model.
-
-    Attributes:
-        size: Width and height of a fixed network input.
-        pad: See `Settings`.
-        conf, iou: Score and IoU thresholds, within 0..1.
-        top_k: Candidates that enter the suppression.
-        max_det: Most faces per picture.
-    """
-
-    size: tuple[int, int] | None = None
-    pad: bool = True
-    conf: float | None = None
-    iou: float | None = None
-    top_k: int | None = None
-    max_det: int | None = None
-
-    def check(self) -> None:
-        """Refuse what no model can do, before one is loaded.
+    @staticmethod
+    def resolve(spec: DetectorSpec, options: DetectorOptions) -> SlotOptions:
+        """Combine checked options with a model's own values.
 
         Raises:
-            ImageError: An impossible size.
-            ModelError: A threshold outside 0..1.
-        """
-        if self.size is not None and (min(self.size) < 1 or self.size[0] * self.size[1] > MAX_PIXELS):
-            raise ImageError(
-                f"size {self.size[0]}x{self.size[1]}: use at least 1 pixel a side and at most "
-                f"{MAX_PIXELS // 1_000_000} megapixels"
-            )
-        for name, value in (("conf", self.conf), ("iou", self.iou)):
-            if value is not None and not 0 <= value <= 1:
-                raise ModelError(f"{name} {value:g}: must lie within 0..1")
-
-    def of(self, spec: DetectorSpec) -> Settings:
-        """The settings for a model.
-
-        Raises:
-            ModelError: Limits that are not positive.
+            ArgumentError: If the network does not accept the requested input size.
         """
         given = {
-            "score_threshold": self.conf,
-            "iou_threshold": self.iou,
-            "top_k": self.top_k,
-            "max_detections": self.max_det,
+            "score_threshold": options.get("conf"),
+            "iou_threshold": options.get("iou"),
+            "top_k": options.get("top_k"),
+            "max_detections": options.get("max_det"),
         }
-        changes = {name: value for name, value in given.items() if value is not None}
-        thresholds = dataclasses.replace(spec.thresholds, **changes)  # type: ignore[arg-type]
-        checked = dataclasses.replace(spec, thresholds=thresholds)  # a spec checks its own thresholds
-        canvas = None if self.size is None else (self.size[1], self.size[0])
-        return Settings(spec, checked.thresholds, canvas, self.pad)
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        size, pad = options.get("size") or spec.input.size, options.get("pad", True)
+        _check_accepted(spec, size, pad)
+        return SlotOptions(
+            spec,
+            dataclasses.replace(spec.thresholds, **changes),
+            None if size is None or size == "native" else (size[1], size[0]),
+            spec.input.resize,
+            pad,
+            options.get("shrink", True),
+        )
+
+    @property
+    def info(self) -> ModelInfo:
+        """What a caller may know of the model."""
+        spec = self.spec
+        return ModelInfo(spec.name, spec.landmarks, self.thresholds, spec.coding.inclusive, spec.origin)
+
+    def place(self, height: int, width: int) -> Placement:
+        """Return the position of a `height` x `width` image in the network input."""
+        if self.canvas is None:
+            return place_native(height, width, self.spec.input, pad=self.pad, shrink=self.shrink)
+        place = place_stretch if self.resize == "stretch" else place_letterbox
+        return place(height, width, self.canvas)
+
+
+def _check_accepted(spec: DetectorSpec, size: tuple[int, int] | Literal["native"] | None, pad: bool) -> None:
+    given = spec.input
+    if not given.strict:
+        return
+    if given.size is not None:
+        if size != given.size:
+            wanted = "x".join(map(str, given.size))
+            raise ArgumentError("size", f"{spec.name} accepts only {wanted}; leave out the size", size)
+    elif size is None or size == "native":
+        if not pad:
+            raise ArgumentError("pad", f"{spec.name} accepts only multiples of {given.multiple}; leave it on")
+    elif any(side % given.multiple for side in size):
+        shown = "x".join(map(str, size))
+        raise ArgumentError("size", f"{spec.name} accepts only multiples of {given.multiple}", shown)

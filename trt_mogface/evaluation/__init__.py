@@ -1,1 +1,1 @@
-"""How good faces are: average precision on annotated pictures, and two detectors side by side."""
+"""Accuracy: average precision on annotated images, and the comparison of two detectors."""

@@ -1,8 +1,8 @@
-"""Average precision by WIDER FACE's protocol, as the Python evaluators everybody quotes compute it.
+"""Average precision by WIDER FACE's protocol, as the widely used Python evaluators compute it.
 
-Scores are min-max normalized over the whole set; a prediction takes its best face among all of the image
-(IoU with the + 1 convention, at least 0.5); one whose face does not count in the setting counts neither
-way; 1,000 thresholds; area under the monotone envelope of precision over recall.
+Scores are min-max normalized over the whole set.  Each prediction takes its best face among all of the image
+(IoU of at least 0.5, with the + 1 convention); one whose face does not count in the setting is ignored.
+Precision and recall at 1,000 thresholds; area under the monotone envelope of precision over recall.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SCORES = (0.0, 1.0)
-"""The range of a detector's scores, where it is not taken from a set of them."""
+"""Range of a detector's scores, where it is not taken from a set of them."""
 
 THRESHOLDS = 1000
 MATCH_IOU = 0.5
@@ -28,10 +28,10 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Matches:
-    """One image's predictions, best first, and the face that each takes.
+    """Ranked predictions of one image and the face that each takes.
 
     Attributes:
-        scores: float64 [p], falling.
+        scores: float64 [p], descending.
         faces: intp [p], index of the best face among all of the image, or `NO_FACE` below an IoU of 0.5.
     """
 
@@ -44,7 +44,7 @@ class Curve:
     """Precision and recall over the thresholds.
 
     Attributes:
-        precision, recall: float64 [1000], within 0..1; recall rises.
+        precision, recall: float64 [1000], within 0..1; recall ascends.
     """
 
     precision: Floats
@@ -60,13 +60,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """One image's predictions and faces.
+    """Predictions and annotated faces of one image.
 
     Attributes:
         predicted: float64 [p, 4], x, y, w, h in pixels, in any order.
         scores: float64 [p].
         faces: float64 [f, 4], x, y, w, h.
-        counted: bool [f], the faces that count in the setting.
+        counted: bool [f], whether a face counts in the setting.
     """
 
     predicted: Floats
@@ -76,15 +76,14 @@ class ImageResult:
 
 
 def average_precision(images: Sequence[ImageResult], score_range: tuple[float, float] | None = None) -> float:
-    """AP of one setting, within 0..1.
+    """Return the AP of one setting, within 0..1.
 
     Args:
         images: Predictions and faces.
-        score_range: Lowest and highest score there could be; None takes the set's own, as the protocol does.
+        score_range: Lowest and highest possible score; None takes the set's own, as the protocol does.
 
     Raises:
-        ValueError: No face that counts; and without a range no prediction at all, or all scores equal or not
-            finite.
+        ValueError: If no face counts; without a range also if the scores cannot be ranked, see `range_of`.
     """
     matches = [match(image.predicted, image.scores, image.faces) for image in images]
     score_range = range_of(matches) if score_range is None else score_range
@@ -92,11 +91,11 @@ def average_precision(images: Sequence[ImageResult], score_range: tuple[float, f
 
 
 def match(predicted: Floats, scores: Floats, faces: Floats) -> Matches:
-    """Rank one image's predictions, and find each one's face.
+    """Rank the predictions of one image and find the face of each.
 
     Args:
         predicted: float64 [p, 4], x, y, w, h in pixels, in any order.
-        scores: float64 [p]; equal ones stay in the order given.
+        scores: float64 [p]; equal scores keep their order.
         faces: float64 [f, 4], x, y, w, h.
     """
     order = np.argsort(-scores, kind="stable")
@@ -107,10 +106,10 @@ def match(predicted: Floats, scores: Floats, faces: Floats) -> Matches:
 
 
 def range_of(images: Iterable[Matches]) -> tuple[float, float]:
-    """Lowest and highest score of a set.
+    """Return the lowest and highest score of a set.
 
     Raises:
-        ValueError: No prediction at all, a score that is not finite, or all equal.
+        ValueError: If there is no prediction, a score is not finite, or all scores are equal.
     """
     scores = np.concatenate([image.scores for image in images] or [np.empty(0)])
     if not scores.size:
@@ -118,20 +117,20 @@ def range_of(images: Iterable[Matches]) -> tuple[float, float]:
     if not np.isfinite(scores).all():
         raise ValueError("a score is not finite")
     if scores.min() == scores.max():
-        raise ValueError(f"all {scores.size} scores equal {scores[0]:g}: they cannot be ranked")
+        raise ValueError(f"all {scores.size} scores equal {scores[0]:g}, so they cannot be ranked")
     return float(scores.min()), float(scores.max())
 
 
 def curve(images: Sequence[Matches], counted: Sequence[Flags], score_range: tuple[float, float]) -> Curve:
-    """Precision and recall of one setting.
+    """Return precision and recall of one setting.
 
     Args:
-        images: Of the whole set.
-        counted: For each image, bool [f]: the faces that count in the setting.
-        score_range: That scores are normalized by.
+        images: Matches of all images of the set.
+        counted: For each image, bool [f]: whether a face counts in the setting.
+        score_range: Lowest and highest score, by which scores are normalized.
 
     Raises:
-        ValueError: No face counts.
+        ValueError: If no face counts.
     """
     total = sum(int(flags.sum()) for flags in counted)
     if not total:
@@ -152,13 +151,13 @@ def curve(images: Sequence[Matches], counted: Sequence[Flags], score_range: tupl
 
 
 def as_xywh(boxes: NDArray[np.float32]) -> Floats:
-    """x0, y0, x1, y1 as x, y, width, height, float64 [n, 4], exact for what a picture can hold."""
+    """Convert x0, y0, x1, y1 to x, y, width, height, float64 [n, 4]; exact for coordinates of an image."""
     corners = boxes.astype(np.float64)
     return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
 
 
 def ious(predicted: Floats, faces: Floats) -> Floats:
-    """IoU of each prediction with each face, with the + 1 convention, float64 [p, f]."""
+    """Return the IoU of each prediction with each face, with the + 1 convention, float64 [p, f]."""
     a, b = predicted[:, None], faces[None]
     extent = (
         np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + 1
@@ -170,7 +169,7 @@ def ious(predicted: Floats, faces: Floats) -> Floats:
 
 
 def _judge(faces: NDArray[np.intp], counted: Flags) -> tuple[Flags, Flags]:
-    """For each prediction, best first: whether it counts as a proposal, and whether it is a first hit."""
+    """Return for each ranked prediction whether it counts as a proposal, and whether it is a first hit."""
     counts, hit = np.ones(len(faces), np.bool_), np.zeros(len(faces), np.bool_)
     matched = np.flatnonzero(faces != NO_FACE)
     in_setting = counted[faces[matched]]
@@ -182,7 +181,7 @@ def _judge(faces: NDArray[np.intp], counted: Flags) -> tuple[Flags, Flags]:
 
 
 def _best_faces(predicted: Floats, faces: Floats) -> tuple[NDArray[np.intp], Floats]:
-    """Index of and IoU with each prediction's best face, in pieces that bound the memory."""
+    """Return the index of each prediction's best face and their IoU, in pieces that bound the memory."""
     pieces = [
         ious(piece, faces) for piece in np.array_split(predicted, len(predicted) // FACES_AT_A_TIME + 1)
     ]

@@ -1,4 +1,4 @@
-"""Box voting: faces found in several runs become one, each box a mean weighted by scores.
+"""Box voting: merge the faces of several runs; each box is a mean weighted by scores.
 
 Source: ``bbox_vote`` in ``test_multi.py`` of the authors' repository.
 """
@@ -9,34 +9,34 @@ import numpy as np
 
 from trt_mogface.evaluation.average_precision import Floats
 
-MOST = 750
+MAX_BOXES = 750
 
 
 def vote(boxes: Floats, scores: Floats, iou: float) -> tuple[Floats, Floats]:
     """Merge overlapping boxes, best first.
 
     The best box takes all others whose IoU with it is at least ``iou``; so does the best of the rest, until
-    none is left.  A box that takes none stays as it is; others become the mean of what they took, weighted by
-    score, and keep the best score.
+    all are taken.  A box that takes no other stays as it is; else the result is the mean of the boxes taken,
+    weighted by score, with the best score.
 
     Args:
-        boxes: float64 [n, 4], x0, y0, x1, y1 in pixels, rounded to whole ones before anything else.
-        scores: float64 [n]; equal ones go in the order given (in no fixed order there).
-        iou: Of areas without the + 1 of inclusive corners, as published.
+        boxes: float64 [n, 4], x0, y0, x1, y1 in pixels, rounded to integers before anything else.
+        scores: float64 [n]; equal scores keep their order (arbitrary in the source).
+        iou: Smallest IoU to merge, of areas without the + 1 of inclusive corners, as published.
 
     Returns:
-        At most `MOST` boxes, float64 [m, 4], and scores [m], falling.
+        At most `MAX_BOXES` boxes, float64 [m, 4], and scores [m], descending.
     """
     order = np.argsort(-scores, kind="stable")
     boxes, scores = np.round(boxes[order]), scores[order]
     merged: list[Floats] = []
     best: list[float] = []
-    while len(boxes) and len(merged) < MOST:
+    while len(boxes) and len(merged) < MAX_BOXES:
         taken = _ious_with_first(boxes) >= iou
         taken[0] = True
         weights = scores[taken]
-        alone = len(weights) == 1
-        merged.append(boxes[0] if alone else (boxes[taken] * weights[:, None]).sum(axis=0) / weights.sum())
+        single = len(weights) == 1
+        merged.append(boxes[0] if single else (boxes[taken] * weights[:, None]).sum(axis=0) / weights.sum())
         best.append(float(scores[0]))
         boxes, scores = boxes[~taken], scores[~taken]
     return np.array(merged, np.float64).reshape(-1, 4), np.array(best, np.float64)

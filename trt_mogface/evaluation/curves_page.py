@@ -1,4 +1,4 @@
-"""Evaluations as a page: a table, and curves of precision over recall."""
+"""HTML page of evaluations: a table, and curves of precision over recall."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ if TYPE_CHECKING:
 
 
 def curves_page(results: Mapping[str, Evaluation]) -> str:
-    """An HTML page.
+    """Return an HTML page.
 
     Args:
-        results: By what was evaluated.
+        results: Evaluations by label.
 
     Raises:
-        MissingExtraError: Jinja2 or matplotlib is not installed.
+        MissingExtraError: If Jinja2 or matplotlib is not installed.
     """
-    rows = [(label, *found.cells()) for label, found in results.items()]
-    sizes = "By the longer side of a face, of those that count in hard."
+    rows = [(label, *result.cells()) for label, result in results.items()]
     return page(
         "Average precision on WIDER FACE",
         [
             Section(parts=[table(["", *COLUMNS], rows)]),
             Section("Precision over recall", parts=[plot(_figure(results, SETTINGS))]),
-            Section("By face size", sizes, [plot(_figure(results, tuple(SIZES)))]),
+            Section(
+                "By face size",
+                "Faces that count in hard, by their longer side.",
+                [plot(_figure(results, tuple(SIZES)))],
+            ),
         ],
     )
 
@@ -40,9 +43,9 @@ def _figure(results: Mapping[str, Evaluation], names: tuple[str, ...]) -> Figure
 
     figure = Figure(figsize=(4 * len(names), 4), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
-        for label, found in results.items():
-            if name in found.curves:
-                curve = found.curves[name]
+        for label, result in results.items():
+            if name in result.curves:
+                curve = result.curves[name]
                 axes.plot(curve.recall, curve.precision, label=f"{curve.ap:.4f} {label}")
         axes.set(title=name, xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         axes.grid(alpha=0.3)

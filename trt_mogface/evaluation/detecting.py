@@ -1,4 +1,4 @@
-"""A detector over a set of pictures, as many at a time as the machine has room for."""
+"""Run a detector over a set of images, several at a time."""
 
 from __future__ import annotations
 
@@ -16,39 +16,40 @@ from trt_mogface.evaluation.predictions import Predicted
 from trt_mogface.evaluation.procedure import Procedure
 from trt_mogface.images import read_image
 
-ON_A_GPU = 2
-"""Pictures at a time of an engine: while one is on the GPU, the next is read."""
+ON_GPU = 2
+"""Images at a time of an engine: while one is on the GPU, the next is read."""
 
 
-def at_a_time(model: Path, threads: int | None) -> int:
-    """How many pictures to have in hand.
+def at_a_time(model: str | Path, threads: int | None) -> int:
+    """Return how many images to process at a time.
 
-    On the CPU as many as networks of so many threads fill its cores: ONNX Runtime's threads wait for each
-    other at every layer, and reading the next picture beside them holds all up (a third more on 2 cores).
+    On the CPU: as many as there are networks of ``threads`` threads on its cores.  ONNX Runtime's threads
+    wait for each other at every layer, so reading the next image beside them delays all (by a third on 2
+    cores).
 
     Args:
-        model: A contract file or an engine.
-        threads: Of the network; None for all cores.
+        model: Contract file or engine.
+        threads: CPU threads of one network; None for all cores.
     """
     if is_engine(model):
-        return ON_A_GPU
+        return ON_GPU
     return 1 if threads is None else max(1, len(os.sched_getaffinity(0)) // threads)
 
 
 def detect_all(
-    detector: Detector, procedure: Procedure, pictures: Sequence[Path], together: int = 1
+    detector: Detector, procedure: Procedure, images: Sequence[Path], together: int = 1
 ) -> Iterator[Predicted]:
-    """The predictions of each picture, in order; a few are in flight, whatever their number.
+    """Yield the predictions of each image, in order; the number of images in memory is bounded.
 
     Args:
-        detector: Opened as the procedure says; the others are its clones.
-        procedure: How it is tested.
-        pictures: Files.
-        together: Pictures at a time; see `at_a_time`.
+        detector: Detector opened with `Procedure.options`; it is cloned for more than one image at a time.
+        procedure: Test procedure.
+        images: Files.
+        together: Number of images at a time; see `at_a_time`.
 
     Raises:
-        ImageError: A picture that cannot be read.
-        MogFaceError: The network failed.
+        ImageError: If an image cannot be read.
+        MogFaceError: If the network fails.
     """
     with ExitStack() as stack:
         idle: SimpleQueue[Detector] = SimpleQueue()
@@ -66,10 +67,10 @@ def detect_all(
             finally:
                 idle.put(detect)
 
-        flying: deque[Future[Predicted]] = deque()
-        for path in pictures:
-            flying.append(pool.submit(run, path))
-            if len(flying) > 2 * together:
-                yield flying.popleft().result()
-        while flying:
-            yield flying.popleft().result()
+        pending: deque[Future[Predicted]] = deque()
+        for path in images:
+            pending.append(pool.submit(run, path))
+            if len(pending) > 2 * together:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

@@ -1,4 +1,4 @@
-"""How far apart two detectors' faces are, on one picture and in sum."""
+"""Differences between the faces of two detectors, on one image and in sum."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Disagreement:
-    """What detectors A and B make of the same pictures: numbers alone, some 30 bytes a face.
+    """Differences between detectors A and B on the same images: numbers only, some 30 bytes a face.
 
     Attributes:
-        ious: float32 [m], of faces that both found.
-        score_differences: float32 [m], B's score less A's.
-        coordinate_differences: float32 [m, 4], of x0, y0, x1, y1 in pixels, absolute.
+        ious: float32 [m], IoU of the two boxes of a face that both found.
+        score_differences: float32 [m], B's score minus A's.
+        coordinate_differences: float32 [m, 4], absolute differences of x0, y0, x1, y1 in pixels.
         sizes: float32 [m], side in pixels of a square of the two boxes' mean area.
-        only_a_scores, only_b_scores: float32 [n], of faces that one alone found.
-        dropped_a, dropped_b: Candidates that were not finite; anything but 0 points at a broken model.
+        only_a_scores, only_b_scores: float32 [n], scores of faces that only one of the two found.
+        dropped_a, dropped_b: Number of candidates that were not finite; above 0 the model is broken.
     """
 
     ious: Floats
@@ -39,17 +39,17 @@ class Disagreement:
 
     @property
     def matched(self) -> int:
-        """Faces that both found."""
+        """Number of faces that both found."""
         return len(self.ious)
 
     @property
     def only_a(self) -> int:
-        """Faces that A alone found."""
+        """Number of faces that only A found."""
         return len(self.only_a_scores)
 
     @property
     def only_b(self) -> int:
-        """Faces that B alone found."""
+        """Number of faces that only B found."""
         return len(self.only_b_scores)
 
     @property
@@ -59,16 +59,16 @@ class Disagreement:
 
     @property
     def amount(self) -> float:
-        """By how much A and B disagree, to rank pictures by.
+        """Amount of disagreement, to rank images by.
 
-        The sum over all faces of how far apart the two scores are, where a face that was not found scores
-        0, and of 1 - IoU for those that both found.
+        The sum of the score differences over all faces, where a face that was not found scores 0, and of
+        1 - IoU over the faces that both found.
         """
         parts = (np.abs(self.score_differences), 1 - self.ious, self.only_a_scores, self.only_b_scores)
         return float(sum(part.sum(dtype=np.float64) for part in parts))
 
     def to_dict(self) -> dict[str, float | None]:
-        """Plain numbers; a mean or a maximum over no face is None."""
+        """Return plain numbers; a mean or a maximum over no face is None."""
         return {
             "faces_a": self.matched + self.only_a,
             "faces_b": self.matched + self.only_b,
@@ -89,13 +89,13 @@ class Disagreement:
 
 
 def disagreement(a: Detections, b: Detections) -> Disagreement:
-    """Compare two detectors' faces on one picture; see `trt_mogface.evaluation.matching` for who meets whom.
+    """Compare the faces of two detectors on one image, matched by `trt_mogface.evaluation.matching`.
 
     Raises:
-        ValueError: The pictures differ in size, so they are not the same.
+        ValueError: If the images differ in size, so they are not the same.
     """
     if a.image_size != b.image_size:
-        raise ValueError(f"the pictures differ in size: {a.image_size}, {b.image_size}")
+        raise ValueError(f"images differ in size: {a.image_size}, {b.image_size}")
     pairs = match(a.xyxy, b.xyxy)
     boxes_a, boxes_b = a.xyxy[pairs.a], b.xyxy[pairs.b]
     return Disagreement(
@@ -111,27 +111,29 @@ def disagreement(a: Detections, b: Detections) -> Disagreement:
 
 
 def in_sum(parts: Sequence[Disagreement]) -> Disagreement:
-    """The disagreement on all pictures together, each face of the same weight."""
+    """Return the disagreement on all images together, each face of the same weight."""
     none = np.empty(0, np.float32)
+
+    def joined(name: str, empty: Floats = none) -> Floats:
+        return np.concatenate([empty, *(getattr(part, name) for part in parts)])
+
     return Disagreement(
-        ious=np.concatenate([none, *(part.ious for part in parts)]),
-        score_differences=np.concatenate([none, *(part.score_differences for part in parts)]),
-        coordinate_differences=np.concatenate(
-            [none.reshape(0, 4), *(part.coordinate_differences for part in parts)]
-        ),
-        sizes=np.concatenate([none, *(part.sizes for part in parts)]),
-        only_a_scores=np.concatenate([none, *(part.only_a_scores for part in parts)]),
-        only_b_scores=np.concatenate([none, *(part.only_b_scores for part in parts)]),
+        ious=joined("ious"),
+        score_differences=joined("score_differences"),
+        coordinate_differences=joined("coordinate_differences", none.reshape(0, 4)),
+        sizes=joined("sizes"),
+        only_a_scores=joined("only_a_scores"),
+        only_b_scores=joined("only_b_scores"),
         dropped_a=sum(part.dropped_a for part in parts),
         dropped_b=sum(part.dropped_b for part in parts),
     )
 
 
-def summary(total: Disagreement, pictures: int) -> list[tuple[str, str]]:
-    """A disagreement in words and numbers, as the rows of a table."""
+def summary(total: Disagreement, images: int) -> list[tuple[str, str]]:
+    """Return a disagreement in words and numbers, as the rows of a table."""
     numbers = total.to_dict()
     rows = [
-        ("pictures", str(pictures)),
+        ("images", str(images)),
         ("faces of A", f"{numbers['faces_a']}"),
         ("faces of B", f"{numbers['faces_b']}"),
         ("found by both", _with_share(total.matched, total.matched + total.only_a + total.only_b)),
@@ -143,10 +145,10 @@ def summary(total: Disagreement, pictures: int) -> list[tuple[str, str]]:
             ("mean IoU", f"{numbers['iou']:.4f}"),
             ("score difference", _mean_and_max(np.abs(total.score_differences), ".4f")),
             ("coordinate difference, px", _mean_and_max(total.coordinate_differences, ".2f")),
-            ("the same, of the face's size", _mean_and_max(total.relative_differences, ".2%")),
+            ("coordinate difference, of the face's size", _mean_and_max(total.relative_differences, ".2%")),
         ]
     if total.dropped_a or total.dropped_b:
-        rows.append(("candidates that were not finite", f"{total.dropped_a} of A, {total.dropped_b} of B"))
+        rows.append(("candidates not finite", f"{total.dropped_a} of A, {total.dropped_b} of B"))
     return rows
 
 
@@ -159,7 +161,7 @@ def _max(values: Floats) -> float | None:
 
 
 def _areas(boxes: Floats) -> NDArray[np.float64]:
-    """float64 [n], with the + 1 convention of the IoU, under which no box that meets another has none."""
+    """Return areas, float64 [n], with the + 1 convention of the IoU: positive for every matched box."""
     areas: NDArray[np.float64] = (as_xywh(boxes)[:, 2:] + 1).prod(axis=1)
     return areas
 
@@ -169,7 +171,7 @@ def _with_share(count: int, total: int) -> str:
 
 
 def _with_best(scores: Floats) -> str:
-    return f"{len(scores)}, the best scored {scores.max():.3f}" if scores.size else "0"
+    return f"{len(scores)}, best score {scores.max():.3f}" if scores.size else "0"
 
 
 def _mean_and_max(values: Floats, form: str) -> str:

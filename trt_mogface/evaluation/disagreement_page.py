@@ -1,4 +1,4 @@
-"""What two detectors disagree on as one HTML page: numbers, plots, the worst pictures with both's boxes."""
+"""HTML page of a comparison: numbers, plots, and the worst images with the boxes of both detectors."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LONGEST_SIDE = 900
-"""Of a picture in the page, in pixels."""
+"""Longest side of an image in the page, in pixels."""
 
-# Okabe and Ito's colors, which the color-blind tell apart; BGR.
+# Colors of Okabe and Ito, distinguishable with color blindness; BGR.
 BOTH = (115, 158, 0)
 ONLY_A = (178, 114, 0)
 ONLY_B = (0, 94, 213)
@@ -35,15 +35,15 @@ LEGEND = (("found by both (each side's box)", BOTH), ("only A", ONLY_A), ("only 
 PAPER = (255, 255, 255)
 BINS = 40
 
-HEAD = ("picture", "disagrees", "both", "only A", "only B", "IoU", "scores")
+HEAD = ("image", "disagreement", "both", "only A", "only B", "IoU", "scores")
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """One picture's faces by A and by B, and how far apart they are; its pixels are read when drawn."""
+class ComparedImage:
+    """Faces of one image by A and by B, and their differences; its pixels are read when drawn."""
 
     path: Path
     a: Detections
@@ -51,7 +51,7 @@ class Picture:
     found: Disagreement
 
     def row(self) -> tuple[str, ...]:
-        """The cells under `HEAD`."""
+        """Return the cells under `HEAD`."""
         numbers = self.found.to_dict()
         iou, scores = (
             "-" if value is None else f"{value:.3f}"
@@ -62,23 +62,28 @@ class Picture:
 
 
 def disagreement_page(
-    a: str, b: str, total: Disagreement, pictures: int, worst: Sequence[Picture], unusable: Sequence[str] = ()
+    a: str,
+    b: str,
+    total: Disagreement,
+    images: int,
+    worst: Sequence[ComparedImage],
+    unusable: Sequence[str] = (),
 ) -> str:
-    """The page, to be written as UTF-8.
+    """Return the page, to be written as UTF-8.
 
     Args:
-        a, b: What the two are called.
-        total: On all pictures.
-        pictures: Their number.
-        worst: Those to be shown, worst first.
-        unusable: What was wrong with each picture that is not among them.
+        a, b: Names of the two detectors.
+        total: Disagreement on all images.
+        images: Number of images compared.
+        worst: Images to show, worst first.
+        unusable: Message for each image that could not be compared.
 
     Raises:
-        MissingExtraError: See `trt_mogface.reporting.html.check_packages`.
+        MissingExtraError: If Jinja2 or matplotlib is not installed.
     """
     sections = [
         Section(text=f"A is {a}"),
-        Section(text=f"B is {b}", parts=[table(["", ""], summary(total, pictures))]),
+        Section(text=f"B is {b}", parts=[table(["", ""], summary(total, images))]),
         *_plots(total),
         *_overview(worst),
         *map(_shown, worst),
@@ -86,16 +91,16 @@ def disagreement_page(
     if unusable:
         sections.append(Section("Not compared", parts=[table([""], [(reason,) for reason in unusable])]))
     text = page(f"{a} and {b} compared", sections)
-    # The name of a file need not be text.
+    # The name of a file need not be valid text.
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def drawn(image: Image, a: Detections, b: Detections) -> Image:
-    """A picture, scaled down to `LONGEST_SIDE`, with the boxes of A and B in the colors of `LEGEND`.
+    """Return an image, scaled down to `LONGEST_SIDE`, with the boxes of A and B in the colors of `LEGEND`.
 
     Args:
         image: uint8 [H, W, 3], BGR.
-        a, b: Faces in its pixels.
+        a, b: Faces, in pixels of the image.
     """
     scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
     canvas = _scaled(image, scale)
@@ -105,7 +110,7 @@ def drawn(image: Image, a: Detections, b: Detections) -> Image:
         _outline(canvas, boxes_a[i], BOTH, 1)
         _outline(canvas, boxes_b[j], BOTH, 1)
         _label(canvas, boxes_a[i], f"{a.confidence[i]:.2f} {b.confidence[j]:.2f}", BOTH)
-    # Last, so that nothing hides what one side misses.
+    # Last, so that nothing hides the faces that one side misses.
     for faces, boxes, paired, color in ((a, boxes_a, pairs.a, ONLY_A), (b, boxes_b, pairs.b, ONLY_B)):
         for index in np.delete(np.arange(len(faces)), paired):
             _outline(canvas, boxes[index], color, 2)
@@ -118,40 +123,40 @@ def _plots(total: Disagreement) -> list[Section]:
 
 
 def _histograms(total: Disagreement) -> Figure:
-    """Both in one figure: two SVGs in one page could give two things the same name."""
+    """Return one figure of two plots: the element names of two SVGs could collide in one page."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 3), layout="constrained")
     scores, overlaps = figure.subplots(1, 2)
     most = max(float(np.abs(total.score_differences).max()), 1e-3)
     scores.hist(total.score_differences, BINS, range=(-most, most), color="tab:blue")
-    scores.set_xlabel("score of B less score of A")
+    scores.set_xlabel("score of B minus score of A")
     overlaps.hist(total.ious, BINS, range=(MATCH_IOU, 1), color="tab:blue")
     overlaps.set_xlabel("IoU of A's and B's box")
     for axes in (scores, overlaps):
         axes.set_ylabel("faces")
-        axes.set_yscale("symlog")  # the few far from the others are what one looks for
+        axes.set_yscale("symlog")  # outliers are few, and of interest
     return figure
 
 
-def _overview(worst: Sequence[Picture]) -> list[Section]:
+def _overview(worst: Sequence[ComparedImage]) -> list[Section]:
     if not worst:
         return []
     text = (
-        "A picture's disagreement is the sum over all faces of how far apart the two scores are, where a "
-        "face that was not found scores 0, and of 1 - IoU for those that both found. IoU and scores are "
-        "means over the latter, which are labeled with A's score and B's."
+        "The disagreement of an image is the sum of the score differences over all faces, where a face that "
+        "was not found scores 0, and of 1 - IoU over the faces that both found. IoU and scores are means "
+        "over the faces that both found, which are labeled with A's score and B's."
     )
     rows = [each.row() for each in worst]
-    return [Section("Pictures, worst first", text, [table(HEAD, rows), picture(_legend(), "legend")])]
+    return [Section("Images, worst first", text, [table(HEAD, rows), picture(_legend(), "legend")])]
 
 
-def _shown(each: Picture) -> Section:
+def _shown(each: ComparedImage) -> Section:
     found = each.found
     text = f"{found.matched} found by both, {found.only_a} only by A, {found.only_b} only by B"
     try:
         image = read_image(each.path)
-    except ImageError as error:  # it was there when it was compared
+    except ImageError as error:  # it was readable when it was compared
         return Section(str(each.path), f"{text}; {error}")
     if image.shape[:2] != each.a.image_size:
         return Section(str(each.path), f"{text}; the file has changed since it was compared")
@@ -159,7 +164,7 @@ def _shown(each: Picture) -> Section:
 
 
 def _scaled(image: Image, scale: float) -> Image:
-    """A copy of an image."""
+    """Return a scaled copy."""
     if scale == 1:
         return np.array(image, order="C")
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
@@ -172,14 +177,14 @@ def _outline(canvas: Image, box: Floats, color: Color, thickness: int) -> None:
 
 
 def _label(canvas: Image, box: Floats, text: str, color: Color) -> None:
-    """Text above a box; none on a face too small for it, which it would hide."""
+    """Write a text above a box, unless the face is so small that the text would hide it."""
     x0, y0, x1, _ = box.round().astype(int).tolist()
     if x1 - x0 >= extent(text)[0] / 2:
         label(canvas, text, (x0, y0), 1, color, PAPER)
 
 
 def _legend() -> Image:
-    """The colors and what they stand for, side by side, uint8 [H, W, 3]."""
+    """Return the colors and their meanings side by side, uint8 [H, W, 3]."""
     legend = np.full((24, 380, 3), PAPER, np.uint8)
     x = 4
     for text, color in LEGEND:

@@ -1,4 +1,4 @@
-"""Predictions against ground truth: AP of each setting and of each class of sizes."""
+"""Evaluate predictions against ground truth: AP of each setting and of each class of face sizes."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from trt_mogface.evaluation.predictions import Predicted
 from trt_mogface.evaluation.wider_face import SETTINGS, Annotated
 
 COLUMNS = (*SETTINGS, *SIZES)
-"""All that there is an AP of."""
+"""Names of all APs."""
 
 EVERY_SIZE = "hard"
-"""The setting whose faces are told apart by size: it holds those of the other two."""
+"""Setting whose faces are classified by size: it contains those of the other two."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How good a set of predictions is.
+    """Accuracy of a set of predictions.
 
     Attributes:
-        pictures, boxes: How many were evaluated.
-        faces: How many count, by the names of `curves`.
-        curves: Of the settings, then of the classes of `SIZES`; those without a face are left out.
+        images, boxes: Number of images and of predicted boxes.
+        faces: Number of faces that count, by the names of `COLUMNS`.
+        curves: Curves of the settings, then of the classes of `SIZES`; without those that have no face.
     """
 
-    pictures: int
+    images: int
     boxes: int
     faces: Mapping[str, int]
     curves: Mapping[str, Curve]
@@ -36,15 +36,15 @@ class Evaluation:
     @property
     def ap(self) -> dict[str, float]:
         """Average precision by setting and class of sizes, within 0..1."""
-        return {name: found.ap for name, found in self.curves.items()}
+        return {name: curve.ap for name, curve in self.curves.items()}
 
     def cells(self) -> list[str]:
-        """The APs as texts, in the order of `COLUMNS`."""
+        """Return the APs as texts, in the order of `COLUMNS`."""
         return ap_cells(self.ap)
 
 
 def ap_cells(ap: Mapping[str, float]) -> list[str]:
-    """APs by name as texts with four decimals, in the order of `COLUMNS`; some may have no face."""
+    """Return APs by name as texts with four decimals, in the order of `COLUMNS`."""
     return [f"{ap[name]:.4f}" if name in ap else "no face" for name in COLUMNS]
 
 
@@ -52,23 +52,23 @@ def evaluate(truth: Sequence[Annotated], found: Sequence[Predicted]) -> Evaluati
     """Evaluate predictions by the protocol of `trt_mogface.evaluation.average_precision`.
 
     Args:
-        truth: The pictures.
-        found: The predictions of each, in the same order.
+        truth: Annotated images.
+        found: Predictions of each image, in the same order.
 
     Raises:
-        EvaluationError: Nothing to rank: no prediction at all, scores that are all equal or not finite, or no
-            face that counts.
+        EvaluationError: If the predictions cannot be ranked (none at all, all scores equal, or a score that
+            is not finite), or no face counts.
     """
     matches = [match(p.boxes, p.scores, t.faces) for t, p in zip(truth, found)]
-    counted = {setting: [picture.counted[setting] for picture in truth] for setting in SETTINGS}
+    counted = {setting: [image.counted[setting] for image in truth] for setting in SETTINGS}
     for label in SIZES:
-        counted[label] = [picture.counted[EVERY_SIZE] & of_size(picture.faces, label) for picture in truth]
+        counted[label] = [image.counted[EVERY_SIZE] & of_size(image.faces, label) for image in truth]
     faces = {name: sum(int(flags.sum()) for flags in each) for name, each in counted.items()}
     try:
         score_range = range_of(matches)
         curves = {name: curve(matches, counted[name], score_range) for name in counted if faces[name]}
     except ValueError as error:
-        raise EvaluationError(f"these predictions have no average precision: {error}") from error
+        raise EvaluationError(f"predictions: no average precision ({error})") from error
     if not curves:
-        raise EvaluationError("these pictures have no average precision: no face of theirs counts")
+        raise EvaluationError("ground truth: no average precision (no face counts in any setting)")
     return Evaluation(len(truth), sum(len(p.scores) for p in found), faces, curves)

@@ -12,11 +12,11 @@ SIZES = {
     "32-64 px": (32.0, 64.0),
     ">= 64 px": (64.0, np.inf),
 }
-"""From the first number on, below the second, in pixels."""
+"""Lower bound (inclusive) and upper bound (exclusive) of each class, in pixels."""
 
 
 def of_size(faces: Floats, label: str) -> Flags:
-    """Which faces, float64 [f, 4] of x, y, w, h, belong to a class: bool [f]."""
+    """Return bool [f]: which of the faces, float64 [f, 4] of x, y, w, h, belong to a class of `SIZES`."""
     low, high = SIZES[label]
     side = faces[:, 2:].max(axis=1, initial=0)
     flags: Flags = (side >= low) & (side < high)

@@ -1,8 +1,8 @@
-"""Two detectors' boxes on one picture, paired one to one.
+"""One-to-one matching of two detectors' boxes on one image.
 
-Greedy, the pair of highest IoU first.  An optimal assignment would gain next to nothing, because either side
-comes out of a suppression and its own boxes hardly overlap, so rivals are rare; where there are some it would
-part two boxes that agree almost exactly to win a bad pair, and it would need SciPy, which only reports have.
+Greedy, by descending IoU.  An optimal assignment would gain next to nothing: the boxes of one detector hardly
+overlap after the suppression, so rivals are rare.  Where there are some, it would separate two boxes that
+agree almost exactly to win a poor pair; and it would need SciPy, which is an optional package.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Matching:
     """Pairs of boxes; no box is in two.
 
     Attributes:
-        a, b: int64 [m], indices of each pair's boxes in either list, ordered by ``a``.
+        a, b: int64 [m], indices of each pair's boxes, ordered by ``a``.
         ious: float64 [m], within `MATCH_IOU`..1.
     """
 
@@ -34,14 +34,14 @@ class Matching:
 def match(a: NDArray[np.float32], b: NDArray[np.float32]) -> Matching:
     """Pair boxes whose IoU is at least `MATCH_IOU`, one to one.
 
-    Args:
-        a, b: float32 [n, 4], x0, y0, x1, y1 in pixels, best first.  What is no box (NaN, or its corners the
-            wrong way round) is left without a partner.
-
     Swapping ``a`` and ``b`` swaps the sides and nothing else.
+
+    Args:
+        a, b: float32 [n, 4], x0, y0, x1, y1 in pixels, best first.  Invalid boxes (NaN, or corners swapped)
+            stay without a partner.
     """
     rows, columns, overlaps = _candidates(as_xywh(a), as_xywh(b))
-    # Of equal IoUs the better boxes' pair comes first, by a key that does not know which side is which.
+    # Of equal IoUs the better boxes' pair comes first, by a key that is symmetric in the sides.
     order = np.lexsort((np.minimum(rows, columns), rows + columns, -overlaps))
     rows, columns, overlaps = rows[order], columns[order], overlaps[order]
     taken = _greedy(rows, columns)
@@ -51,11 +51,11 @@ def match(a: NDArray[np.float32], b: NDArray[np.float32]) -> Matching:
 
 @np.errstate(divide="ignore", invalid="ignore")
 def _candidates(a: Floats, b: Floats) -> tuple[Indices, Indices, Floats]:
-    """Each pair of enough overlap: its two indices and IoU; in pieces that bound the memory."""
+    """Return both indices and the IoU of each pair that overlaps enough, in pieces that bound the memory."""
     rows, columns, overlaps = [], [], []
     for start in range(0, len(a), FACES_AT_A_TIME):
         overlap = ious(a[start : start + FACES_AT_A_TIME], b)
-        row, column = np.nonzero(overlap >= MATCH_IOU)  # never so where it is NaN
+        row, column = np.nonzero(overlap >= MATCH_IOU)  # False for NaN
         rows.append(row + start)
         columns.append(column)
         overlaps.append(overlap[row, column])
@@ -68,7 +68,7 @@ def _candidates(a: Floats, b: Floats) -> tuple[Indices, Indices, Floats]:
 
 
 def _greedy(rows: Indices, columns: Indices) -> Indices:
-    """Positions of the pairs that a walk from first to last takes, each unless one of its boxes is gone.
+    """Return the positions of the pairs taken by a walk that skips pairs with a box already taken.
 
     A pair that comes first for both its boxes is taken whatever happens to others, so all such pairs go at
     once; the first of those left is always one, and two rounds are usual.
@@ -84,7 +84,7 @@ def _greedy(rows: Indices, columns: Indices) -> Indices:
 
 
 def _is_first(values: Indices) -> NDArray[np.bool_]:
-    """Whether each value has not occurred before, bool [n]."""
+    """Return bool [n]: whether a value occurs for the first time."""
     first = np.zeros(len(values), np.bool_)
     first[np.unique(values, return_index=True)[1]] = True
     return first

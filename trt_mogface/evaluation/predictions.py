@@ -15,10 +15,10 @@ from trt_mogface.evaluation.wider_face import Annotated
 
 @dataclass(frozen=True)
 class Predicted:
-    """One picture's predictions.
+    """Predictions for one image.
 
     Attributes:
-        boxes: float64 [p, 4], x, y, w, h in pixels of the picture.
+        boxes: float64 [p, 4], x, y, w, h in pixels of the image.
         scores: float64 [p].
     """
 
@@ -31,11 +31,11 @@ NOTHING = Predicted(np.empty((0, 4)), np.empty(0))
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a folder says of a set of pictures.
+    """Predictions of a folder for a set of images.
 
     Attributes:
-        found: For each picture, in order.
-        missing: Pictures without a file; their faces count as missed.
+        found: Predictions for each image, in order.
+        missing: Images without a file; their faces count as missed.
     """
 
     found: Sequence[Predicted]
@@ -43,48 +43,48 @@ class Predictions:
 
 
 def read_predictions(folder: Path, truth: Sequence[Annotated]) -> Predictions:
-    """Read ``FOLDER/EVENT/NAME.txt`` of each picture; other files are left alone.
+    """Read ``FOLDER/EVENT/NAME.txt`` of each image; other files are ignored.
 
-    An empty file is a picture without predictions.
+    An empty file stands for an image without predictions.
 
     Raises:
-        EvaluationError: No file of these pictures at all; one with a wrong count, a line that is not five
-            numbers, or a number that is not finite.
+        EvaluationError: If no image has a file, or a file has a wrong count, a line that is not five numbers
+            or a number that is not finite.
     """
-    paths = [_path(folder, picture) for picture in truth]
-    there = [path.is_file() for path in paths]
-    if not any(there):
+    paths = [_path(folder, image) for image in truth]
+    exist = [path.is_file() for path in paths]
+    if not any(exist):
         raise EvaluationError(
-            f"{folder}: holds none of the {len(truth)} pictures' files: {paths[0].relative_to(folder)} "
-            "would be the first"
+            f"{folder}: no predictions for any of the {len(truth)} images; the first file would be "
+            f"{paths[0].relative_to(folder)}"
         )
-    found = [_read(path) if exists else NOTHING for path, exists in zip(paths, there)]
-    return Predictions(found, [picture.key for picture, exists in zip(truth, there) if not exists])
+    found = [_read(path) if exists else NOTHING for path, exists in zip(paths, exist)]
+    return Predictions(found, [image.key for image, exists in zip(truth, exist) if not exists])
 
 
-def write_prediction(folder: Path, picture: Annotated, predicted: Predicted) -> None:
-    """Write ``FOLDER/EVENT/NAME.txt``: two decimals of a pixel and six of a score.
+def write_prediction(folder: Path, image: Annotated, predicted: Predicted) -> None:
+    """Write ``FOLDER/EVENT/NAME.txt`` with two decimals of a pixel and six of a score.
 
     Raises:
-        OutputError: The place cannot be written.
+        OutputError: If the file cannot be written.
     """
-    path = _path(folder, picture)
+    path = _path(folder, image)
     lines = [
         "{:.2f} {:.2f} {:.2f} {:.2f} {:.6f}".format(*box, score)
         for box, score in zip(predicted.boxes, predicted.scores)
     ]
-    text = "\n".join([f"{picture.key}.jpg", str(len(lines)), *lines, ""])
+    text = "\n".join([f"{image.key}.jpg", str(len(lines)), *lines, ""])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Not by way of a temporary file: the disk would be waited for thousands of times, and whoever reads a
-        # file that was cut off sees it by its count.
+        # Without a temporary file, which would wait for the disk thousands of times; the count reveals a
+        # file that was cut off.
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def _path(folder: Path, picture: Annotated) -> Path:
-    return folder / picture.event / f"{picture.name}.txt"
+def _path(folder: Path, image: Annotated) -> Path:
+    return folder / image.event / f"{image.name}.txt"
 
 
 def _read(path: Path) -> Predicted:
@@ -97,12 +97,12 @@ def _read(path: Path) -> Predicted:
         return NOTHING
     count, rows = lines[1].strip() if len(lines) > 1 else "none", lines[2:]
     if count != str(len(rows)):
-        raise EvaluationError(f"{path}: its second line says {count:.20} faces, {len(rows)} lines follow")
+        raise EvaluationError(f"{path}: the second line says {count:.20} faces, {len(rows)} lines follow")
     try:
         values = np.array([row.split() for row in rows], np.float64).reshape(len(rows), 5)
     except ValueError as error:
         raise EvaluationError(f"{path}: a line is not `x y w h score`") from error
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-        raise EvaluationError(f"{path}: line {row + 3} holds a number that is not finite: {rows[row]:.80}")
+        raise EvaluationError(f"{path}: line {row + 3} has a number that is not finite: {rows[row]:.80}")
     return Predicted(values[:, :4], values[:, 4])

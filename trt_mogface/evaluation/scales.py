@@ -1,4 +1,4 @@
-"""The runs of the authors' multi-scale test: at which scales, flipped or not, and which faces of each count.
+"""Runs of the authors' multi-scale test: scales, flips, and the face sizes that each run contributes.
 
 Source: ``test_multi.py`` of the authors' repository, with its default ``scale_weight`` (sizes are areas).
 """
@@ -12,42 +12,42 @@ import numpy as np
 
 from trt_mogface.evaluation.average_precision import Flags, Floats
 
-MOST_PIXELS = 0x7FFFFFFF / 200
-"""Of a network input."""
+MAX_PIXELS = 0x7FFFFFFF / 200
+"""Largest network input."""
 
 LARGE = 2000.0
-"""Shrunk pictures tell of faces of a larger area alone, in square pixels of the picture."""
+"""Area in square pixels of the image: runs of a shrunk image contribute larger faces only."""
 
 
 @dataclass(frozen=True)
 class MultiScale:
-    """What the two published variants differ in.
+    """Differences between the two published variants.
 
     Attributes:
-        largest: Scale that pictures are enlarged to at most.
-        weight: Times hundreds of square pixels: faces of a larger area are ignored in enlarged pictures.
-        vote_iou: Of the box voting.
-        flip_at: Scale of a further flipped run; None for none.
+        max_scale: Largest scale of an image.
+        weight: Factor of the area limits: runs of an enlarged image contribute smaller faces only.
+        vote_iou: Smallest IoU of the box voting.
+        flip_at: Scale of a further flipped run; None for no such run.
     """
 
-    largest: float
+    max_scale: float
     weight: float
     vote_iou: float
     flip_at: float | None = None
 
 
-MULTI = MultiScale(largest=2.6, weight=15, vote_iou=0.6)
-MULTI_HARD = MultiScale(largest=2.3, weight=10, vote_iou=0.5, flip_at=1.4)
+MULTI = MultiScale(max_scale=2.6, weight=15, vote_iou=0.6)
+MULTI_HARD = MultiScale(max_scale=2.3, weight=10, vote_iou=0.5, flip_at=1.4)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the network on a picture.
+    """One run of the network on an image.
 
     Attributes:
-        scale: Network pixels per picture pixel.
-        flip: Whether the picture is mirrored.
-        above, below: Faces count whose area lies between, in square pixels of the picture, ends excluded.
+        scale: Network pixels per image pixel.
+        flip: Whether the image is mirrored.
+        above, below: Exclusive limits of the area of faces that count, in square pixels of the image.
     """
 
     scale: float
@@ -56,20 +56,20 @@ class Run:
     below: float = math.inf
 
     def keeps(self, boxes: Floats) -> Flags:
-        """Which boxes count: float64 [n, 4] of x0, y0, x1, y1 to bool [n]."""
+        """Return bool [n]: which boxes, float64 [n, 4] of x0, y0, x1, y1, count."""
         area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
         return np.asarray((area > self.above) & (area < self.below), np.bool_)
 
 
 def limit(height: int, width: int) -> float:
-    """The scale at which a picture is as large as a network input may be."""
-    return math.sqrt(MOST_PIXELS / (height * width))
+    """Return the scale at which an image fills the largest network input."""
+    return math.sqrt(MAX_PIXELS / (height * width))
 
 
-def runs(height: int, width: int, chosen: MultiScale) -> list[Run]:
-    """The runs for a picture of this height and width, in the published order."""
+def runs(height: int, width: int, variant: MultiScale) -> list[Run]:
+    """Return the runs for an image of this height and width, in the published order."""
     most = limit(height, width)
-    most = chosen.largest if most > 2.2 else most
+    most = variant.max_scale if most > 2.2 else most
     original = min(most, 1.0)
     found = [Run(original), Run(original, flip=True)]
 
@@ -79,16 +79,16 @@ def runs(height: int, width: int, chosen: MultiScale) -> list[Run]:
         found.append(Run(0.75, above=LARGE))
 
     double = min(2.0, most) if most > 1 else (half + most) / 2
-    found.append(Run(double, below=600 * chosen.weight))
+    found.append(Run(double, below=600 * variant.weight))
     if most > 1.5:
-        found.append(Run(1.5, below=800 * chosen.weight))
+        found.append(Run(1.5, below=800 * variant.weight))
     if most > 2:
-        found.append(Run(most, below=500 * chosen.weight))
+        found.append(Run(most, below=500 * variant.weight))
 
     found.append(Run(0.25, above=LARGE))
     for scale, area in ((1.25, 2000), (1.75, 1000), (2.25, 600)):
         if scale <= most:
-            found.append(Run(scale, below=area * chosen.weight))
-    if chosen.flip_at is not None:
-        found.append(Run(chosen.flip_at, flip=True))
+            found.append(Run(scale, below=area * variant.weight))
+    if variant.flip_at is not None:
+        found.append(Run(variant.flip_at, flip=True))
     return found

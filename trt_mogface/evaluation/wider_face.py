@@ -1,4 +1,4 @@
-"""WIDER FACE's ground truth: the official MATLAB files, or the same facts as JSON."""
+"""Ground truth of WIDER FACE: the official MATLAB files, or the same facts as JSON."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SETTINGS = ("easy", "medium", "hard")
 
 @dataclass(frozen=True)
 class Annotated:
-    """One picture's faces.
+    """Annotated faces of one image.
 
     Attributes:
-        event: The folder it lies in.
-        name: Its file's name without suffix.
-        faces: float64 [f, 4], x, y, w, h in pixels of the picture.
-        counted: By setting, bool [f]: the faces that count in it.
+        event: Folder of the image.
+        name: File name without suffix.
+        faces: float64 [f, 4], x, y, w, h in pixels of the image.
+        counted: By setting, bool [f]: whether a face counts in it.
     """
 
     event: str
@@ -35,60 +35,60 @@ class Annotated:
 
     @property
     def key(self) -> str:
-        """``EVENT/NAME``, which is unique."""
+        """``EVENT/NAME``, unique within the ground truth."""
         return f"{self.event}/{self.name}"
 
 
 def read_ground_truth(path: Path) -> list[Annotated]:
-    """Every picture's faces.
+    """Read the annotated faces of every image.
 
     Args:
-        path: A folder with ``wider_face_val.mat`` and ``wider_{easy,medium,hard}_val.mat``, or a JSON file: a
+        path: Folder with ``wider_face_val.mat`` and ``wider_{easy,medium,hard}_val.mat``, or a JSON file: a
             list of ``{"event", "file", "boxes_xywh": [[x, y, w, h], ...], "easy": [0-based, ...], ...}``.
 
     Raises:
-        EvaluationError: A missing file, or one of another form.
-        MissingExtraError: SciPy, which reads MATLAB's files, is not installed.
+        EvaluationError: If a file is missing or has another form.
+        MissingExtraError: If SciPy, which reads MATLAB files, is not installed.
     """
     read: Callable[[Path], Iterator[Annotated]] = _from_json if path.suffix == ".json" else _from_matlab
     try:
-        pictures = list(read(path))
+        images = list(read(path))
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise EvaluationError(
-            f"{path}: not WIDER FACE's ground truth ({type(error).__name__}: {error!s:.80}): give the folder "
+            f"{path}: not WIDER FACE's ground truth ({type(error).__name__}: {error!s:.80}); give the folder "
             "of wider_face_val.mat and wider_{easy,medium,hard}_val.mat"
         ) from error
-    if not pictures:
-        raise EvaluationError(f"{path}: the ground truth names no picture")
-    if len({picture.key for picture in pictures}) < len(pictures):
-        raise EvaluationError(f"{path}: the ground truth names a picture twice")
-    return pictures
+    if not images:
+        raise EvaluationError(f"{path}: the ground truth names no image")
+    if len({image.key for image in images}) < len(images):
+        raise EvaluationError(f"{path}: the ground truth names an image twice")
+    return images
 
 
 def read_subset(path: Path, truth: Sequence[Annotated]) -> list[Annotated]:
-    """The part of the ground truth that a file names.
+    """Return the part of the ground truth that a file names.
 
     Args:
-        path: A text file with a line ``EVENT/NAME`` (or ``EVENT/NAME.jpg``) a picture, or a JSON file as of
-            `read_ground_truth`, of which only the names are read.
-        truth: Of all pictures.
+        path: Text file with a line ``EVENT/NAME`` (or ``EVENT/NAME.jpg``) for each image, or a JSON file as
+            for `read_ground_truth`, of which only the names are read.
+        truth: Annotated faces of all images.
 
     Raises:
-        EvaluationError: The file cannot be read, or names no picture, or one that the ground truth does not.
+        EvaluationError: If the file is unreadable, names no image, or names an unknown one.
     """
     text = _text(path)
     if path.suffix == ".json":
         try:
             names = [f"{entry['event']}/{entry['file']}" for entry in json.loads(text)]
         except (ValueError, TypeError, KeyError) as error:
-            raise EvaluationError(f"{path}: not a JSON list of pictures with event and file") from error
+            raise EvaluationError(f"{path}: not a JSON list of images with event and file") from error
     else:
         names = [line.strip().removesuffix(".jpg") for line in text.splitlines() if line.strip()]
-    known = {picture.key: picture for picture in truth}
+    known = {image.key: image for image in truth}
     unknown = [name for name in names if name not in known]
     if unknown or not names:
-        found = f"{unknown[0]!r:.120} is not in the ground truth" if unknown else "it names no picture"
-        raise EvaluationError(f"{path}: {found}: write a line EVENT/NAME for each picture")
+        problem = f"{unknown[0]!r:.120} is not in the ground truth" if unknown else "it names no image"
+        raise EvaluationError(f"{path}: {problem}; write a line EVENT/NAME for each image")
     return [known[name] for name in dict.fromkeys(names)]
 
 
@@ -111,13 +111,13 @@ def _matlab(path: Path) -> Mapping[str, Any]:
     scipy_io = require("scipy.io", extra="reports")
     if not path.is_file():
         raise EvaluationError(
-            f"{path}: no such file: the ground truth comes with WIDER FACE's evaluation code"
+            f"{path}: no such file; the ground truth comes with WIDER FACE's evaluation code"
         )
     try:
-        found: Mapping[str, Any] = scipy_io.loadmat(path)
-    except Exception as error:  # whatever SciPy meets in a damaged file
+        content: Mapping[str, Any] = scipy_io.loadmat(path)
+    except Exception as error:  # SciPy raises anything on a damaged file
         raise EvaluationError(f"{path}: not a MATLAB file ({type(error).__name__})") from error
-    return found
+    return content
 
 
 def _from_json(path: Path) -> Iterator[Annotated]:
@@ -143,5 +143,5 @@ def _boxes(values: object) -> Floats:
 
 def _flags(indices: Any, count: int) -> Flags:
     if indices.size and not 0 <= indices.min() <= indices.max() < count:
-        raise ValueError("a list names a face that its picture has not")
+        raise ValueError("a list names a face that its image does not have")
     return np.isin(np.arange(count), indices)

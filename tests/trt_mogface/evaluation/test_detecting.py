@@ -1,4 +1,4 @@
-"""Pictures two at a time: in order, a few in flight, and an end when one cannot be read."""
+"""Several images at a time: in order, few in memory, and an end at an unreadable one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trt_mogface.images import read_image
 
 
 @pytest.fixture
-def pictures(test_data: Path, tmp_path: Path) -> list[Path]:
+def images(test_data: Path, tmp_path: Path) -> list[Path]:
     """The same photo at falling sizes."""
     photo = read_image(test_data / "demo_images" / "insightface_t1.jpg")
     paths = [tmp_path / f"{width}.png" for width in range(320, 160, -16)]
@@ -28,18 +28,18 @@ def pictures(test_data: Path, tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("together", [1, 2, 3])
-def test_predictions_come_in_the_order_of_the_pictures(pictures: list[Path], together: int) -> None:
+def test_predictions_come_in_the_order_of_the_images(images: list[Path], together: int) -> None:
     procedure = PROCEDURES["original"]
     with Detector(conf=0.01) as detect:
-        found = list(detect_all(detect, procedure, pictures, together))
-        for path, predicted in zip(pictures, found):
+        found = list(detect_all(detect, procedure, images, together))
+        for path, predicted in zip(images, found):
             expected = procedure.predict(detect, read_image(path))
             np.testing.assert_array_equal(predicted.boxes, expected.boxes)
             np.testing.assert_array_equal(predicted.scores, expected.scores)
-    assert len(found) == len(pictures)
+    assert len(found) == len(images)
 
 
-def test_few_pictures_are_read_ahead(pictures: list[Path]) -> None:
+def test_few_images_are_read_ahead(images: list[Path]) -> None:
     begun = []
 
     class Counting(Procedure):
@@ -50,17 +50,17 @@ def test_few_pictures_are_read_ahead(pictures: list[Path]) -> None:
             return super().predict(detect, image)
 
     with Detector(conf=0.01) as detect:
-        running = detect_all(detect, Counting(), pictures, 2)
+        running = detect_all(detect, Counting(), images, 2)
         next(running)
         assert len(begun) <= 5
         running.close()  # type: ignore[attr-defined]
-    assert len(begun) < len(pictures)
+    assert len(begun) < len(images)
 
 
-def test_a_picture_that_cannot_be_read_ends_it_after_those_before(pictures: list[Path]) -> None:
-    pictures[4].write_bytes(b"no picture")
+def test_an_unreadable_image_ends_it_after_those_before(images: list[Path]) -> None:
+    images[4].write_bytes(b"no image")
     with Detector(conf=0.01) as detect:
-        running = detect_all(detect, PROCEDURES["original"], pictures)
+        running = detect_all(detect, PROCEDURES["original"], images)
         assert len([next(running) for _ in range(4)]) == 4
         with pytest.raises(ImageError, match=r"256\.png"):
             next(running)

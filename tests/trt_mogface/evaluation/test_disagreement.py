@@ -119,7 +119,7 @@ def test_the_numbers_are_those_of_a_plain_loop_over_the_pairs(seed: int) -> None
     assert values["disagreement"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_sum_counts_every_face_of_every_picture_alike() -> None:
+def test_the_sum_counts_every_face_of_every_image_alike() -> None:
     parts = [disagreement(*crowd(seed, count)) for seed, count in ((0, 4), (1, 40), (2, 11))]
     total = in_sum(parts)
     for name in ("matched", "only_a", "only_b"):
@@ -147,12 +147,12 @@ def test_a_blind_detector_disagrees_on_every_face() -> None:
     assert numbers(found)["score_difference"] is None
 
 
-def test_candidates_that_were_not_finite_are_told_on_their_side() -> None:
+def test_candidates_that_are_not_finite_count_on_their_side() -> None:
     found = in_sum(
         [disagreement(faces(dropped=2), faces()), disagreement(faces(dropped=1), faces(dropped=7))]
     )
     assert (found.dropped_a, found.dropped_b) == (3, 7)
-    assert dict(summary(found, 2))["candidates that were not finite"] == "3 of A, 7 of B"
+    assert dict(summary(found, 2))["candidates not finite"] == "3 of A, 7 of B"
 
 
 def test_faces_without_extent_have_finite_differences() -> None:
@@ -160,7 +160,7 @@ def test_faces_without_extent_have_finite_differences() -> None:
     assert numbers(disagreement(point, point))["relative_difference"] == 0
 
 
-def test_pictures_of_different_sizes_are_not_the_same() -> None:
+def test_images_of_different_sizes_are_not_the_same() -> None:
     other = Detections(faces().xyxy, faces().confidence, None, (481, 640))
     with pytest.raises(ValueError, match="differ in size"):
         disagreement(faces(), other)

@@ -49,7 +49,7 @@ def shuffled(folder: Path) -> None:
 def with_further_files(folder: Path) -> None:
     (folder / "62--No_Such_Event").mkdir()
     (folder / "62--No_Such_Event" / "a.txt").write_text("a\n1\n1 2 3 4 0.5\n")
-    (folder / "0--Parade" / "no_such_picture.txt").write_text("no text of this form")
+    (folder / "0--Parade" / "no_such_image.txt").write_text("no text of this form")
     (folder / "notes.md").write_text("")
 
 
@@ -68,14 +68,14 @@ def test_missing_and_empty_files_lose_their_faces_alike(
 ) -> None:
     copy = copied(yunet, subset, tmp_path)
     lost = subset[::7]
-    for picture in lost:
-        (copy / picture.event / f"{picture.name}.txt").write_text("")
+    for image in lost:
+        (copy / image.event / f"{image.name}.txt").write_text("")
     empty = read_predictions(copy, subset)
-    for picture in lost[::2]:
-        (copy / picture.event / f"{picture.name}.txt").unlink()
+    for image in lost[::2]:
+        (copy / image.event / f"{image.name}.txt").unlink()
     missing = read_predictions(copy, subset)
     assert empty.missing == []
-    assert list(missing.missing) == [picture.key for picture in lost[::2]]
+    assert list(missing.missing) == [image.key for image in lost[::2]]
     first, second = evaluate(subset, empty.found), evaluate(subset, missing.found)
     assert first.ap == second.ap
     assert first.faces["hard"] == 1765
@@ -83,14 +83,14 @@ def test_missing_and_empty_files_lose_their_faces_alike(
 
 
 def copied(yunet: Path, subset: Sequence[Annotated], place: Path) -> Path:
-    for picture in subset:
-        target = place / picture.event
+    for image in subset:
+        target = place / image.event
         target.mkdir(exist_ok=True)
-        shutil.copy(yunet / picture.event / f"{picture.name}.txt", target)
+        shutil.copy(yunet / image.event / f"{image.name}.txt", target)
     return place
 
 
-def picture(faces: list[list[float]], counted: list[bool]) -> Annotated:
+def annotated(faces: list[list[float]], counted: list[bool]) -> Annotated:
     flags = np.array(counted)
     return Annotated("e", "n", np.array(faces, np.float64).reshape(-1, 4), dict.fromkeys(SETTINGS, flags))
 
@@ -101,7 +101,7 @@ def predicted(boxes: list[list[float]], scores: list[float]) -> Predicted:
 
 def test_classes_without_a_face_are_left_out() -> None:
     result = evaluate(
-        [picture([[0, 0, 40, 40]], [True])], [predicted([[0, 0, 40, 40], [200, 0, 5, 5]], [0.9, 0.1])]
+        [annotated([[0, 0, 40, 40]], [True])], [predicted([[0, 0, 40, 40], [200, 0, 5, 5]], [0.9, 0.1])]
     )
     assert result.ap == pytest.approx(dict.fromkeys([*SETTINGS, "32-64 px"], 1.0))
 
@@ -116,9 +116,9 @@ def test_classes_without_a_face_are_left_out() -> None:
 )
 def test_what_cannot_be_ranked_is_no_silent_zero(found: Predicted, said: str) -> None:
     with pytest.raises(EvaluationError, match=said):
-        evaluate([picture([[0, 0, 9, 9]], [True])], [found])
+        evaluate([annotated([[0, 0, 9, 9]], [True])], [found])
 
 
-def test_pictures_without_a_face_that_counts_are_refused() -> None:
-    with pytest.raises(EvaluationError, match="no face of theirs counts"):
-        evaluate([picture([[0, 0, 9, 9]], [False])], [predicted([[0, 0, 9, 9], [1, 1, 9, 9]], [0.5, 0.6])])
+def test_images_without_a_face_that_counts_are_refused() -> None:
+    with pytest.raises(EvaluationError, match="no face counts in any setting"):
+        evaluate([annotated([[0, 0, 9, 9]], [False])], [predicted([[0, 0, 9, 9], [1, 1, 9, 9]], [0.5, 0.6])])

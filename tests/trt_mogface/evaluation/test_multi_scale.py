@@ -14,13 +14,12 @@ from tests.support.onnx_files import answers, constant_network
 from tests.support.specs import MOGFACE
 from trt_mogface.backends.registry import open_backend
 from trt_mogface.detector import Detector
-from trt_mogface.errors import UsageError
+from trt_mogface.errors import ArgumentError
 from trt_mogface.evaluation.average_precision import Floats
-from trt_mogface.evaluation.box_voting import MOST, vote
+from trt_mogface.evaluation.box_voting import MAX_BOXES, vote
 from trt_mogface.evaluation.procedure import PROCEDURES, procedures
 from trt_mogface.evaluation.scales import MULTI, MULTI_HARD, Run, limit, runs
 from trt_mogface.images import read_image
-from trt_mogface.models.cards import DEFAULT
 
 
 def plain_vote(boxes: Floats, scores: Floats, iou: float) -> list[list[float]]:
@@ -61,7 +60,7 @@ def test_voting_equals_the_plain_one(iou: float, people: int, copies: int) -> No
     merged, best = vote(boxes, scores, iou)
     expected = np.array(plain_vote(boxes, scores, iou))
     np.testing.assert_allclose(np.column_stack([merged, best]), expected, rtol=0, atol=1e-9)
-    assert len(merged) <= MOST
+    assert len(merged) <= MAX_BOXES
 
 
 def test_voting_takes_boxes_without_area_and_none_at_all() -> None:
@@ -80,7 +79,7 @@ def by_scale(found: list[Run]) -> list[tuple[float, bool, float, float]]:
 INF = math.inf
 
 
-def test_the_runs_of_an_ordinary_picture() -> None:
+def test_the_runs_of_an_ordinary_image() -> None:
     """768x1024 could be enlarged 3.7 times, so the largest scale is the variant's own."""
     assert by_scale(runs(768, 1024, MULTI)) == [
         (1.0, False, -INF, INF),
@@ -115,7 +114,7 @@ def test_the_runs_of_an_ordinary_picture() -> None:
         (0.6, [0.6, 0.6, 0.3, 0.45, 0.25]),
     ],
 )
-def test_large_pictures_have_fewer_runs(most: float, scales: list[float]) -> None:
+def test_large_images_have_fewer_runs(most: float, scales: list[float]) -> None:
     side = round(math.sqrt(0x7FFFFFFF / 200) / most)
     assert [run.scale for run in runs(side, side, MULTI)] == pytest.approx(scales, abs=1e-3)
     assert limit(side, side) == pytest.approx(most, abs=1e-3)
@@ -128,19 +127,19 @@ def photo(test_data: Path) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("name", ["single", "multi", "multi-hard"])
-def test_a_picture_of_several_runs_equals_plain_code(photo: NDArray[np.uint8], name: str) -> None:
+def test_an_image_of_several_runs_equals_plain_code(photo: NDArray[np.uint8], name: str) -> None:
     """The default model in the published procedure: runs by hand, filtered, merged, cut, rounded."""
     procedure = PROCEDURES[name]
     height, width = photo.shape[:2]
     rows: list[list[float]] = []
-    with Detector(procedure.prepare(open_backend(DEFAULT, procedure.choices()))) as detect:
+    with Detector(**procedure.options()) as detect:
         found = procedure.predict(detect, photo)
         chosen = procedure.multi_scale
         for run in [Run(1.0)] if chosen is None else runs(height, width, chosen):
-            picture = photo[:, ::-1].copy() if run.flip else photo
+            scaled = photo[:, ::-1].copy() if run.flip else photo
             if run.scale != 1:
-                picture = cv2.resize(picture, None, fx=run.scale, fy=run.scale).astype(np.uint8)
-            faces = detect(picture)
+                scaled = cv2.resize(scaled, None, fx=run.scale, fy=run.scale).astype(np.uint8)
+            faces = detect(scaled)
             for (x0, y0, x1, y1), score in zip(faces.xyxy.tolist(), faces.confidence.tolist()):
                 w, h = (x1 - x0) / run.scale, (y1 - y0) / run.scale
                 x0, y0 = x0 / run.scale, y0 / run.scale
@@ -161,17 +160,24 @@ def test_a_picture_of_several_runs_equals_plain_code(photo: NDArray[np.uint8], n
 
 
 @pytest.mark.parametrize(("name", "canvas"), [("original", (672, 1024)), ("single", (1201, 1801))])
-def test_published_procedures_leave_long_pictures_as_they_are(
+def test_published_procedures_leave_long_images_as_they_are(
     tmp_path: Path, name: str, canvas: tuple[int, int]
 ) -> None:
     file = constant_network(tmp_path / "m.onnx", answers(1), spec=MOGFACE.to_json())
     procedure = PROCEDURES[name]
-    backend = procedure.prepare(open_backend(file, procedure.choices()))
-    assert backend.settings.place(1201, 1801).canvas == canvas
+    backend = open_backend(file, **procedure.options())
+    assert backend.place(1201, 1801).canvas == canvas
     backend.close()
+
+
+def test_published_procedures_take_no_size_and_the_original_passes_it_on() -> None:
+    assert PROCEDURES["original"].options((64, 48)).get("size") == (64, 48)
+    assert PROCEDURES["multi"].options().get("size") == "native"
+    with pytest.raises(ArgumentError, match="^size: the published procedures scale images themselves"):
+        PROCEDURES["multi"].options((64, 48))
 
 
 def test_names_with_commas_and_unknown_ones() -> None:
     assert list(procedures("single, multi-hard")) == ["single", "multi-hard"]
-    with pytest.raises(UsageError, match="--procedure best: unknown, use original, single"):
+    with pytest.raises(ArgumentError, match=r"procedure best: unknown \(choose from original, single"):
         procedures("single,best")

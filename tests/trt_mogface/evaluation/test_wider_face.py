@@ -24,7 +24,7 @@ def cells(values: Sequence[object]) -> Any:
 
 
 def write_official(folder: Path, lists: Sequence[Sequence[int]] = ((1,), (1, 2), (1, 2, 3))) -> None:
-    """One event with two pictures: three faces, and none."""
+    """One event with two images: three faces, and none."""
     faces = [np.array([[1, 2, 3, 4], [5, 6, 7, 8], [9, 9, 9, 9]], np.float64), np.empty((0, 4))]
     savemat(
         folder / "wider_face_val.mat",
@@ -54,7 +54,7 @@ def test_the_official_files_agree_with_the_subset_made_of_them(
     test_data: Path, subset: Sequence[Annotated]
 ) -> None:
     other = read_ground_truth(test_data / "wider_val_subset" / "annotations.json")
-    assert [picture.key for picture in other] == [picture.key for picture in subset]
+    assert [image.key for image in other] == [image.key for image in subset]
     for one, two in zip(other, subset):
         np.testing.assert_array_equal(one.faces, two.faces)
         for setting in SETTINGS:
@@ -63,7 +63,7 @@ def test_the_official_files_agree_with_the_subset_made_of_them(
 
 def test_a_list_that_names_no_face_is_refused(tmp_path: Path) -> None:
     write_official(tmp_path, ((1,), (4,), (1,)))
-    with pytest.raises(EvaluationError, match="names a face that its picture has not"):
+    with pytest.raises(EvaluationError, match="names a face that its image does not have"):
         read_ground_truth(tmp_path)
 
 
@@ -98,9 +98,9 @@ ENTRY = {"event": "e", "file": "n", "boxes_xywh": [[1, 2, 3, 4]], "easy": [], "m
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ([], "names no picture"),
-        ([ENTRY, ENTRY], "a picture twice"),
-        ([{**ENTRY, "hard": [1]}], "names a face that its picture has not"),
+        ([], "names no image"),
+        ([ENTRY, ENTRY], "an image twice"),
+        ([{**ENTRY, "hard": [1]}], "names a face that its image does not have"),
         ([{**ENTRY, "boxes_xywh": [[1, 2, 3]]}], "not WIDER FACE's ground truth"),
         ([{**ENTRY, "boxes_xywh": [[1, 2, 3, float("nan")]]}], "not finite"),
         ([{"event": "e"}], "KeyError"),
@@ -116,16 +116,16 @@ def test_json_of_another_form_is_refused(tmp_path: Path, entries: object, said: 
     assert str(error.value).startswith(str(path))
 
 
-def test_a_subset_keeps_its_own_order_and_each_picture_once(tmp_path: Path) -> None:
+def test_a_subset_keeps_its_own_order_and_each_image_once(tmp_path: Path) -> None:
     write_official(tmp_path)
     truth = read_ground_truth(tmp_path)
     path = tmp_path / "subset.txt"
     path.write_text("0--Parade/two.jpg\n\n0--Parade/one\n0--Parade/two\n")
-    assert [picture.name for picture in read_subset(path, truth)] == ["two", "one"]
+    assert [image.name for image in read_subset(path, truth)] == ["two", "one"]
 
 
 @pytest.mark.parametrize("text", ["", "0--Parade/three\n"])
-def test_a_subset_of_no_known_picture_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_subset_of_no_known_image_is_refused(tmp_path: Path, text: str) -> None:
     write_official(tmp_path)
     path = tmp_path / "subset.txt"
     path.write_text(text)
