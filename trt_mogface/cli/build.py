@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -24,7 +23,7 @@ from trt_mogface.machine.tensorrt import find_tensorrt, flavor_name
 
 if TYPE_CHECKING:
     from engine_build.build import Outcome
-    from engine_build.calibration.pictures import Pictures
+    from engine_build.calibration.images import Images
     from engine_build.precision import Precision
     from engine_build.validation.sensitivity import Sensitivity
     from trt_mogface.models.manifest import Profile
@@ -74,7 +73,7 @@ def build(
 
     An engine that is there already, built from the same inputs, is left as it is.
     """
-    wanted = _precisions(precision)
+    wanted = _module("precision").parse_precisions(precision)
     if not set(wanted) & set(_module("precision").QUANTIZED) and (
         sensitivity or boxes or keep_fp16 != "none"
     ):
@@ -82,35 +81,31 @@ def build(
             "--sensitivity, --keep-fp16 and --boxes are for int8 and fp8: name one in --precision"
         )
     profiles = _module("tensorrt.profiles").parse_profiles(shapes)
-    settings = _module("tensorrt.builder").Options(
+    settings = _module("tensorrt.builder").BuilderOptions(
         profiles=profiles,
-        workspace_mib=_workspace(mem_pool_size),
-        optimization_level=builder_optimization_level,
-        timing_cache=timing_cache_file,
+        workspace_mib=_module("tensorrt.builder").parse_workspace(mem_pool_size),
+        builder_optimization_level=builder_optimization_level,
+        timing_cache_file=timing_cache_file,
         version_compatible=version_compatible,
-        hardware_compatibility=_one_of(
-            "--hardware-compatibility-level",
-            hardware_compatibility_level,
-            _module("tensorrt.builder").COMPATIBILITIES,
-        ),
+        hardware_compatibility_level=hardware_compatibility_level,
         compute_capabilities=_module("tensorrt.target").parse_capabilities(compute_capabilities),
-        dla_core=use_dla_core,
-        gpu_fallback=allow_gpu_fallback,
+        use_dla_core=use_dla_core,
+        allow_gpu_fallback=allow_gpu_fallback,
         strip_weights=strip_weights,
         refit=refit,
     )
     with BuildProgress(err) as progress:
         progress.status(f"reading {model}")
         file = _contract_file(model, weights, min_face)
-        request = _module("lowering").Request(
+        request = _module("lowering").LoweringOptions(
             model=file,
-            pictures=_pictures(calib, file, _calibration_size(calib_size, profiles), calib_images),
-            method=_one_of("--calib-method", calib_method, _module("calibration.ranges").METHODS),
-            calibration_file=calib_cache,
+            calib=_images(calib, file, _calibration_size(calib_size, profiles), calib_images),
+            calib_method=calib_method,
+            calib_cache=calib_cache,
             keep_fp16=keep_fp16,
             sensitivity=sensitivity,
             max_loss=max_loss,
-            annotations=boxes,
+            boxes=boxes,
             end_to_end=_end_to_end(read_spec(file), end_to_end, conf, iou, max_det),
         )
         lowering = _module("lowering").Lowering(request, progress.status)
@@ -135,9 +130,9 @@ def build(
     elif output is not None:
         size = output.stat().st_size / 1e6
         _tell(out, f"{output}: {size:.1f} MB; {lowered.accuracy}")
-    if request.pictures is not None and request.pictures.skipped:
-        _tell(err, f"{len(request.pictures.skipped)} pictures could not be used:")
-        for reason in request.pictures.skipped.values():
+    if request.calib is not None and request.calib.skipped:
+        _tell(err, f"{len(request.calib.skipped)} images could not be used:")
+        for reason in request.calib.skipped.values():
             _tell(err, f"  {reason}")
 
 
@@ -149,21 +144,6 @@ def _module(name: str) -> ModuleType:
 def _contract_file(model: str, weights: Path | None, min_face: float | None) -> Path:
     file: Path = _module("models.registry").exported_file(model, weights, min_face)
     return file
-
-
-def _one_of(option: str, text: str, known: tuple[str, ...]) -> str:
-    if text not in known:
-        raise UsageError(f"{option} {text}: is none of {', '.join(known)}")
-    return text
-
-
-def _precisions(text: str) -> list[Precision]:
-    known: tuple[Precision, ...] = _module("precision").PRECISIONS
-    wanted = [name for name in known if name in text.split(",")]
-    unknown = set(text.split(",")) - set(known)
-    if unknown:
-        raise UsageError(f"--precision {text}: {sorted(unknown)[0]!r} is none of {', '.join(known)}")
-    return wanted
 
 
 def _end_to_end(
@@ -182,15 +162,6 @@ def _end_to_end(
     return dataclasses.replace(spec, thresholds=changed).thresholds  # a spec checks its own thresholds
 
 
-def _workspace(text: str | None) -> int | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(?:workspace:)?(\d{1,7})", text)
-    if match is None or not int(match[1]):
-        raise UsageError(f"--mem-pool-size {text}: use workspace:MiB such as workspace:2048")
-    return int(match[1])
-
-
 def _calibration_size(text: str, profiles: tuple[Profile, ...]) -> tuple[int, int] | None:
     """What the pictures are scaled into: the size that the engine will see."""
     if text != "auto":
@@ -202,12 +173,10 @@ def _calibration_size(text: str, profiles: tuple[Profile, ...]) -> tuple[int, in
     return width, height
 
 
-def _pictures(pattern: str | None, file: Path, size: tuple[int, int] | None, limit: int) -> Pictures | None:
+def _images(pattern: str | None, file: Path, size: tuple[int, int] | None, limit: int) -> Images | None:
     if pattern is None:
         return None
-    found: Pictures = _module("calibration.pictures").find_pictures(
-        pattern, read_spec(file).input, size, limit
-    )
+    found: Images = _module("calibration.images").find_images(pattern, read_spec(file).input, size, limit)
     return found
 
 

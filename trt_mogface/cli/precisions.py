@@ -86,9 +86,9 @@ def _lowering(model: str, weights: Path | None, calib: str | None, calib_cache: 
     file: Path = _offline("models.registry").exported_file(model, weights, None)
     pictures = None
     if calib is not None:
-        pictures = _offline("calibration.pictures").find_pictures(calib, read_spec(file).input, None, 512)
+        pictures = _offline("calibration.images").find_images(calib, read_spec(file).input, None, 512)
     # What it loses is what is to be measured: nothing is refused for it.
-    request = _offline("lowering").Request(file, pictures, calibration_file=calib_cache, max_loss=100.0)
+    request = _offline("lowering").LoweringOptions(file, pictures, calib_cache=calib_cache, max_loss=100.0)
     made: Lowering = _offline("lowering").Lowering(request)
     return made
 

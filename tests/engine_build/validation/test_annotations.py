@@ -53,7 +53,7 @@ def test_the_form_of_wider_face(tmp_path: Path, ending: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "   \n"])
-def test_a_file_without_pictures_holds_none(tmp_path: Path, text: str) -> None:
+def test_a_file_without_images_holds_none(tmp_path: Path, text: str) -> None:
     assert annotated(tmp_path, text) == {}
 
 
@@ -190,14 +190,14 @@ def test_faces_of_other_classes_count_neither_way() -> None:
     assert figures == pytest.approx({"all": 1.0, SMALL: 1.0, LARGE: 1.0})
 
 
-def test_pictures_that_are_not_annotated_hold_no_faces() -> None:
+def test_images_that_are_not_annotated_hold_no_faces() -> None:
     candidates = [found([[0, 0, 50, 50]], [0.9]), found([[0, 0, 50, 50]], [0.8])]
     assert ap_by_size(["x.jpg", "y.jpg"], [1.0, 1.0], candidates, {"a.jpg": faces([0, 0, 50, 50])}) == {}
     figures = ap_by_size(["x.jpg", "a.jpg"], [1.0, 1.0], candidates, {"a.jpg": faces([0, 0, 50, 50])})
     assert figures == pytest.approx({"all": 0.5, MIDDLE: 0.5})  # the face on x.jpg is a false alarm
 
 
-def test_nothing_found_and_no_pictures() -> None:
+def test_nothing_found_and_no_images() -> None:
     truth = {"a.jpg": faces([0, 0, 50, 50])}
     assert ap_by_size(["a.jpg"], [1.0], [found([], [])], truth) == {"all": 0.0, MIDDLE: 0.0}
     assert ap_by_size([], [], [], truth) == {}

@@ -1,4 +1,4 @@
-"""Pictures as network inputs, one after another: files, folders, patterns or the frames of a video."""
+"""Images as network inputs, one after another: files, folders, patterns, or the frames of a video."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_mogface import images
 from trt_mogface._files import sha256_of
-from trt_mogface.errors import ImageError
-from trt_mogface.images import find_images, read_image
+from trt_mogface.errors import ArgumentError, ImageError
 from trt_mogface.reference.resize import paint, place_letterbox, place_native
 from trt_mogface.spec import InputSpec
 
@@ -22,12 +22,12 @@ VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
 
 
 class Input(NamedTuple):
-    """A picture as a network input.
+    """An image as a network input.
 
     Attributes:
-        name: Of its file, or of the video's frame.
-        batch: uint8 [1, H, W, 3], BGR, placed as the detector places pictures.
-        scale: Network pixels per picture pixel.
+        name: Name of the file, or of the frame of a video.
+        batch: uint8 [1, H, W, 3], BGR, placed as the detector places images.
+        scale: Network pixels per image pixel.
     """
 
     name: str
@@ -36,32 +36,32 @@ class Input(NamedTuple):
 
 
 @dataclass
-class Pictures:
-    """Pictures that can be gone through several times, never more than one in memory.
+class Images:
+    """Images to iterate over several times, with never more than one in memory.
 
     Attributes:
-        sources: Picture files, or one video.
-        resize: The model's rule for pictures at their own size.
-        size: Width and height of a fixed network input; None for each picture's own size.
-        limit: Most pictures used; spread evenly over all there are.
-        skipped: What could not be used, filled while going through.
+        sources: Image files, or one video.
+        input: Treatment of sizes by the model.
+        size: Width and height of a fixed network input; None runs each image at its own size.
+        limit: Largest number of images, spread evenly over all sources.
+        skipped: Reason for each image that could not be used, by path; filled by the iteration.
     """
 
     sources: Sequence[Path]
-    resize: InputSpec
+    input: InputSpec
     size: tuple[int, int] | None = None
     limit: int = 512
     skipped: dict[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Input]:
-        """The pictures that can be used; the others are noted in ``skipped``."""
+        """Yield the usable images; the others are noted in ``skipped``."""
         for name, image in self._images():
             yield self._placed(name, image)
 
     def batches(self, status: Callable[[str], None] = lambda _: None) -> Iterator[NDArray[np.uint8]]:
-        """Network inputs alone, uint8 [1, H, W, 3]; ``status`` is told how many have passed."""
+        """Yield the network inputs, uint8 [1, H, W, 3]; ``status`` receives the number of each."""
         for number, item in enumerate(self, start=1):
-            status(f"picture {number}")
+            status(f"image {number}")
             yield item.batch
 
     def _images(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
@@ -75,7 +75,7 @@ class Pictures:
 
     def _read(self, path: Path) -> NDArray[np.uint8] | None:
         try:
-            return read_image(path)
+            return images.read_image(path)
         except ImageError as error:
             self.skipped[str(path)] = str(error)
             return None
@@ -83,37 +83,44 @@ class Pictures:
     def _placed(self, name: str, image: NDArray[np.uint8]) -> Input:
         height, width = image.shape[:2]
         if self.size is None:
-            placement = place_native(height, width, self.resize, pad=True)
+            placement = place_native(height, width, self.input, pad=True)
         else:
             placement = place_letterbox(height, width, (self.size[1], self.size[0]))
         out = np.empty((1, *placement.canvas, 3), np.uint8)
-        paint(image, placement, self.resize.pad, out[0])
+        paint(image, placement, self.input.pad, out[0])
         return Input(name, out, placement.scale)
 
     def digest(self) -> str:
-        """SHA-256 over the contents of all files that are used and over how they are placed."""
-        whole = hashlib.sha256(repr((self.resize, self.size, self.limit)).encode())
+        """Return the SHA-256 of the used files' contents and of the placement."""
+        whole = hashlib.sha256(repr((self.input, self.size, self.limit)).encode())
         for path in _spread(self.sources, self.limit):
             whole.update(sha256_of(path).encode() if path.is_file() else b"missing")
         return whole.hexdigest()
 
 
-def find_pictures(pattern: str, resize: InputSpec, size: tuple[int, int] | None, limit: int) -> Pictures:
-    """The pictures that a path, folder, glob pattern or video names.
+def find_images(calib: str, input: InputSpec, size: tuple[int, int] | None, limit: int) -> Images:  # noqa: A002
+    """Find the images of a path, folder, glob pattern or video.
+
+    Args:
+        calib: Path, folder, glob pattern or video.
+        input: Treatment of sizes by the model.
+        size: Width and height of a fixed network input; None runs each image at its own size.
+        limit: Largest number of images.
 
     Raises:
-        ImageError: There are none.
+        ArgumentError: If the size is not positive.
+        ImageError: If there are no images, or a video among others.
     """
-    path = Path(pattern)
-    if not path.is_dir() and not path.is_file() and not any(c in pattern for c in "*?["):
-        raise ImageError(f"{pattern}: no such folder, picture or video to calibrate on")
+    path = Path(calib)
+    if not path.is_dir() and not path.is_file() and not any(c in calib for c in "*?["):
+        raise ImageError(f"{calib}: no such folder, image or video to calibrate on")
     if size is not None and min(size) < 1:
-        raise ImageError(f"calibration size {size[0]}x{size[1]}: use at least 1 pixel a side")
-    sources = [path] if _is_video(path) else find_images([pattern])
+        raise ArgumentError("calib_size", "width and height must be positive", f"{size[0]}x{size[1]}")
+    sources = [path] if _is_video(path) else images.find_images([calib])
     videos = [source for source in sources if _is_video(source)]
     if videos and len(sources) > 1:
-        raise ImageError(f"{pattern}: holds a video, {videos[0].name}: give it alone, or pictures alone")
-    return Pictures(sources, resize, size, limit)
+        raise ImageError(f"{calib}: holds a video, {videos[0].name}; name the video, or images without it")
+    return Images(sources, input, size, limit)
 
 
 def _is_video(path: Path) -> bool:
@@ -121,14 +128,14 @@ def _is_video(path: Path) -> bool:
 
 
 def _spread(paths: Sequence[Path], limit: int) -> list[Path]:
-    """At most ``limit`` of them, at even distances."""
+    """Return at most ``limit`` of the paths, at even distances."""
     if len(paths) <= limit:
         return list(paths)
     return [paths[i * len(paths) // limit] for i in range(limit)]
 
 
 def _frames(path: Path, limit: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Frames of a video at even distances; only those are decoded to pixels."""
+    """Yield frames of a video at even distances; only these are converted to pixels."""
     video = cv2.VideoCapture(str(path))
     try:
         count = max(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
