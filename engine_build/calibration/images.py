@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from trt_mogface import images
 from trt_mogface._files import sha256_of
 from trt_mogface.errors import ArgumentError, ImageError
-from trt_mogface.reference.resize import paint, place_letterbox, place_native
+from trt_mogface.reference.resize import paint, place_letterbox, place_native, place_stretch
 from trt_mogface.spec import InputSpec
+
+Size = tuple[int, int] | Literal["native"] | None
 
 VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
 
@@ -27,12 +29,12 @@ class Input(NamedTuple):
     Attributes:
         name: Name of the file, or of the frame of a video.
         batch: uint8 [1, H, W, 3], BGR, placed as the detector places images.
-        scale: Network pixels per image pixel.
+        scale: Network pixels per image pixel, across and down.
     """
 
     name: str
     batch: NDArray[np.uint8]
-    scale: float
+    scale: tuple[float, float]
 
 
 @dataclass
@@ -42,14 +44,15 @@ class Images:
     Attributes:
         sources: Image files, or one video.
         input: Treatment of sizes by the model.
-        size: Width and height of a fixed network input; None runs each image at its own size.
+        size: Width and height of the network input, or ``native`` for each image's own size; None for the
+            model's, else ``native``.
         limit: Largest number of images, spread evenly over all sources.
         skipped: Reason for each image that could not be used, by path; filled by the iteration.
     """
 
     sources: Sequence[Path]
     input: InputSpec
-    size: tuple[int, int] | None = None
+    size: Size = None
     limit: int = 512
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -81,11 +84,12 @@ class Images:
             return None
 
     def _placed(self, name: str, image: NDArray[np.uint8]) -> Input:
-        height, width = image.shape[:2]
-        if self.size is None:
-            placement = place_native(height, width, self.input, pad=True)
+        (height, width), size = image.shape[:2], self.size or self.input.size
+        if size is None or size == "native":
+            placement = place_native(height, width, self.input)
         else:
-            placement = place_letterbox(height, width, (self.size[1], self.size[0]))
+            place = place_stretch if self.input.resize == "stretch" else place_letterbox
+            placement = place(height, width, (size[1], size[0]))
         out = np.empty((1, *placement.canvas, 3), np.uint8)
         paint(image, placement, self.input.pad, out[0])
         return Input(name, out, placement.scale)
@@ -98,13 +102,14 @@ class Images:
         return whole.hexdigest()
 
 
-def find_images(calib: str, input: InputSpec, size: tuple[int, int] | None, limit: int) -> Images:  # noqa: A002
+def find_images(calib: str, input: InputSpec, size: Size, limit: int) -> Images:  # noqa: A002
     """Find the images of a path, folder, glob pattern or video.
 
     Args:
         calib: Path, folder, glob pattern or video.
         input: Treatment of sizes by the model.
-        size: Width and height of a fixed network input; None runs each image at its own size.
+        size: Width and height of the network input, or ``native`` for each image's own size; None for the
+            model's, else ``native``.
         limit: Largest number of images.
 
     Raises:
@@ -114,7 +119,7 @@ def find_images(calib: str, input: InputSpec, size: tuple[int, int] | None, limi
     path = Path(calib)
     if not path.is_dir() and not path.is_file() and not any(c in calib for c in "*?["):
         raise ImageError(f"{calib}: no such folder, image or video to calibrate on")
-    if size is not None and min(size) < 1:
+    if isinstance(size, tuple) and min(size) < 1:
         raise ArgumentError("calib_size", "width and height must be positive", f"{size[0]}x{size[1]}")
     sources = [path] if _is_video(path) else images.find_images([calib])
     videos = [source for source in sources if _is_video(source)]

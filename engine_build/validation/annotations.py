@@ -56,13 +56,16 @@ def _box(line: str) -> list[float]:
 
 
 def ap_by_size(
-    names: Sequence[str], scales: Sequence[float], found: Sequence[Selection], truth: Annotations
+    names: Sequence[str],
+    scales: Sequence[tuple[float, float]],
+    found: Sequence[Selection],
+    truth: Annotations,
 ) -> dict[str, float]:
     """Compute the AP of all annotated faces and of each class of `SIZES`, by size in the network input.
 
     Args:
         names: File name of each image.
-        scales: Network pixels per image pixel of each image.
+        scales: Network pixels per image pixel, across and down, of each image.
         found: Candidates of each image, in pixels of the network input.
         truth: Annotated faces.
 
@@ -73,7 +76,7 @@ def ap_by_size(
     for label in ("all", *SIZES):
         results = []
         for name, scale, selection in zip(names, scales, found):
-            faces = truth.get(name, np.empty((0, 4))) * scale
+            faces = truth.get(name, np.empty((0, 4))) * (scale * 2)
             counted = faces[:, 2:].max(axis=1, initial=0) >= SMALLEST
             if label != "all":
                 counted &= of_size(faces, label)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_mogface.backends.onnxruntime import OnnxExecutor
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.reference.select import Selection, select
 
 MIN_SCORE = 0.02
@@ -23,17 +23,17 @@ def candidates(file: Path, batches: Iterable[NDArray[np.uint8]]) -> list[Selecti
         Faces with a score above `MIN_SCORE`, best first, in pixels of the network input.
     """
     found = []
-    with OnnxExecutor(file) as executor:
-        thresholds = dataclasses.replace(executor.spec.thresholds, score_threshold=MIN_SCORE)
+    with OnnxNetwork(file) as network:
+        thresholds = dataclasses.replace(network.spec.thresholds, score_threshold=MIN_SCORE)
         for batch in batches:
-            outputs = executor.run(batch)
+            outputs = network.run(batch)
             points = None if outputs.landmarks is None else outputs.landmarks[0]
             found.append(
                 select(
                     outputs.scores[0],
                     outputs.deltas[0],
                     points,
-                    spec=executor.spec,
+                    spec=network.spec,
                     size=(batch.shape[1], batch.shape[2]),
                     thresholds=thresholds,
                 )

@@ -16,7 +16,7 @@ from engine_build.validation.agreement import Agreement, compare
 from engine_build.validation.annotations import Annotations, ap_by_size
 from engine_build.validation.candidates import candidates
 from engine_build.validation.sensitivity import drift
-from trt_mogface.backends.onnxruntime import OnnxExecutor
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.reference.select import Selection
 
@@ -92,7 +92,7 @@ class Comparison:
         return self._run(self._model)
 
     @cached_property
-    def _placed(self) -> Sequence[tuple[str, float]]:
+    def _placed(self) -> Sequence[tuple[str, tuple[float, float]]]:
         return [(item.name, item.scale) for item in self.images]
 
     @cached_property
@@ -122,8 +122,8 @@ def check_on_noise(model: onnx.ModelProto, other: onnx.ModelProto, precision: st
     noise = np.random.default_rng(0).integers(0, 256, (1, NOISE_SIDE, NOISE_SIDE, 3), np.uint8)
     outputs = []
     for each in (model, other):
-        with tempfile.TemporaryDirectory() as folder, OnnxExecutor(_stored(each, folder)) as executor:
-            outputs.append(executor.run(noise))
+        with tempfile.TemporaryDirectory() as folder, OnnxNetwork(_stored(each, folder)) as network:
+            outputs.append(network.run(noise))
     reference, result = outputs
     for name in ("scores", "deltas", "landmarks"):
         value = getattr(result, name)

@@ -6,18 +6,23 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from trt_mogface._optional import require
+from trt_mogface.cli import options, output
 
 
 def refit(
-    engine: Annotated[Path, typer.Argument(help="An engine built with --refit or --strip-weights.")],
-    model: Annotated[Path, typer.Argument(help="The ONNX that `build --precision P -o FILE.onnx` writes.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The engine to write.")],
+    engine: Annotated[
+        Path, typer.Argument(metavar="ENGINE", help="Engine built with --refit or --strip-weights.")
+    ],
+    model: Annotated[
+        Path, typer.Argument(metavar="ONNX", help="ONNX that `build --precision P -o FILE.onnx` writes.")
+    ],
+    output_path: Annotated[
+        Path, options.output_option("--output", "-o", metavar="FILE", help="Engine to write.")
+    ],
 ) -> None:
-    """Put weights into an engine that was built without them, or with others.  Needs a GPU."""
-    require("engine_build.tensorrt.refit", extra="build").refit(engine, model, output)
-    size = output.stat().st_size / 1e6
-    Console(stderr=True).print(f"{escape(str(output))}: {size:.1f} MB", highlight=False)
+    """Put weights into an engine that was built for it. Needs a GPU."""
+    from engine_build.tensorrt.refit import refit as refit_engine
+
+    refit_engine(engine, model, output_path)
+    output.say(f"{output_path}: {output_path.stat().st_size / 1e6:.1f} MB")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine_build.calibration.images import Images, find_images
+from engine_build.calibration.images import Images, Size, find_images
 from tests.support.specs import one_line
 from trt_mogface.backends.cpu import CpuBackend
 from trt_mogface.detector import Detector
@@ -46,7 +47,7 @@ def folder_of(folder: Path, count: int, height: int = 6, width: int = 9) -> list
 def find(
     pattern: Path | str,
     *,
-    size: tuple[int, int] | None = None,
+    size: Size = None,
     limit: int = 512,
     resize: InputSpec = PLAIN,
 ) -> Images:
@@ -206,11 +207,21 @@ def test_images_are_placed_as_the_detector_places_them(
     assert np.all(item.batch[0, :, columns:] == resize.pad)
     assert item.scale == placement.scale
     if size is not None:
-        assert item.scale == min(size[0] / shape[1], size[1] / shape[0])
-    elif resize is PLAIN or max(shape) <= 1500:
-        assert item.scale == 1.0
+        scale = min(size[0] / shape[1], size[1] / shape[0])
     else:
-        assert item.scale == 1000 / max(shape)
+        scale = 1.0 if resize is PLAIN or max(shape) <= 1500 else 1000 / max(shape)
+    assert item.scale == (scale, scale)
+
+
+def test_a_model_with_an_input_size_gets_it_unless_another_is_requested(tmp_path: Path) -> None:
+    path = write(tmp_path / "one.png", noise(40, 60))
+    stretched = dataclasses.replace(PLAIN, size=(32, 64), resize="stretch")
+    (item,) = find(path, resize=stretched)
+    assert (item.batch.shape, item.scale) == ((1, 64, 32, 3), (32 / 60, 64 / 40))
+    (item,) = find(path, resize=stretched, size=(64, 64))
+    assert (item.batch.shape, item.scale) == ((1, 64, 64, 3), (64 / 60, 64 / 40))
+    (item,) = find(path, resize=stretched, size="native")
+    assert (item.batch.shape, item.scale) == ((1, 64, 64, 3), (1, 1))
 
 
 def test_the_network_sees_what_the_detector_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,11 +230,11 @@ def test_the_network_sees_what_the_detector_shows_it(tmp_path: Path, monkeypatch
     for size in (None, (96, 64)):
         with Detector(size=size, threads=1) as detector:
             seen: list[Pixels] = []
-            executor = cast(CpuBackend, detector._backend).executor
-            plain = executor.run
-            monkeypatch.setattr(executor, "run", lambda x, f=plain, s=seen: (s.append(x.copy()), f(x))[1])
+            network = cast(CpuBackend, detector._backend).network
+            plain = network.run
+            monkeypatch.setattr(network, "run", lambda x, f=plain, s=seen: (s.append(x.copy()), f(x))[1])
             detector(image)
-            (item,) = find(path, size=size, resize=detector.spec.input)
+            (item,) = find(path, size=size, resize=network.spec.input)
         np.testing.assert_array_equal(item.batch, seen[0])
 
 
@@ -255,7 +266,7 @@ def test_frames_of_a_video(tmp_path: Path, name: str, code: str, limit: int, exp
     assert [item.name for item in items] == [f"frame {i}" for i in expected]
     for i, item in zip(expected, items, strict=True):
         assert item.batch.shape == (1, 64, 64, 3)
-        assert item.scale == 1
+        assert item.scale == (1, 1)
         assert abs(float(item.batch.mean()) - (20 + 8 * i)) < 4
     again = list(images)
     assert len(again) == len(items)
@@ -266,7 +277,7 @@ def test_frames_of_a_video(tmp_path: Path, name: str, code: str, limit: int, exp
 def test_videos_are_placed_too(tmp_path: Path) -> None:
     (item,) = find(film(tmp_path / "film.avi", 3), limit=1, size=(48, 32), resize=MOGFACE)
     assert item.batch.shape == (1, 32, 48, 3)
-    assert item.scale == 0.5
+    assert item.scale == (0.5, 0.5)
     assert np.all(item.batch[0, :, 32:] == MOGFACE.pad)
 
 
