@@ -51,22 +51,22 @@ FLAGS = {
 """Flags that are not the library's argument with dashes."""
 
 
-class _Flags:
-    """Shows flags without the type that Typer prints behind them."""
+class _Untyped:
+    """Shows flags and arguments without the type that Typer prints behind them."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for parameter in parameters:
-            if getattr(parameter, "is_flag", False):
-                parameter.metavar = ""
+            if getattr(parameter, "is_flag", False) or parameter.param_type_name == "argument":
+                parameter.display_type_rich = lambda **_: None
         return parameters
 
 
-class Command(_Flags, TyperCommand):
+class Command(_Untyped, TyperCommand):
     """A verb."""
 
 
-class Group(_Flags, TyperGroup):
+class Group(_Untyped, TyperGroup):
     """A verb with verbs of its own."""
 
 

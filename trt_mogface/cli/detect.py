@@ -28,10 +28,11 @@ def detect(
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGES...", help="Images, folders or glob patterns.")
     ],
-    detection: options.DetectionGroup,
+    *,
     model: options.Model = DEFAULT,
     weights: options.Weights = None,
     min_face: options.MinFace = None,
+    detection: options.DetectionGroup,
     pad: Annotated[
         bool, options.detection_option(help="At native size, pad images to the model's multiple.")
     ] = True,

@@ -41,8 +41,7 @@ def wider(
     gt: Annotated[
         Path, typer.Option(metavar="DIR|FILE", help="Folder of WIDER FACE's four .mat files, or a JSON file.")
     ],
-    precision: PrecisionGroup,
-    report: options.ReportGroup,
+    *,
     images: Annotated[
         Path | None, typer.Option(metavar="DIR", help="WIDER_val/images: a folder for each event.")
     ] = None,
@@ -55,6 +54,7 @@ def wider(
         typer.Option(metavar="FILE", help="Images to use: a line EVENT/NAME each, or a JSON file."),
     ] = None,
     model: options.Model = DEFAULT,
+    precision: PrecisionGroup,
     procedure: Annotated[
         str,
         options.detection_option(
@@ -64,14 +64,15 @@ def wider(
         ),
     ] = "original",
     size: options.NetworkSize = None,
+    threads: options.Threads = None,
+    device: options.Device = 0,
+    report: options.ReportGroup,
     save: Annotated[
         Path | None,
         options.output_option(
             metavar="DIR", help="Keep the text files: DIR/PRECISION/PROCEDURE/EVENT/NAME.txt."
         ),
     ] = None,
-    threads: options.Threads = None,
-    device: options.Device = 0,
 ) -> None:
     """WIDER FACE's easy, medium and hard AP, and AP by face size, of a detector or of its text files."""
     output.check_targets([report.json_path], html=report.html)
