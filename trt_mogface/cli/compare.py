@@ -31,7 +31,7 @@ def compare(
         str, typer.Argument(metavar="B", help="Another one.", autocompletion=options.complete_model)
     ],
     images: Annotated[
-        list[str] | None, typer.Argument(metavar="IMAGES...", help="Images, folders or glob patterns.")
+        list[str] | None, typer.Argument(metavar="IMAGES", help="Images, folders or glob patterns.")
     ] = None,
     *,
     named: Annotated[
