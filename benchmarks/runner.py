@@ -29,7 +29,8 @@ from trt_mogface.bench.network import on_gpu as on_gpu_alone
 from trt_mogface.bench.sources import noise
 from trt_mogface.errors import MogFaceError
 from trt_mogface.machine.gpu import find_gpu
-from trt_mogface.models.files import DEFAULT, embedded_file
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import embedded_file
 from trt_mogface.runner import Runner
 
 SIZE = (640, 480)

@@ -20,7 +20,8 @@ from trt_mogface.backends.base import Placed
 from trt_mogface.backends.cpu import CpuBackend, CpuSlot
 from trt_mogface.backends.options import Choices
 from trt_mogface.errors import ImageError, ModelError
-from trt_mogface.models.files import DEFAULT, embedded_file
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import embedded_file
 
 FACES = 6
 Photo = NDArray[np.uint8]

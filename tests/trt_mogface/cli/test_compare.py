@@ -15,11 +15,12 @@ import numpy as np
 import onnx
 import pytest
 
+from engine_build.onnx.pyramid import without_small_faces
 from tests.support.command import Run, command
-from tests.support.onnx_files import answers, constant_network
+from tests.support.onnx_files import answers, constant_network, default_model
 from trt_mogface import Detector, read_image
 from trt_mogface.evaluation.disagreement_page import LONGEST_SIDE
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.spec import BoxCoding, DetectorSpec, InputSpec, Level, Origin, Thresholds
 
 SIDE = 16
@@ -326,9 +327,8 @@ def test_a_missing_package_for_pages_is_said_before_any_work(
 
 
 def test_a_photo_and_a_model_without_its_small_faces(run: Run, photo: Path, tmp_path: Path) -> None:
-    zoo = pytest.importorskip("engine_build.models.registry")
     cut = tmp_path / "cut.onnx"
-    onnx.save(zoo.make(DEFAULT, min_face=60), str(cut))
+    onnx.save(without_small_faces(default_model(), 60), str(cut))
     image = cv2.resize(read_image(photo), (420, 290)).astype(np.uint8, copy=False)
     cv2.imwrite(str(tmp_path / "small.png"), image)
     read = numbers(run("compare", DEFAULT, cut, tmp_path / "small.png", "--json", "-").out)["total"]

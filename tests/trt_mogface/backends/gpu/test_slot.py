@@ -24,7 +24,8 @@ from trt_mogface.errors import (
     OutOfMemoryError,
     RunnerError,
 )
-from trt_mogface.models.files import DEFAULT, embedded_file
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import embedded_file
 from trt_mogface.runner import Runner
 
 SIZE = (256, 192)
