@@ -36,18 +36,7 @@ VERBS = {
 }
 """The verbs, each in the module of its name, with the first line of its docstring."""
 
-FLAGS = {
-    "annotations": "--boxes",
-    "calibration_file": "--calib-cache",
-    "dla_core": "--use-dla-core",
-    "gpu_fallback": "--allow-gpu-fallback",
-    "hardware_compatibility": "--hardware-compatibility-level",
-    "method": "--calib-method",
-    "optimization_level": "--builder-optimization-level",
-    "profiles": "--shapes",
-    "timing_cache": "--timing-cache-file",
-    "workspace_mib": "--mem-pool-size",
-}
+FLAGS = {"workspace_mib": "--mem-pool-size", "seed": "--poisson"}
 """Flags that are not the library's argument with dashes."""
 
 

@@ -209,13 +209,13 @@ class TensorRTGroup:
         return BuilderOptions(
             profiles=parse_profiles(self.shapes),
             workspace_mib=parse_workspace(self.mem_pool_size),
-            optimization_level=self.builder_optimization_level,
-            timing_cache=self.timing_cache_file,
+            builder_optimization_level=self.builder_optimization_level,
+            timing_cache_file=self.timing_cache_file,
             version_compatible=self.version_compatible,
-            hardware_compatibility=self.hardware_compatibility_level,
+            hardware_compatibility_level=self.hardware_compatibility_level,
             compute_capabilities=parse_capabilities(self.compute_capabilities),
-            dla_core=self.use_dla_core,
-            gpu_fallback=self.allow_gpu_fallback,
+            use_dla_core=self.use_dla_core,
+            allow_gpu_fallback=self.allow_gpu_fallback,
             strip_weights=self.strip_weights,
             refit=self.refit,
         )
