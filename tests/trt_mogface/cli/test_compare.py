@@ -135,7 +135,7 @@ def test_the_table_says_it_too(run: Run, two: tuple[Path, Path], small: Path) ->
     assert f"A: {two[0]}\nB: {two[1]}\n" in result.out
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.out.splitlines()]
     assert ["found by both", "1 of 4 (25.0%)"] in rows
-    assert ["only B", "2, the best scored 0.950"] in rows
+    assert ["only B", "2, best score 0.950"] in rows
     assert ["2.554", "1", "1", "2", "0.846", "0.100"] in [row[:6] for row in rows]  # a long name is folded
 
 
@@ -272,7 +272,7 @@ def test_no_input_and_no_other_result_is_overwritten(
     ("options", "hint"),
     [
         (["--size", "large"], "--size large"),
-        (["--size", "0x480"], "at least 1 pixel"),
+        (["--size", "0x480"], "--size 0x480: width and height must be positive"),
         (["--conf", "7"], "0..1"),
         (["--iou", "nan"], "0..1"),
         (["--weights", "w.pt"], "--weights"),
@@ -310,7 +310,7 @@ def test_weights_go_to_the_side_that_wants_some(run: Run, two: tuple[Path, Path]
 def test_threads_go_to_the_side_that_takes_some(run: Run, two: tuple[Path, Path], small: Path) -> None:
     engine = small.with_name("a.engine")
     engine.write_bytes(b"no plan")
-    assert "threads: an engine takes none" in run("compare", engine, engine, small, "--threads", "1").message
+    assert "--threads 1: an engine takes none" in run("compare", engine, engine, small, "--threads", "1").message
     for sides in ((engine, two[0]), (two[0], engine)):
         message = run("compare", *sides, small, "--threads", "1").message
         assert str(engine) in message
