@@ -97,7 +97,8 @@ def contests(given: argparse.Namespace) -> Contests:
     """Hold a contest for each batch."""
     engine = is_engine(given.model)
     files = peer_files(given.peer_model)
-    model = Path(given.model) if engine else contract_file(given.model, files.get("mogface"))
+    weights = files.get("mogface") if given.model == "mogface" else None
+    model = Path(given.model) if engine else contract_file(given.model, weights)
     spec = load_manifest(model).spec if engine else read_spec(model)
     width, _, height = given.size.partition("x")
     size = int(width), int(height)
