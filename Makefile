@@ -27,7 +27,7 @@ test: $(VENV)/.dev ## run the tests and the examples in docstrings
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 docs: $(VENV)/.dev ## build the documentation, into build/site
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: $(VENV)/.dev ## check format, lint, types, imports, spelling and wording
 	$(BIN)/ruff format --check .

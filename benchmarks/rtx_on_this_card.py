@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -110,7 +109,7 @@ def attempt(target: str) -> dict[str, Any]:
     if not context.execute_async_v3(stream.cuda_stream):
         return {"reached": "a context", "messages": messages}
     stream.synchronize()
-    with closing(OnnxNetwork(embedded_file(DEFAULT))) as reference:
+    with OnnxNetwork(embedded_file(DEFAULT)) as reference:
         expected = reference.run(images)
     apart = float(np.abs(held["scores"].cpu().numpy() - expected.scores).max())
     return {"reached": "outputs", "apart": apart, "messages": messages}

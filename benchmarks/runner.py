@@ -7,7 +7,6 @@ python -m benchmarks.runner --engine FILE        # GPU: frames in host memory to
 from __future__ import annotations
 
 import argparse
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -80,7 +79,7 @@ def on_cpu(threads: int) -> dict[str, Any]:
             slot.submit([Frame.of(image)])
             slot.wait()
 
-    with closing(OnnxNetwork(embedded_file(DEFAULT), threads=threads)) as reference, Runner(backend) as runner:
+    with OnnxNetwork(embedded_file(DEFAULT), threads=threads) as reference, Runner(backend) as runner:
 
         def network() -> None:
             for image in images:
