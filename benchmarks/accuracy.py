@@ -33,19 +33,19 @@ ULFD = "python -m benchmarks.peers.predictions $DATA/weights/ulfd_version-RFB"
 
 TEXT = """# Accuracy
 
-`python -m benchmarks.accuracy` writes this page; every row is the output of its command. `$DATA` is the folder of
-the test data: 244 images of WIDER FACE's validation set, four of each event. 1,765 faces count in hard. The protocol
-is in `trt_mogface/evaluation/average_precision.py`. Scores are normalized over these images, and the columns in
-pixels split the faces of hard by their longer side.
+`python -m benchmarks.accuracy` writes this page; every row is the output of its command. `$DATA` is the
+folder of the test data: 244 images of WIDER FACE's validation set, four of each event. 1,765 faces count in
+hard. The protocol is in `trt_mogface/evaluation/average_precision.py`. Scores are normalized over these
+images, and the columns in pixels split the faces of hard by their longer side.
 
-All rows ran on the CPU by ONNX Runtime, which computes INT8 and FP8 convolutions on dequantized numbers. Engines are
-untested on a GPU, and no MogFace weights were available.
+All rows ran on the CPU by ONNX Runtime, which computes INT8 and FP8 convolutions on dequantized numbers.
+Engines are untested on a GPU, and no MogFace weights were available.
 
 {table}
 
-`original` is the default of a `Detector`. `single`, `multi` and `multi-hard` are the tests of MogFace's authors
-(`test_single.py`, `test_multi.py`, and the latter with `--test_hard 1`), whose sizes and scales were chosen for
-MogFace. With its checkpoint they are one command. The paper reports 97.0 / 96.3 / 93.0:
+`original` is the default of a `Detector`. `single`, `multi` and `multi-hard` are the tests of MogFace's
+authors (`test_single.py`, `test_multi.py`, and the latter with `--test_hard 1`), whose sizes and scales were
+chosen for MogFace. With its checkpoint they are one command. The paper reports 97.0 / 96.3 / 93.0:
 
 ```console
 trt-mogface eval wider --gt ground_truth --images WIDER_val/images \\

@@ -45,9 +45,7 @@ def main() -> None:
     try:
         import torch
     except ImportError:
-        raise SystemExit(
-            "this needs torch with CUDA, which is not installed"
-        ) from None
+        raise SystemExit("this needs torch with CUDA, which is not installed") from None
     if not torch.cuda.is_available():
         raise SystemExit("this needs an NVIDIA GPU and a torch with CUDA; nothing was measured")
     kernels = Kernels()

@@ -110,7 +110,10 @@ def main() -> None:
             "" if batch > 1 else f"{case['cost_of_latency']:.2f}",
         )
         Console().print(table)
-    record(f"{slug(cuda.device.name)}/torch_in_the_ring", {"size": GPU_SIZE, "frames": GPU_FRAMES, "cases": cases})
+    record(
+        f"{slug(cuda.device.name)}/torch_in_the_ring",
+        {"size": GPU_SIZE, "frames": GPU_FRAMES, "cases": cases},
+    )
 
 
 def half_precision(network: MogFaceOnPixels) -> Any:

@@ -13,7 +13,7 @@ from trt_mogface.bench.sources import Image
 MEAN = np.array([[103.53, 116.28, 123.675]])
 STD = np.array([[57.375, 57.120003, 58.395]])
 LONGEST = 1500
-"""Longest side in pixels that the published code does not scale; beyond it the network inputs would differ."""
+"""Longest side in pixels that the published code does not scale, so that the network inputs agree."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def published() -> Published:
 
 
 def published_network(task: Task) -> tuple[Any, str, str]:
-    """Load the published network with the checkpoint of the task or random weights, on a GPU if torch has one.
+    """Load the published network with the task's checkpoint or random weights, on a GPU if torch has one.
 
     Returns:
         The network, torch's name of its device, and a note on random weights.

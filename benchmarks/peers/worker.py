@@ -31,7 +31,7 @@ class Answer(NamedTuple):
 
 
 def work(connection: Connection, peer: Peer, task: Task) -> None:
-    """Answer when the peer is open, then after each turn.  A request is the seconds of a turn; None ends it."""
+    """Answer when the peer is open, then after each turn.  A request is the turn's seconds; None ends it."""
     os.setpgid(0, 0)  # the parent kills the group, and handles Ctrl-C
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
