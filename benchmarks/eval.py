@@ -14,12 +14,12 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from trt_mogface.models.cards import DEFAULT
 
 from benchmarks._lib.data import ANNOTATIONS, DATA, image_file
 from benchmarks._lib.process import run
@@ -32,7 +32,6 @@ from trt_mogface.evaluation.detecting import at_a_time, detect_all
 from trt_mogface.evaluation.predictions import write_prediction
 from trt_mogface.evaluation.procedure import PROCEDURES
 from trt_mogface.evaluation.wider_face import read_ground_truth
-from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.files import contract_file
 from trt_mogface.reference.resize import paint
 
@@ -76,11 +75,11 @@ def model_file(model: str, folder: Path) -> Path:
 def overhead(model: Path, threads: int | None, every: int, parts: int) -> float:
     """Return the time of `eval` divided by the time of the network, median over the parts."""
     procedure, truth = PROCEDURES["original"], read_ground_truth(ANNOTATIONS)[::every]
-    backend = open_backend(model, **procedure.options(), threads=threads)
+    backend = open_backend(model, **(procedure.options() | {"threads": threads}))
     together, ratios = at_a_time(model, threads), []
     with (
         Detector(backend) as detect,
-        closing(OnnxNetwork(model, threads=threads)) as network,
+        OnnxNetwork(model, threads=threads) as network,
         tempfile.TemporaryDirectory() as folder,
     ):
         for part in range(parts + 1):

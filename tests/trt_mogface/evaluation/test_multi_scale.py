@@ -173,7 +173,7 @@ def test_published_procedures_leave_long_images_as_they_are(
 def test_published_procedures_take_no_size_and_the_original_passes_it_on() -> None:
     assert PROCEDURES["original"].options((64, 48)).get("size") == (64, 48)
     assert PROCEDURES["multi"].options().get("size") == "native"
-    with pytest.raises(ArgumentError, match="^size: the published procedures scale images themselves"):
+    with pytest.raises(ArgumentError, match=r"^size: the published procedures scale images themselves"):
         PROCEDURES["multi"].options((64, 48))
 
 
