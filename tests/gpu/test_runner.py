@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.support.specs import small_spec
-from trt_mogface import Detector, read_image
+from trt_mogface import Detector
 from trt_mogface.backends.gpu.backend import GpuBackend
 from trt_mogface.backends.options import Choices
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream, open_cuda
@@ -127,9 +127,8 @@ def engine(cuda: Cuda, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noq
 
 
 @pytest.fixture(scope="module")
-def photos(test_data: Path) -> list[NDArray[np.uint8]]:
-    photo = read_image(test_data / "demo_images" / "insightface_t1.jpg")
-    return [photo, photo[:400, :600].copy(), photo[100:, 300:].copy(), photo[:, ::-1].copy()] * 5
+def photos(group: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    return [group, group[:400, :600].copy(), group[100:, 300:].copy(), group[:, ::-1].copy()] * 5
 
 
 @pytest.mark.parametrize("batch", [1, 4, 8])

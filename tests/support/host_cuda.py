@@ -101,7 +101,7 @@ class HostCuda(Cuda):
         return self._keep(made)
 
     @override
-    def event(self, *, timed: bool = False) -> Event:  # noqa: ARG002 -- all are
+    def event(self, *, timed: bool = False) -> Event:
         self._call("event")
         return self._keep(Event(next(self._numbers), self._forget))
 

@@ -31,7 +31,7 @@ log = logging.getLogger("trt_mogface")
 
 
 class DeviceNetwork(Protocol):
-    """A network on the GPU, such as `trt_mogface.backends.gpu.engine.TensorRTNetwork`, for one stream at a time.
+    """A network on the GPU for one stream at a time: `trt_mogface.backends.gpu.engine.TensorRTNetwork`.
 
     Attributes:
         scratch_bytes: Device memory that a run needs.

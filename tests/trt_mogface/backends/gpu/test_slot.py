@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 
 from tests.support.emulated import shared_library
 from tests.support.host_cuda import HostCuda, backend
-from trt_mogface import Detections, Detector, read_image
-from trt_mogface.backends.base import Placed
+from trt_mogface import Detections, Detector
 from trt_mogface.errors import (
     CudaError,
     EngineError,
     ImageError,
-    KernelError,
+    MogFaceError,
     OutOfMemoryError,
     RunnerError,
 )
+from trt_mogface.frame import Frame
 from trt_mogface.models.files import DEFAULT, embedded_file
 from trt_mogface.runner import Runner
 
 SIZE = (256, 192)
-LARGEST = (4, 192, 256)
+MAX_SHAPE = (4, 192, 256)
 Photo = NDArray[np.uint8]
 
 
@@ -38,8 +38,8 @@ def library() -> Path:
 
 
 @pytest.fixture(scope="module")
-def photo(test_data: Path) -> Photo:
-    return read_image(test_data / "demo_images" / "insightface_t1.jpg")
+def photo(group: Photo) -> Photo:
+    return group
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def expected(photos: list[Photo]) -> list[Detections]:
 
 
 def opened(library: Path, cuda: HostCuda, **choices: Any) -> Any:
-    return backend(library, embedded_file(DEFAULT), cuda, LARGEST, size=SIZE, **choices)
+    return backend(library, embedded_file(DEFAULT), cuda, MAX_SHAPE, size=SIZE, **choices)
 
 
 def assert_same(found: list[Detections], expected: list[Detections]) -> None:
@@ -99,9 +99,9 @@ def test_pictures_may_change_once_their_batch_has_begun(
     opening = opened(library, cuda)
     slot = opening.slot(1)
     picture = photos[0].copy()
-    slot.begin([Placed(picture, opening.settings.place(*picture.shape[:2]))])
+    slot.submit([Frame.of(picture)])
     picture[:] = 0
-    assert_same(slot.end(), expected[:1])
+    assert_same(slot.wait(), expected[:1])
     slot.close()
     opening.close()
 
@@ -119,7 +119,7 @@ def test_a_shape_is_captured_the_second_time_and_replayed_after(library: Path, p
 def test_no_more_graphs_are_kept_than_allowed(
     library: Path, photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trt_mogface.backends.gpu.slot.GRAPHS", 2)
+    monkeypatch.setattr("trt_mogface.backends.gpu.slot.MAX_GRAPHS", 2)
     cuda = HostCuda()
     with Detector(opened(library, cuda)) as detect:
         for count in (1, 2, 3, 4) * 3:  # room grows in the first round
@@ -209,9 +209,7 @@ def test_out_of_memory_names_what_was_asked_and_the_batch_that_fits(library: Pat
         used = cuda.device.memory - cuda.free_memory()
     assert not cuda.live
     small = HostCuda(memory=used // 2)
-    with pytest.raises(
-        OutOfMemoryError, match=r"MB asked for, .* MB are free there: a batch of [123] would fit"
-    ):
+    with pytest.raises(OutOfMemoryError, match=r"requested .* MB, .* MB free; a batch of [123] would fit"):
         Runner(opened(library, small), batch=4, slots=1)
     assert not small.live
     with pytest.raises(OutOfMemoryError, match="smaller size"):
@@ -220,7 +218,7 @@ def test_out_of_memory_names_what_was_asked_and_the_batch_that_fits(library: Pat
 
 def test_a_batch_that_the_engine_does_not_take_is_refused(library: Path) -> None:
     cuda = HostCuda()
-    with pytest.raises(EngineError, match="takes 4 at most"):
+    with pytest.raises(EngineError, match="accepts at most 4"):
         Runner(opened(library, cuda), batch=5)
     assert not cuda.live
 
@@ -257,7 +255,7 @@ def test_a_frame_is_read_after_the_stream_that_fills_it(
         frame = DeviceFrame(np.zeros_like(photos[0]))
         cuda.do(stream, lambda: np.copyto(frame._array, photos[0]))
         assert_same([runner.submit(frame, stream=stream).result(30)], expected[:1])
-        with pytest.raises(KernelError, match="stream"):
+        with pytest.raises(MogFaceError, match="stream"):
             runner.submit(frame, stream="a river")
 
 
