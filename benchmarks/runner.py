@@ -20,14 +20,13 @@ from rich.table import Table
 
 from benchmarks.machine import record
 from benchmarks.timing import in_turn
-from trt_mogface.backends.base import Placed
+from trt_mogface.backends.base import Backend
 from trt_mogface.backends.cpu import CpuBackend
-from trt_mogface.backends.options import Choices
-from trt_mogface.backends.registry import Backend
 from trt_mogface.bench.measurement import Settings
 from trt_mogface.bench.network import on_gpu as on_gpu_alone
 from trt_mogface.bench.sources import noise
 from trt_mogface.errors import MogFaceError
+from trt_mogface.frame import Frame
 from trt_mogface.machine.gpu import find_gpu
 from trt_mogface.models.files import DEFAULT, embedded_file
 from trt_mogface.runner import Runner
@@ -75,19 +74,17 @@ def main() -> None:
 def on_cpu(threads: int) -> dict[str, Any]:
     """The ring against paint, ONNX Runtime and selection in a loop; one session for both."""
     frames = noise(SIZE, FRAMES)
-    backend = CpuBackend(embedded_file(DEFAULT), Choices(size=SIZE), threads)
-    slot, place = backend.slot(1), backend.settings.place(SIZE[1], SIZE[0])
+    backend = CpuBackend(embedded_file(DEFAULT), {"size": SIZE, "threads": threads})
+    slot = backend.slot(1)
 
     def loop() -> None:
         for frame in frames:
-            slot.begin([Placed(frame, place)])
-            slot.end()
-
-    executor = backend.executor
+            slot.submit([Frame.of(frame)])
+            slot.wait()
 
     def network() -> None:
         for frame in frames:
-            executor.run(frame[None])  # placed, it would be the same: its size is the network's
+            backend.network.run(frame[None])  # placed, it would be the same: its size is the network's
 
     with Runner(backend) as runner:
 

@@ -20,7 +20,7 @@ from benchmarks.runner import GPU_FRAMES, GPU_SIZE, latency_ratio, pictures_per_
 from engine_build.models.mogface.network import MogFace, MogFaceOnPixels
 from engine_build.models.mogface.spec import mogface_spec
 from trt_mogface.backends.gpu.backend import GpuBackend
-from trt_mogface.backends.options import Choices
+from trt_mogface.backends.options import SlotOptions
 from trt_mogface.bench.measurement import Settings
 from trt_mogface.bench.network import DeviceNetwork
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream, open_cuda
@@ -44,9 +44,7 @@ class At:
 
 
 class Replayed:
-    """See `trt_mogface.backends.gpu.slot.Network`.
-
-    Of one shape; replays take turns on the memory of its capture.
+    """A `trt_mogface.backends.gpu.slot.DeviceNetwork` of one shape, whose replays share the captured memory.
 
     Args:
         network: On uint8 [N, H, W, 3].
@@ -67,17 +65,20 @@ class Replayed:
         with torch.cuda.graph(self._graph), torch.no_grad():
             self._outputs = network(self._images)
 
-    def contexts(self) -> Replayed:
-        """Itself: slots share it, so this is for one slot at a time."""
+    def check_shape(self, shape: Shape) -> None:
+        """Refuse other shapes than the captured one."""
+        if shape != self._shape:
+            raise ValueError(f"captured at {self._shape}, not {shape}")
+
+    def clone(self) -> Replayed:
+        """Return the network itself, for one slot at a time."""
         return self
 
     def enqueue(
         self, shape: Shape, images: int, outputs: dict[str, int], scratch: DeviceMemory, stream: Stream
     ) -> None:
-        """Copy in, replay, copy out; what is not of the captured shape is refused."""
+        """Copy in, replay, copy out."""
         del scratch
-        if shape != self._shape:
-            raise ValueError(f"captured at {self._shape}, asked for {shape}")
         there: Any = torch.cuda.ExternalStream(stream.handle)  # type: ignore[no-untyped-call]
         with torch.cuda.stream(there):
             self._images.copy_(torch.as_tensor(At(images, (*shape, 3), "|u1"), device="cuda"))
@@ -86,7 +87,7 @@ class Replayed:
                 torch.as_tensor(At(outputs[name], tuple(values.shape), "<f4"), device="cuda").copy_(values)
 
     def close(self) -> None:
-        """Nothing of its own: torch keeps it."""
+        """Do nothing: torch keeps the memory."""
 
 
 def main() -> None:
@@ -131,7 +132,7 @@ def measured(cuda: Cuda, kernels: Kernels, network: Any, batch: int) -> dict[str
     replayed = Replayed(network, shape)
     with DeviceNetwork(cuda, replayed, SPEC, shape) as alone:
         engine = alone.measure(Settings())
-    backend = GpuBackend(replayed, cuda, kernels, Choices(size=GPU_SIZE).of(SPEC), shape)
+    backend = GpuBackend(replayed, cuda, kernels, SlotOptions.resolve(SPEC, {"size": GPU_SIZE}), shape)
     pipeline = pictures_per_s(backend, batch, slots=1)
     case = {
         "batch": batch,

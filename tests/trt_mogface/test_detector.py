@@ -89,7 +89,7 @@ def test_equals_another_use_of_the_same_weights(photo: Photo) -> None:
     theirs.sort(key=lambda face: face.x)
     order = np.argsort(ours.xyxy[:, 0])
     corners = [[f.x, f.y, f.x + f.width, f.y + f.height] for f in theirs]
-    # The lower corners are sums of two truncated numbers, so up to 2 px come from truncation alone.
+    # The lower corners are sums of two truncated numbers, so up to 2 px are due to truncation.
     gaps = ours.xyxy[order] - np.array(corners)
     assert np.abs(gaps[:, :2]).max() <= 2
     assert np.abs(gaps[:, 2:]).max() <= 3

@@ -33,7 +33,7 @@ PLAN = b"not a plan that TensorRT knows"
 
 
 def engine(folder: Path, **changes: object) -> Path:
-    """An engine of TensorRT-RTX by its manifest; its plan is none."""
+    """An engine of TensorRT-RTX by its manifest; its plan is not one."""
     path = folder / "small.engine"
     path.write_bytes(PLAN)
     fitting = {

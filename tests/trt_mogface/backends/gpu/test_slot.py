@@ -308,3 +308,78 @@ def test_a_clone_shares_the_engine_and_outlives_its_original(
     twin.close()
     twin.close()
     assert not cuda.live
+
+
+def pinned(cuda: HostCuda, image: NDArray[Any]) -> tuple[PinnedMemory, NDArray[Any]]:
+    """Copy an image to page-locked memory."""
+    memory = cuda.pin(image.nbytes)
+    array = memory.array.view(image.dtype).reshape(image.shape)
+    array[...] = image
+    return memory, array
+
+
+@pytest.mark.parametrize("is_integrated", [False, True])
+def test_page_locked_frames_are_not_copied_twice(
+    library: Path, photos: list[Photo], expected: list[Detections], is_integrated: bool
+) -> None:
+    cuda = HostCuda(is_integrated=is_integrated)
+    locked = [pinned(cuda, np.ascontiguousarray(photo)) for photo in photos[1:3]]
+    with Detector(opened(library, cuda)) as detect:
+        slot: Any = detect._slot
+        for _ in range(3):  # launched step by step, captured, launched as a graph
+            del cuda.calls[:]
+            assert_same(detect([array for _, array in locked]), expected[1:3])
+            assert cuda.calls.count("copy_array") == (0 if is_integrated else 2)
+            packed = slot._input._host.array[-(-2 * FRAME_BYTES // 256) * 256 :]
+            assert not any(np.array_equal(packed[: array.nbytes], array.ravel()) for _, array in locked)
+        assert len(slot._graphs) == 1, "a graph does not depend on the address of a frame"
+        del cuda.calls[:]
+        other, array = pinned(cuda, np.ascontiguousarray(photos[1][::-1]))
+        assert_same(detect([array[::-1], locked[1][1]]), expected[1:3])  # the first has gaps, and is packed
+        assert cuda.calls.count("copy_array") == (0 if is_integrated else 1)
+        assert_same(detect([photos[0], locked[0][1], photos[3]]), [expected[0], expected[1], expected[3]])
+    for memory in (other, *(memory for memory, _ in locked)):
+        memory.close()
+    assert not cuda.live
+
+
+def test_an_image_given_several_times_is_packed_once(
+    library: Path, photo: Photo, expected: list[Detections]
+) -> None:
+    cuda = HostCuda()
+    with Detector(opened(library, cuda)) as detect:
+        assert_same(detect([photo] * 4), expected[:1] * 4)
+        slot: Any = detect._slot
+        assert slot._input._host.nbytes < 2 * photo.nbytes
+
+
+def test_a_batch_that_the_network_refuses_moves_nothing(library: Path, photo: Photo) -> None:
+    cuda = HostCuda()
+    with Runner(backend(library, embedded_file(DEFAULT), cuda, MAX_SHAPE)) as runner:
+        del cuda.calls[:]
+        assert isinstance(runner.submit(photo).exception(30), EngineError)
+        assert cuda.calls == []
+        runner.submit(photo[:64, :64]).result(30)
+    assert not cuda.live
+
+
+@pytest.mark.parametrize("kind", ["nv12", "i420", "p010"])
+@pytest.mark.parametrize("where", ["host", "page-locked", "device"])
+def test_video_frames_of_all_formats_and_places_are_found_as_on_the_cpu(
+    library: Path, kind: PixelFormat, where: str
+) -> None:
+    cuda, rng = HostCuda(), np.random.default_rng(0)
+    frames = []
+    for height, width in ((97, 131), (64, 64), (200, 150)):
+        frames.append(random_frame(rng, kind, height, width))
+    with Detector(size=SIZE, threads=1, conf=0.02) as detect:
+        expected = detect(frames)
+    assert sum(map(len, expected)) > 0
+    held = [[pinned(cuda, plane) for plane in frame.planes] for frame in frames]
+    moved = {
+        "host": frames,
+        "page-locked": [replaced(f, [array for _, array in planes]) for f, planes in zip(frames, held)],
+        "device": [replaced(frame, map(DeviceFrame, frame.planes)) for frame in frames],
+    }
+    with Runner(opened(library, cuda, conf=0.02), batch=2) as runner:
+        assert_same(list(runner.map(moved[where])), expected)
