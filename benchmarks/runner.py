@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import record
-from benchmarks.timing import in_turn
+from benchmarks._lib.results import record
+from benchmarks._lib.timing import in_turn
 from trt_mogface.backends.base import Backend
 from trt_mogface.backends.cpu import CpuBackend
-from trt_mogface.bench.measurement import Settings
+from trt_mogface.bench.measurement import MeasureOptions
 from trt_mogface.bench.network import on_gpu as on_gpu_alone
 from trt_mogface.bench.sources import noise
 from trt_mogface.errors import MogFaceError
@@ -130,20 +130,20 @@ def on_gpu(console: Console, path: Path) -> None:
 
 
 def gpu_case(path: Path, batch: int) -> dict[str, Any]:
-    engine = on_gpu_alone(path, (batch, GPU_SIZE[1], GPU_SIZE[0]), 0, Settings())
-    pipeline = pictures_per_s(path, batch, slots=3)
+    engine = on_gpu_alone(path, (batch, GPU_SIZE[1], GPU_SIZE[0]), 0, MeasureOptions())
+    pipeline = images_per_s(path, batch, slots=3)
     return {
         "gpu": gpu.name if (gpu := find_gpu()) else "",
         "batch": batch,
-        "engine_per_s": engine.pictures_per_s,
+        "engine_per_s": engine.images_per_s,
         "pipeline_per_s": pipeline,
-        "share": pipeline / engine.pictures_per_s,
+        "share": pipeline / engine.images_per_s,
         "engine_median_ms": engine.latency.median,
         "cost_of_latency": latency_ratio(path, engine.latency.median),
     }
 
 
-def pictures_per_s(model: Path | Backend, batch: int, slots: int) -> float:
+def images_per_s(model: Path | Backend, batch: int, slots: int) -> float:
     """Of a warm runner, from frames in host memory to boxes in host memory."""
     frames = noise(GPU_SIZE, 32) * (GPU_FRAMES // 32)
     with Runner(model, size=GPU_SIZE, batch=batch, slots=slots) as runner:

@@ -15,14 +15,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import record
-from benchmarks.runner import GPU_FRAMES, GPU_SIZE, latency_ratio, pictures_per_s
+from benchmarks._lib.results import record
+from benchmarks.runner import GPU_FRAMES, GPU_SIZE, images_per_s, latency_ratio
 from engine_build.models.mogface.network import MogFace, MogFaceOnPixels
 from engine_build.models.mogface.spec import mogface_spec
 from trt_mogface.backends.gpu.backend import GpuBackend
 from trt_mogface.backends.options import SlotOptions
-from trt_mogface.bench.measurement import Settings
-from trt_mogface.bench.network import DeviceNetwork
+from trt_mogface.bench.measurement import MeasureOptions
+from trt_mogface.bench.network import EngineTimer
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream, open_cuda
 from trt_mogface.kernels import Kernels
 from trt_mogface.models.manifest import Shape
@@ -130,15 +130,15 @@ def measured(cuda: Cuda, kernels: Kernels, network: Any, batch: int) -> dict[str
     """One batch size; a single slot, because replays of one capture cannot overlap."""
     shape = (batch, GPU_SIZE[1], GPU_SIZE[0])
     replayed = Replayed(network, shape)
-    with DeviceNetwork(cuda, replayed, SPEC, shape) as alone:
-        engine = alone.measure(Settings())
+    with EngineTimer(cuda, replayed, SPEC, shape) as alone:
+        engine = alone.measure(MeasureOptions())
     backend = GpuBackend(replayed, cuda, kernels, SlotOptions.resolve(SPEC, {"size": GPU_SIZE}), shape)
-    pipeline = pictures_per_s(backend, batch, slots=1)
+    pipeline = images_per_s(backend, batch, slots=1)
     case = {
         "batch": batch,
-        "engine_per_s": engine.pictures_per_s,
+        "engine_per_s": engine.images_per_s,
         "pipeline_per_s": pipeline,
-        "share": pipeline / engine.pictures_per_s,
+        "share": pipeline / engine.images_per_s,
     }
     if batch == 1:
         case["cost_of_latency"] = latency_ratio(backend, engine.latency.median)

@@ -105,7 +105,7 @@ def test_kernels_graphs_and_copies_in_a_ring(cuda: Cuda, kernels: Kernels, batch
         thresholds=options.thresholds,
     )
     for image, faces in zip(images * 3, found):
-        scale = np.float32(options.place(*image.shape[:2]).scale * 2)
+        scale = np.array(options.place(*image.shape[:2]).scale * 2, np.float32)
         np.testing.assert_array_equal(faces.xyxy, expected.boxes / scale)
         np.testing.assert_array_equal(faces.confidence, expected.scores)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -127,9 +127,8 @@ def test_a_place_that_cannot_be_written_is_one_line_and_left_clean(tmp_path: Pat
     assert [p.name for p in tmp_path.rglob("*")] == ["folder.png"]
 
 
-TRACKED = Detections(
-    BOXES, SCORES, POINTS, (20, 30), dropped=3, tracker_id=[7, 9], data={"age": [30, 40], "of": [[1], [2]]}
-)
+FURTHER: dict[str, Any] = {"tracker_id": [7, 9], "data": {"age": [30, 40], "of": [[1], [2]]}}
+TRACKED = Detections(BOXES, SCORES, POINTS, (20, 30), dropped=3, **FURTHER)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +156,7 @@ def test_a_part_of_the_faces_keeps_what_belongs_to_them(index: Any, kept: list[i
     assert part.data["age"].tolist() == np.array([30, 40])[kept].tolist()
     assert part.data["of"].shape == (len(kept), 1)
     assert (part.image_size, part.dropped) == (TRACKED.image_size, TRACKED.dropped)
-    assert BARE[index].landmarks is BARE[index].tracker_id is None
+    assert (BARE[index].landmarks, BARE[index].tracker_id) == (None, None)
 
 
 @pytest.mark.parametrize("index", [0, -1, np.int64(1), np.array(True), np.zeros((2, 2), bool), (0, 1, [2])])
@@ -165,10 +164,12 @@ def test_a_single_number_is_no_part_of_the_faces(index: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         TRACKED[index]
     with pytest.raises(TypeError, match="slice"):
-        iter(TRACKED).__next__()
+        list(cast(Any, TRACKED))
 
 
-@pytest.mark.parametrize("more", [{"tracker_id": [1]}, {"tracker_id": [[1, 2]]}, {"data": {"age": [1]}}, {"data": {"age": 1}}])
+@pytest.mark.parametrize(
+    "more", [{"tracker_id": [1]}, {"tracker_id": [[1, 2]]}, {"data": {"age": [1]}}, {"data": {"age": 1}}]
+)
 def test_further_arrays_have_a_value_for_each_face(more: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):
         Detections(BOXES, SCORES, None, (20, 30), **more)

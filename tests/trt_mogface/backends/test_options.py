@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,7 +17,7 @@ FIXED = dataclasses.replace(SPEC, input=InputSpec(size=(320, 240), resize="stret
 
 
 def resolved(spec: DetectorSpec = SPEC, **options: Any) -> SlotOptions:
-    given = DetectorOptions(**options)
+    given = cast(DetectorOptions, options)
     check_options(given)
     return SlotOptions.resolve(spec, given)
 
@@ -35,14 +35,14 @@ def resolved(spec: DetectorSpec = SPEC, **options: Any) -> SlotOptions:
 )
 def test_impossible_options_name_their_argument(name: str, value: object) -> None:
     with pytest.raises(ArgumentError) as error:
-        check_options(DetectorOptions(**{name: value}))  # type: ignore[typeddict-item]
+        check_options(cast(DetectorOptions, {name: value}))
     assert error.value.argument == name
     one_line(error.value)
 
 
 def test_none_leaves_everything_to_the_model() -> None:
     names = DetectorOptions.__annotations__
-    options = resolved(**{name: None for name in names if name not in ("pad", "shrink")})
+    options = resolved(SPEC, **{name: None for name in names if name not in ("pad", "shrink")})
     assert options == resolved() == SlotOptions(SPEC, SPEC.thresholds)
     assert options.info.thresholds == SPEC.thresholds
     assert (options.info.name, options.info.landmarks) == (SPEC.name, SPEC.landmarks)

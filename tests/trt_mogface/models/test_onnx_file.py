@@ -53,7 +53,9 @@ def test_the_embedded_model_is_read_as_onnx_runtime_reads_it() -> None:
     assert_equals_the_session(embedded_file(DEFAULT))
 
 
-@pytest.mark.parametrize(("kind", "rank"), [(TensorProto.UINT8, 4), (TensorProto.FLOAT, 4), (TensorProto.FLOAT, 0)])
+@pytest.mark.parametrize(
+    ("kind", "rank"), [(TensorProto.UINT8, 4), (TensorProto.FLOAT, 4), (TensorProto.FLOAT, 0)]
+)
 @pytest.mark.parametrize("spec", [None, "", small_spec().to_json(), "ü" * 3000])
 def test_other_files_are_read_as_onnx_runtime_reads_them(
     tmp_path: Path, kind: int, rank: int, spec: str | None
