@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from trt_mogface.models.cards import DEFAULT
 
 from benchmarks._lib.data import ANNOTATIONS, DATA, image_file
 from benchmarks._lib.process import run
@@ -32,6 +31,7 @@ from trt_mogface.evaluation.detecting import at_a_time, detect_all
 from trt_mogface.evaluation.predictions import write_prediction
 from trt_mogface.evaluation.procedure import PROCEDURES
 from trt_mogface.evaluation.wider_face import read_ground_truth
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.files import contract_file
 from trt_mogface.reference.resize import paint
 
