@@ -1,1 +1,1 @@
-"""What is measured, how, and what came out."""
+"""Measurements behind this project's claims, and their recorded results."""

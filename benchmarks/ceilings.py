@@ -1,4 +1,4 @@
-"""What this machine can do at most: a copy, and matrix products by precision; on its GPU where there is one.
+"""Ceilings of this machine's GPU, or of its CPU without one: a copy, and matrix products by precision.
 
 python -m benchmarks.ceilings
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import record
+from benchmarks._lib.results import record
 from trt_mogface.bench.roofline import measure_cpu, measure_gpu
 from trt_mogface.machine.gpu import find_gpu
 

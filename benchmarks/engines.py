@@ -1,7 +1,7 @@
-"""What building engines costs: time, peak memory and size, without a GPU.
+"""Cost of building engines without a GPU: time, peak memory and size.
 
-MogFace has random weights, on which neither time nor size depends; INT8 is calibrated on 64 of the test
-data's pictures at 320x320.  Its accuracy says nothing with such weights, so any loss is allowed.
+MogFace has random weights, which affect neither time nor size; INT8 is calibrated on 64 images of the test
+data at 320x320.  Its accuracy is meaningless with such weights, so any loss is allowed.
 
     python -m benchmarks.engines
 """
@@ -13,36 +13,32 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.data import DATA
-from benchmarks.machine import record
-from benchmarks.process import run
-from engine_build.models.mogface.network import MogFace
+from benchmarks._lib.data import CALIBRATION
+from benchmarks._lib.process import run
+from benchmarks._lib.random_mogface import save_random
+from benchmarks._lib.results import record
 
-CALIB = str(DATA.resolve() / "wider_val_calib")
+CALIB = str(CALIBRATION.resolve())
 
 
 def main() -> None:
-    table = Table()
-    for column in ("command", "time", "peak memory", "engine"):
-        table.add_column(column)
+    table = Table("command", "time", "peak memory", "engine")
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        torch.manual_seed(0)
-        torch.save(MogFace().state_dict(), "mogface.pt")
+        save_random("mogface.pt")
         mogface = ["build", "mogface", "--weights", "mogface.pt", "--max-loss", "100"]
         int8 = ["--calib", CALIB, "--calib-images", "64", "--calib-size", "320x320"]
         default = ["build", "retinaface-mnet025", "--calib", CALIB]
         for label, arguments in {
             "MogFace FP16, from the checkpoint": [*mogface, "--precision", "fp16"],
             "MogFace FP16, unchanged": [*mogface, "--precision", "fp16"],
-            "MogFace INT8, 64 pictures of 320x320": [*mogface, "--precision", "int8", *int8],
+            "MogFace INT8, 64 images of 320x320": [*mogface, "--precision", "int8", *int8],
             "RetinaFace FP16": [*default, "--precision", "fp16"],
-            "RetinaFace INT8, 122 pictures at their own size": [*default, "--precision", "int8"],
+            "RetinaFace INT8, 122 images at their own size": [*default, "--precision", "int8"],
             "RetinaFace INT8, unchanged": [*default, "--precision", "int8"],
         }.items():
             before = set(Path().glob("*.engine"))

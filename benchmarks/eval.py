@@ -1,7 +1,7 @@
-"""What `eval` costs: the evaluator on all of WIDER FACE's boxes, and detecting against the network alone.
+"""Cost of `eval`: the evaluator on all of WIDER FACE's boxes, and detection compared with the network only.
 
-The network alone is ONNX Runtime on the same pictures, read and placed beforehand, with the same threads;
-both take turns, part by part.  `eval` reads, places, selects and writes its text files besides.
+The network only is ONNX Runtime on the same images, read and placed beforehand, with the same threads; both
+take turns, part by part.  `eval` also reads, places, selects and writes text files.
 
     python -m benchmarks.eval
 """
@@ -14,22 +14,26 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
-from benchmarks.data import ANNOTATIONS, DATA, SUBSET
-from benchmarks.machine import record
-from benchmarks.process import run
+from benchmarks._lib.data import ANNOTATIONS, DATA, image_file
+from benchmarks._lib.process import run
+from benchmarks._lib.results import record
 from trt_mogface import Detector, read_image
-from trt_mogface.backends.cpu import CpuBackend
+from trt_mogface.backends.base import Backend
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.backends.registry import open_backend
 from trt_mogface.evaluation.detecting import at_a_time, detect_all
 from trt_mogface.evaluation.predictions import write_prediction
 from trt_mogface.evaluation.procedure import PROCEDURES
 from trt_mogface.evaluation.wider_face import read_ground_truth
-from trt_mogface.models.files import DEFAULT, contract_file, embedded_file
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import contract_file
 from trt_mogface.reference.resize import paint
 
 CASES: tuple[tuple[str, int | None, int, int], ...] = (
@@ -37,7 +41,7 @@ CASES: tuple[tuple[str, int | None, int, int], ...] = (
     (DEFAULT, 1, 1, 8),
     ("mogface", None, 61, 2),
 )
-"""Model, threads, every which picture, and parts that take turns."""
+"""Model, threads, step through the images, and number of parts."""
 
 
 def main() -> None:
@@ -48,58 +52,58 @@ def main() -> None:
         shutil.unpack_archive(DATA / "predictions" / "yunet_made_here.tar.gz", folder)
         texts = Path(folder, "yunet_pred")
         cost = run(["eval", "wider", "--gt", str(DATA / "gt"), "--predictions", str(texts)], Path(folder))
-        console.print(f"text files of 3,226 pictures: {cost.seconds:.1f} s, {cost.gigabytes:.2f} GB")
+        console.print(f"text files of 3,226 images: {cost.seconds:.1f} s, {cost.gigabytes:.2f} GB")
         os.environ["XDG_CACHE_HOME"] = folder
         cases = []
         for model, threads, every, parts in CASES:
-            ratio = overhead(contract(model, Path(folder)), threads, every, parts)
+            ratio = overhead(model_file(model, Path(folder)), threads, every, parts)
             name = f"{model}, {'all' if threads is None else threads} threads"
-            console.print(f"detecting against the network alone, {name}: {ratio:.3f}")
+            console.print(f"detection / network only, {name}: {ratio:.3f}")
             cases.append({"case": name, "cost_of_eval": ratio})
     record("eval", {"evaluator_s": cost.seconds, "evaluator_gb": cost.gigabytes, "cases": cases})
 
 
-def contract(model: str, folder: Path) -> Path:
-    """The file; MogFace's weights are random, on which its time does not depend."""
+def model_file(model: str, folder: Path) -> Path:
+    """Return the contract file of a model, with random weights for MogFace, which do not affect its time."""
     if model == DEFAULT:
-        return embedded_file(DEFAULT)
-    import torch
+        return contract_file(model)
+    from benchmarks._lib.random_mogface import save_random
 
-    from engine_build.models.mogface.network import MogFace
-
-    torch.manual_seed(0)
-    torch.save(MogFace().state_dict(), folder / "mogface.pt")
+    save_random(folder / "mogface.pt")
     return contract_file(model, folder / "mogface.pt")
 
 
 def overhead(model: Path, threads: int | None, every: int, parts: int) -> float:
-    """Time of `eval` by time of the network, median over the parts."""
+    """Return the time of `eval` divided by the time of the network, median over the parts."""
     procedure, truth = PROCEDURES["original"], read_ground_truth(ANNOTATIONS)[::every]
-    backend = open_backend(model, procedure.choices(), threads=threads)
-    assert isinstance(backend, CpuBackend)
+    backend = open_backend(model, **procedure.options(), threads=threads)
     together, ratios = at_a_time(model, threads), []
-    with Detector(backend) as detect, tempfile.TemporaryDirectory() as folder:
+    with (
+        Detector(backend) as detect,
+        closing(OnnxNetwork(model, threads=threads)) as network,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         for part in range(parts + 1):
-            pictures = truth[max(0, part - 1) :: parts]
-            paths = [SUBSET / "images" / each.event / f"{each.name}.jpg" for each in pictures]
-            inputs = [placed(backend, path) for path in paths]
+            images = truth[max(0, part - 1) :: parts]
+            paths = [image_file(image) for image in images]
+            inputs = [placed(backend, network, path) for path in paths]
             started = time.perf_counter()
-            for images in inputs:
-                backend.executor.run(images)
-            alone = time.perf_counter() - started
+            for pixels in inputs:
+                network.run(pixels)
+            network_s = time.perf_counter() - started
             started = time.perf_counter()
-            for picture, predicted in zip(pictures, detect_all(detect, procedure, paths, together)):
-                write_prediction(Path(folder), picture, predicted)
-            ratios.append((time.perf_counter() - started) / alone)
+            for image, predicted in zip(images, detect_all(detect, procedure, paths, together)):
+                write_prediction(Path(folder), image, predicted)
+            ratios.append((time.perf_counter() - started) / network_s)
     return statistics.median(ratios[1:])  # the first warms up
 
 
-def placed(backend: CpuBackend, path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """A picture as the network's input, uint8 [1, H, W, 3]."""
+def placed(backend: Backend, network: OnnxNetwork, path: Path) -> NDArray[np.uint8]:
+    """Return an image as the network's input, uint8 [1, H, W, 3]."""
     image = read_image(path)
-    placement = backend.settings.place(*image.shape[:2])
+    placement = backend.place(*image.shape[:2])
     out = np.empty((1, *placement.canvas, 3), np.uint8)
-    paint(image, placement, backend.settings.spec.input.pad, out[0])
+    paint(image, placement, network.spec.input.pad, out[0])
     return out
 
 

@@ -1,4 +1,4 @@
-"""Peak memory of ``detect --model mogface`` at 640x640, and the time of ``import trt_mogface``.
+"""Peak memory of ``detect --model mogface`` at 640x640, and time of ``import trt_mogface``.
 
 python -m benchmarks.footprint
 """
@@ -13,13 +13,12 @@ import tempfile
 from pathlib import Path
 
 import cv2
-import numpy as np
-import torch
 from rich.console import Console
 
-from benchmarks.machine import record
-from benchmarks.process import run
-from engine_build.models.mogface.network import MogFace
+from benchmarks._lib.process import run
+from benchmarks._lib.random_mogface import save_random
+from benchmarks._lib.results import record
+from trt_mogface.bench.sources import noise
 
 IMPORTS = 7
 
@@ -27,8 +26,8 @@ IMPORTS = 7
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         weights, photo = Path(folder, "mogface.pt"), Path(folder, "photo.png")
-        torch.save(MogFace().state_dict(), weights)
-        cv2.imwrite(str(photo), np.random.default_rng(0).integers(0, 256, (640, 640, 3), np.uint8))
+        save_random(weights)
+        cv2.imwrite(str(photo), noise((640, 640), 1)[0])
         detect = ["detect", str(photo), "--model", "mogface", "--weights", str(weights), "--json", "-"]
         first = run(detect, Path(folder)).gigabytes
         cached = run(detect, Path(folder)).gigabytes
@@ -41,7 +40,7 @@ def main() -> None:
 
 
 def import_seconds() -> float:
-    """Median seconds that importing the package adds once numpy and OpenCV are there."""
+    """Return the median seconds of importing the package after numpy and OpenCV."""
     code = (
         "import numpy, cv2, time; start = time.perf_counter(); import trt_mogface; "
         "print('took', time.perf_counter() - start)"

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import record
-from trt_mogface.backends.onnxruntime import OnnxExecutor
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.machine.gpu import find_gpu
 from trt_mogface.models.files import DEFAULT, embedded_file
 
@@ -109,7 +109,7 @@ def attempt(target: str) -> dict[str, Any]:
     if not context.execute_async_v3(stream.cuda_stream):
         return {"reached": "a context", "messages": messages}
     stream.synchronize()
-    with OnnxExecutor(embedded_file(DEFAULT)) as executor:
+    with OnnxNetwork(embedded_file(DEFAULT)) as executor:
         expected = executor.run(images)
     apart = float(np.abs(held["scores"].cpu().numpy() - expected.scores).max())
     return {"reached": "outputs", "apart": apart, "messages": messages}

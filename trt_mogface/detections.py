@@ -1,4 +1,4 @@
-"""`Detections`: the faces of one picture, in the picture's own coordinates."""
+"""`Detections`: the faces of one image, in the image's own coordinates."""
 
 from __future__ import annotations
 
@@ -6,35 +6,44 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trt_mogface._optional import require
-from trt_mogface.reporting.drawing import draw, save
 
 if TYPE_CHECKING:
     import supervision
 
+Index: TypeAlias = "slice | list[int] | list[bool] | NDArray[np.integer[Any]] | NDArray[np.bool_]"
+"""Selection of faces: a slice, a boolean mask, or an array of indices."""
+
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """Faces, best first.
+    """Faces of one image, best first.
 
     Attributes:
-        xyxy: float32 [n, 4]: x0, y0, x1, y1 in pixels of the caller's image; may reach beyond its edges.
+        xyxy: float32 [n, 4]: x0, y0, x1, y1 in pixels of the image; may reach beyond its edges.
         confidence: float32 [n], within 0..1.
-        landmarks: float32 [n, 5, 2], x and y of right eye, left eye, nose, right and left mouth corner (the
-            person's own right and left), or None where the model has none.
-        image_size: Height and width of the caller's image.
-        dropped: Candidates whose numbers were not finite; anything but 0 points at a broken model.
+        landmarks: float32 [n, points, 2], x and y, or None if the model has none.  Five points are right eye,
+            left eye, nose, right and left corner of the mouth (the person's own right and left).
+        image_size: Height and width of the image.
+        dropped: Number of candidates that were not finite; other than 0 the model is broken.
+        tracker_id: int64 [n], identity of each face across frames, or None without tracking.
+        data: Further arrays of length n by name.
+
+    Raises:
+        ValueError: If arrays have other shapes.
 
     Example:
         >>> import numpy as np
-        >>> faces = Detections(np.array([[1, 2, 3, 4]]), np.array([0.9]), None, (8, 8))
-        >>> len(faces), faces.to_modelscope()["boxes"]
-        (1, [[1.0, 2.0, 3.0, 4.0]])
+        >>> faces = Detections(np.array([[1, 2, 3, 4], [5, 5, 9, 9]]), np.array([0.9, 0.4]), None, (8, 8))
+        >>> len(faces), len(faces[faces.confidence > 0.5])
+        (2, 1)
+        >>> faces[:1].to_dict()["faces"][0]["box"]
+        [1.0, 2.0, 3.0, 4.0]
     """
 
     xyxy: NDArray[np.float32]
@@ -42,33 +51,64 @@ class Detections:
     landmarks: NDArray[np.float32] | None
     image_size: tuple[int, int]
     dropped: int = 0
+    tracker_id: NDArray[np.int64] | None = None
+    data: dict[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "xyxy", np.asarray(self.xyxy, np.float32))
-        object.__setattr__(self, "confidence", np.asarray(self.confidence, np.float32))
+        self._set("xyxy", np.asarray(self.xyxy, np.float32))
+        self._set("confidence", np.asarray(self.confidence, np.float32))
         count = len(self.confidence)
         if self.xyxy.shape != (count, 4) or self.confidence.shape != (count,):
             raise ValueError(
                 f"xyxy must be [n, 4] and confidence [n], not {self.xyxy.shape}, {self.confidence.shape}"
             )
         if self.landmarks is not None:
-            object.__setattr__(self, "landmarks", np.asarray(self.landmarks, np.float32))
+            self._set("landmarks", np.asarray(self.landmarks, np.float32))
             if self.landmarks.ndim != 3 or self.landmarks.shape[::2] != (count, 2):
                 raise ValueError(f"landmarks must be [n, points, 2], not {self.landmarks.shape}")
+        if self.tracker_id is not None:
+            self._set("tracker_id", np.asarray(self.tracker_id, np.int64))
+            if self.tracker_id.shape != (count,):
+                raise ValueError(f"tracker_id must be [n], not {self.tracker_id.shape}")
+        if self.data:
+            self._set("data", {name: np.asarray(values) for name, values in self.data.items()})
+            for name, values in self.data.items():
+                if values.shape[:1] != (count,):
+                    raise ValueError(f"data[{name!r}] must be [n, ...], not {values.shape}")
 
     def __len__(self) -> int:
         return len(self.confidence)
 
+    def __getitem__(self, index: Index) -> Detections:
+        """Return some of the faces.
+
+        Raises:
+            TypeError: If `index` is a single number; ``faces[:1]`` has one face.
+        """
+        chosen: Any = index if isinstance(index, slice) else np.asarray(index)
+        if not isinstance(index, slice):
+            if chosen.ndim != 1:
+                raise TypeError("index faces with a slice, a boolean mask or an index array, e.g. faces[:1]")
+            chosen = chosen if chosen.size else chosen.astype(int)  # an empty list has floats
+        return dataclasses.replace(
+            self,
+            xyxy=self.xyxy[chosen],
+            confidence=self.confidence[chosen],
+            landmarks=None if self.landmarks is None else self.landmarks[chosen],
+            tracker_id=None if self.tracker_id is None else self.tracker_id[chosen],
+            data={name: values[chosen] for name, values in self.data.items()},
+        )
+
     def clip(self) -> Detections:
-        """The same faces with their boxes cut off at the image's edges; landmarks stay where they are."""
+        """Return the faces with boxes cut at the image's edges; landmarks are not changed."""
         height, width = self.image_size
         limit = np.array([width, height, width, height], np.float32)
         return dataclasses.replace(self, xyxy=np.clip(self.xyxy, 0, limit))
 
     def to_modelscope(self) -> dict[str, Any]:
-        """What ModelScope's face detection pipelines return: lists under scores, boxes and keypoints.
+        """Return the form of ModelScope's face detection pipelines: lists under scores, boxes and keypoints.
 
-        ``keypoints`` holds [x, y, x, y, ...] per face, or is None where the model has no landmarks.
+        ``keypoints`` has [x, y, x, y, ...] for each face, or is None if the model has no landmarks.
         """
         points = self.landmarks
         return {
@@ -78,40 +118,50 @@ class Detections:
         }
 
     def to_supervision(self) -> supervision.Detections:
-        """A ``supervision.Detections`` of class 0 ("face"); landmarks lie in ``data["landmarks"]``.
+        """Return a ``supervision.Detections`` of class 0 ("face"), with landmarks in ``data["landmarks"]``.
 
         Raises:
-            MissingExtraError: supervision is not installed.
+            MissingExtraError: If supervision is not installed.
         """
         sv = require("supervision", extra="supervision")
-        data: dict[str, Any] = {"class_name": np.full(len(self), "face")}
+        data: dict[str, Any] = {**self.data, "class_name": np.full(len(self), "face")}
         if self.landmarks is not None:
             data["landmarks"] = self.landmarks
         detections: supervision.Detections = sv.Detections(
-            xyxy=self.xyxy, confidence=self.confidence, class_id=np.zeros(len(self), int), data=data
+            xyxy=self.xyxy,
+            confidence=self.confidence,
+            class_id=np.zeros(len(self), int),
+            tracker_id=self.tracker_id,
+            data=data,
         )
         return detections
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists and numbers: width, height and faces, each with box, confidence and landmarks."""
-        faces = [
-            {"box": box, "confidence": score}
-            for box, score in zip(self.xyxy.tolist(), self.confidence.tolist())
-        ]
-        if self.landmarks is not None:
-            for face, points in zip(faces, self.landmarks.tolist()):
-                face["landmarks"] = points
+        """Return plain values: width, height and faces, each with box, confidence, landmarks and tracker_id."""
+        columns = {"box": self.xyxy, "confidence": self.confidence}
+        more = {"landmarks": self.landmarks, "tracker_id": self.tracker_id}
+        lists = {n: v.tolist() for n, v in {**columns, **more}.items() if v is not None}
+        faces = [dict(zip(lists, face)) for face in zip(*lists.values())]
         height, width = self.image_size
         return {"width": width, "height": height, "faces": faces}
 
     def to_json(self) -> str:
-        """`to_dict` as one line of JSON."""
+        """Return `to_dict` as one line of JSON."""
         return json.dumps(self.to_dict())
 
     def save_picture(self, path: str | Path, image: NDArray[np.uint8]) -> None:
-        """Write ``image`` (uint8 [H, W, 3], BGR) with the faces drawn; the path's suffix is the format.
+        """Write an image with the faces drawn on it.
+
+        Args:
+            path: File; its suffix chooses the format.
+            image: uint8 [H, W, 3], BGR.
 
         Raises:
-            OutputError: An unknown suffix, or a place that cannot be written; nothing is left behind.
+            OutputError: If the suffix is unknown or the file cannot be written; nothing is left behind.
         """
+        from trt_mogface.reporting.drawing import draw, save  # OpenCV is slow to import
+
         save(Path(path), draw(image, self.clip().xyxy, self.confidence, self.landmarks))
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)

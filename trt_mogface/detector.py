@@ -1,4 +1,4 @@
-"""`Detector`: pictures in, `Detections` out."""
+"""`Detector`: images in, `Detections` out."""
 
 from __future__ import annotations
 
@@ -6,103 +6,74 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
-import numpy as np
-from numpy.typing import NDArray
+from typing_extensions import Self, Unpack
 
-from trt_mogface.backends.base import Placed
-from trt_mogface.backends.options import Choices
-from trt_mogface.backends.registry import Backend, Shared, open_backend
+from trt_mogface.backends.base import Backend, ModelInfo
+from trt_mogface.backends.options import DetectorOptions
+from trt_mogface.backends.registry import open_backend
+from trt_mogface.backends.shared import Shared
 from trt_mogface.detections import Detections
-from trt_mogface.errors import ModelError
-from trt_mogface.kernels.arrays import stream_handle
+from trt_mogface.errors import ImageError, RunnerError
+from trt_mogface.frame import Frame, Image
 from trt_mogface.models.files import DEFAULT
-from trt_mogface.spec import DetectorSpec, Thresholds
+from trt_mogface.spec import Thresholds
+
+One: TypeAlias = "Image | Frame"
+"""A BGR array of numpy or on a GPU, or a frame."""
 
 
 class Detector:
-    """Finds faces.
+    """A face detector.  Calls from several threads take turns; `clone` gives a thread its own detector.
 
     Args:
-        model: A contract ONNX file, an engine, or the name of a model (``trt-mogface models`` lists them).
-        weights: Trained weights for a named model that does not bring its own.
-        min_face: Leave out the pyramid levels that only see faces smaller than this many pixels.
-        size: Width and height of a fixed network input that pictures are scaled into, keeping their
-            shape; None runs each picture at its own size.
-        pad: At its own size, pad a picture to a multiple of 32 as MogFace's model card asks; False feeds
-            the raw size as the published code does.
-        conf, iou: Score and IoU thresholds, within 0..1; None takes the model's.
-        top_k: Candidates that enter the suppression; None takes the model's.
-        max_det: Most faces per picture; None takes the model's.
-        threads: CPU threads; None lets ONNX Runtime choose.
-        device: Number of the GPU that an engine runs on.
-        provider: Which library provides CUDA: see `trt_mogface.cuda.open_cuda`.
-        views: With an engine, whether faces are views of memory that the next call overwrites, not copies.
-
-    Calls from several threads take turns; `clone` gives each thread a detector of its own.
+        model: Name of a model (``trt-mogface models`` lists them), contract ONNX file, TensorRT engine, or
+            opened backend.
+        device: Number of the GPU that runs an engine.
+        views: Whether detections of an engine are views of memory that the next call overwrites.
+        **options: Options such as ``size`` and ``conf``; see
+            `trt_mogface.backends.options.DetectorOptions`.
 
     Raises:
-        ModelError: An unknown name, or a file that is not of the contract.
-        ImageError: An impossible size.
-        MissingExtraError: The model has to be made first and the packages for that are missing.
-        EngineError, KernelError, CudaError, OutOfMemoryError: An engine that cannot run here.
+        ArgumentError: If an option is unknown, impossible, or not one of this kind of model.
+        ModelError: If the model is unknown or unreadable.
+        MissingExtraError: If a package is not installed that the model needs.
+        EngineError, KernelError, CudaError, OutOfMemoryError: If an engine cannot run here.
 
     Example:
         >>> import numpy as np
-        >>> with Detector() as detect:
+        >>> with Detector(size=(64, 64), conf=0.5) as detect:
         ...     faces = detect(np.zeros((48, 64, 3), np.uint8))
-        >>> len(faces), faces.image_size
-        (0, (48, 64))
+        >>> len(faces), faces.image_size, detect.info.landmarks
+        (0, (48, 64), 5)
     """
 
     def __init__(
         self,
         model: str | Path | Backend = DEFAULT,
         *,
-        weights: str | Path | None = None,
-        min_face: float | None = None,
-        size: tuple[int, int] | None = None,
-        pad: bool = True,
-        conf: float | None = None,
-        iou: float | None = None,
-        top_k: int | None = None,
-        max_det: int | None = None,
-        threads: int | None = None,
         device: int = 0,
-        provider: str | None = None,
         views: bool = False,
+        **options: Unpack[DetectorOptions],
     ) -> None:
-        choices = Choices(size=size, pad=pad, conf=conf, iou=iou, top_k=top_k, max_det=max_det)
-        backend = open_backend(
-            model,
-            choices,
-            weights=weights,
-            min_face=min_face,
-            threads=threads,
-            device=device,
-            provider=provider,
-        )
-        self._open(Shared(backend), views)
+        self._open(Shared(open_backend(model, device=device, **options)), views)
 
-    def _open(self, shared: Shared, views: bool) -> None:
-        self._shared, self._views = shared, views
-        self._backend = shared.backend
-        self._lock = threading.Lock()
+    def _open(self, shared: Shared[Backend], views: bool) -> None:
+        self._shared, self._views, self._backend = shared, views, shared.value
+        self._lock, self._closed = threading.Lock(), False
         try:
-            self._slot = self._backend.slot(self._backend.most_pictures, views=views)
+            self._slot = self._backend.slot(self._backend.max_batch, views=views)
         except Exception:
             shared.release()
             raise
-        self._closed = False
 
     def clone(self) -> Detector:
-        """A detector of its own for another thread: the model is shared, stream, context and memory are not.
+        """Return a detector for another thread: it shares the model, not streams, contexts and memory.
 
         Raises:
-            ModelError: The detector is closed.
-            OutOfMemoryError: There is no room for another one.
+            RunnerError: If the detector is closed.
+            OutOfMemoryError: If memory does not suffice for another one.
         """
         self._check_open()
         twin = object.__new__(Detector)
@@ -110,81 +81,85 @@ class Detector:
         return twin
 
     @property
-    def spec(self) -> DetectorSpec:
-        """The model's spec."""
-        return self._backend.settings.spec
+    def info(self) -> ModelInfo:
+        """Facts about the model."""
+        return self._backend.info
 
     @property
     def thresholds(self) -> Thresholds:
-        """The thresholds in force."""
-        return self._backend.settings.thresholds
+        """Effective thresholds: the caller's, else the model's."""
+        return self._backend.info.thresholds
 
     @overload
-    def __call__(self, images: NDArray[np.uint8], *, stream: object = None) -> Detections: ...
+    def __call__(self, images: One, *, stream: object = None) -> Detections: ...
 
     @overload
-    def __call__(self, images: Sequence[NDArray[np.uint8]], *, stream: object = None) -> list[Detections]: ...
+    def __call__(self, images: Sequence[One], *, stream: object = None) -> list[Detections]: ...
 
     def __call__(
-        self, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], *, stream: object = None
+        self, images: One | Sequence[One], *, stream: object = None
     ) -> Detections | list[Detections]:
-        """Find the faces of one picture, or of several.
+        """Find the faces of one image, or of several.
 
         Args:
-            images: uint8 [H, W, 3], BGR, or a sequence of such arrays of any sizes.  Pictures that share
-                a network input size run as one batch; the others do not, because MogFace's group
-                normalization sees the padding, and a picture's faces must not depend on its neighbors.
-                With an engine, arrays of the device too (``__cuda_array_interface__``).
-            stream: Whose work fills arrays of the device; see `trt_mogface.Runner.submit`.
+            images: Image, or list or tuple of images of any sizes; each a uint8 [H, W, 3] array in BGR or a
+                `Frame`.  Images with the same network input size run as one batch; others do not, because
+                the padding would change the faces that are found.  An engine also takes arrays in device
+                memory (``__cuda_array_interface__``).
+            stream: CUDA stream whose work fills device arrays; see `Frame`.
 
         Returns:
-            `Detections` in the picture's own pixels; a list of them, in order, for a sequence.
+            `Detections` in the pixels of the image; a list of them, in order, for several images.
 
         Raises:
-            ImageError: An array of another type or shape; nothing is run.
-            ModelError: The network failed, or the detector is closed.
+            ImageError: If an image has an unsupported type, shape or dtype; nothing is run.
+            ModelError, EngineError, CudaError: If the network fails.
+            RunnerError: If the detector is closed.
         """
         self._check_open()
-        if isinstance(images, (list, tuple)):
-            checked = [self._backend.check(each, f"image {i}") for i, each in enumerate(images)]
-            return self._detect(checked, stream)
-        return self._detect([self._backend.check(images)], stream)[0]
+        if not isinstance(images, (list, tuple)):
+            return self._detect([self._frame(images, stream)])[0]
+        frames = []
+        for number, image in enumerate(images):
+            try:
+                frames.append(self._frame(image, stream))
+            except ImageError as error:
+                raise ImageError(f"image {number}{str(error).removeprefix('image')}") from error
+        return self._detect(frames)
 
     def close(self) -> None:
-        """Free what is its own, and the model with its last clone; closing twice is harmless."""
-        with self._lock:  # not under a call that runs
+        """Free the detector, and the model with its last clone; closing twice is harmless."""
+        with self._lock:  # not during a call
             if not self._closed:
                 self._closed = True
                 self._slot.close()
                 self._shared.release()
 
-    def __enter__(self) -> Detector:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ModelError("the detector is closed: make a new one")
+            raise RunnerError("the detector is closed; open a new one")
 
-    def _detect(self, images: list[Any], stream: object) -> list[Detections]:
-        handle = None if stream is None else stream_handle(stream)
-        placed = [Placed(each, self._backend.settings.place(*each.shape[:2]), handle) for each in images]
+    def _frame(self, image: Any, stream: object) -> Frame:
+        frame = Frame.of(image, stream=stream)
+        self._backend.check(frame)
+        return frame
+
+    def _detect(self, frames: Sequence[Frame]) -> list[Detections]:
         batches: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for index, picture in enumerate(placed):
-            batches[picture.placement.canvas].append(index)
+        for index, frame in enumerate(frames):
+            batches[self._backend.place(*frame.size).canvas].append(index)
         found: dict[int, Detections] = {}
-        most = self._backend.most_pictures
+        most = self._backend.max_batch
         for members in batches.values():
             for part in (members[at : at + most] for at in range(0, len(members), most)):
                 with self._lock:
-                    self._check_open()  # it may have been closed while this waited
-                    self._slot.begin([placed[index] for index in part])
-                    found.update(zip(part, self._slot.end()))
-        return [found[index] for index in range(len(images))]
+                    self._check_open()  # it may have been closed while this call waited
+                    self._slot.submit([frames[index] for index in part])
+                    found.update(zip(part, self._slot.wait()))
+        return [found[index] for index in range(len(frames))]

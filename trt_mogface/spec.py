@@ -242,9 +242,7 @@ class DetectorSpec:
             return _json.convert(plain, DetectorSpec, complete=True)
         except ValueError as error:
             reason = " ".join(str(error).split())[:160]
-            raise ModelError(
-                f"detector spec: not readable ({reason}); export the model again"
-            ) from error
+            raise ModelError(f"detector spec: not readable ({reason}); export the model again") from error
 
 
 _CONTRACT_1 = {

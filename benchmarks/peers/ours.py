@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.peers.peer import FACES, NETWORK, Does, Loop, Opened, Round, Task, batch_of
-from trt_mogface.backends.onnxruntime import OnnxExecutor
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.bench.measurement import Latency
 from trt_mogface.bench.network import DeviceNetwork
 from trt_mogface.detector import Detector
@@ -38,7 +38,7 @@ class Ours:
             return self._detector(task)
         if task.is_engine:
             return _EngineTurns(self.model, task)
-        executor, images = OnnxExecutor(self.model, threads=task.threads), batch_of(task)
+        executor, images = OnnxNetwork(self.model, threads=task.threads), batch_of(task)
         return Loop(partial(executor.run, images), len(images), NETWORK)
 
     def _detector(self, task: Task) -> Opened:
@@ -65,15 +65,15 @@ class _EngineTurns:
     note = ""
 
     def __init__(self, path: Path, task: Task) -> None:
-        from trt_mogface.backends.gpu.engine import Engine, check_runs_here
+        from trt_mogface.backends.gpu.engine import TensorRTNetwork, check_runs_here
         from trt_mogface.cuda import open_cuda
 
         manifest, flavor = check_runs_here(path, task.device)
         cuda = open_cuda(task.device)
-        self._engine = Engine(path, manifest, flavor, cuda)
+        engine = TensorRTNetwork(path, manifest, flavor, cuda)
         self._pictures = len(task.pictures)
         shape = (self._pictures, task.size[1], task.size[0])
-        self._network = DeviceNetwork(cuda, self._engine.contexts(), manifest.spec, shape)
+        self._network = DeviceNetwork(cuda, engine, manifest.spec, shape)
         self._network.run()
 
     def turn(self, seconds: float) -> Round:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_mogface.backends.onnxruntime import OnnxExecutor
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.reference.select import Selection, select
 
 LOWEST_SCORE = 0.02
@@ -23,7 +23,7 @@ def candidates(file: Path, batches: Iterable[NDArray[np.uint8]]) -> list[Selecti
         Faces with a score above `LOWEST_SCORE`, best first, in pixels of the network input.
     """
     found = []
-    with OnnxExecutor(file) as executor:
+    with OnnxNetwork(file) as executor:
         thresholds = dataclasses.replace(executor.spec.thresholds, score_threshold=LOWEST_SCORE)
         for batch in batches:
             outputs = executor.run(batch)

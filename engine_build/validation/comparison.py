@@ -16,7 +16,7 @@ from engine_build.validation.agreement import Agreement, compare
 from engine_build.validation.annotations import Annotations, ap_by_size
 from engine_build.validation.candidates import candidates
 from engine_build.validation.sensitivity import drift
-from trt_mogface.backends.onnxruntime import OnnxExecutor
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.errors import EngineError, UsageError
 from trt_mogface.reference.select import Selection
 
@@ -128,7 +128,7 @@ def check_on_noise(model: onnx.ModelProto, other: onnx.ModelProto) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1, NOISE_SIDE, NOISE_SIDE, 3), np.uint8)
     outputs = []
     for each in (model, other):
-        with tempfile.TemporaryDirectory() as folder, OnnxExecutor(_stored(each, folder)) as executor:
+        with tempfile.TemporaryDirectory() as folder, OnnxNetwork(_stored(each, folder)) as executor:
             outputs.append(executor.run(noise))
     reference, result = outputs
     for name in ("scores", "deltas", "landmarks"):

@@ -1,4 +1,4 @@
-"""Time that passes only where a test lets it."""
+"""Simulated time, which passes only where a test says so."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import heapq
 from concurrent.futures import Future
 
 
-class MadeUpTime:
-    """Stands in for the module ``time`` where code asks for ``perf_counter``."""
+class SimulatedTime:
+    """Replaces the module ``time`` in code that uses ``perf_counter``."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -20,9 +20,9 @@ class MadeUpTime:
 
 
 class Server:
-    """One server of a constant service time with a line before it, and the clock that it lives in.
+    """One server of a constant service time with a queue, and its clock.
 
-    Futures are done in the order of time, at the very moment that queueing theory says.
+    Futures are done in the order of time, at the exact moment of queueing theory.
     """
 
     def __init__(self, service: float, *, fails_at: frozenset[int] = frozenset()) -> None:
@@ -31,7 +31,7 @@ class Server:
         self._coming: list[tuple[float, int, Future[int]]] = []
         self.admitted = 0
         self.generator_stops_for = 0.0
-        """Seconds that the next wait takes too long, as if the machine had been busy."""
+        """Seconds by which the next wait is too long, as on a busy machine."""
 
     def now(self) -> float:
         return self._moment

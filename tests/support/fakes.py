@@ -1,4 +1,4 @@
-"""Pictures that carry a number, and what tells it back: a backend that is made up, and a network of ONNX."""
+"""Images that carry a number, and models that find it: a fake backend, and an ONNX network."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import onnx
 from numpy.typing import NDArray
 
 from tests.support.specs import small_spec
-from trt_mogface.backends.base import Placed
-from trt_mogface.backends.options import Settings
+from trt_mogface.backends.base import OnStage
+from trt_mogface.backends.options import SlotOptions
 from trt_mogface.detections import Detections
-from trt_mogface.images import check_array
+from trt_mogface.frame import Frame
 from trt_mogface.runner import Runner
 from trt_mogface.spec import METADATA_KEY
 
@@ -90,7 +90,7 @@ def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future
 
 
 def do_nothing(numbers: list[int]) -> None:
-    """Where a batch of these numbers begins or ends."""
+    """Do nothing when a batch of these numbers is submitted or waited for."""
 
 
 class Gate:
@@ -112,28 +112,28 @@ class Gate:
 
 
 class FakeSlot:
-    """A slot that insists on its protocol."""
+    """A slot that asserts its protocol."""
 
     def __init__(self, backend: FakeBackend) -> None:
         self._backend = backend
-        self._pictures: Sequence[Placed] | None = None
+        self._frames: Sequence[Frame] | None = None
         self.closes = 0
 
-    def begin(self, pictures: Sequence[Placed]) -> None:
+    def submit(self, frames: Sequence[Frame]) -> None:
         assert self.closes == 0
-        assert self._pictures is None, "begun twice"
-        assert 0 < len(pictures) <= self._backend.most_pictures
-        assert len({each.placement.canvas for each in pictures}) == 1
-        numbers = [number_in(each.image) for each in pictures]
-        self._backend.begun.put(numbers)
-        self._backend.at_begin(numbers)
-        self._pictures = pictures
+        assert self._frames is None, "submitted twice"
+        assert 0 < len(frames) <= self._backend.max_batch
+        assert len({self._backend.place(*frame.size).canvas for frame in frames}) == 1
+        numbers = [number_in(frame.planes[0]) for frame in frames]
+        self._backend.submitted.put(numbers)
+        self._backend.at_submit(numbers)
+        self._frames = frames
 
-    def end(self) -> list[Detections]:
-        assert self._pictures is not None, "not begun"
-        pictures, self._pictures = self._pictures, None
-        self._backend.at_end([number_in(each.image) for each in pictures])
-        return [self._answer(each.image) for each in pictures]
+    def wait(self) -> list[Detections]:
+        assert self._frames is not None, "not submitted"
+        frames, self._frames = self._frames, None
+        self._backend.at_wait([number_in(frame.planes[0]) for frame in frames])
+        return [self._answer(frame.planes[0]) for frame in frames]
 
     def close(self) -> None:
         assert self._backend.closes == 0, "the backend was closed before its slot"
@@ -147,51 +147,52 @@ class FakeSlot:
 
 
 class FakeBackend:
-    """A backend whose network tells the numbers of its pictures.
+    """A backend whose network finds the numbers of its images.
 
     Attributes:
-        begun: The numbers of each batch, as it begins.
-        at_begin, at_end: Called with them; may wait, or raise.
-        slots: All that were asked for.
-        closes: How often it was closed.
+        submitted: Numbers of each submitted batch.
+        at_submit, at_wait: Called with the numbers of a batch; may wait, or raise.
+        slots: Slots that were opened.
+        closes: Number of calls of `close`.
     """
 
     def __init__(self) -> None:
         spec = small_spec()
-        self.settings = Settings(spec, spec.thresholds, pad=False)
-        self.most_pictures = 1000
-        self.begun: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
-        self.at_begin: Hook = do_nothing
-        self.at_end: Hook = do_nothing
+        options = SlotOptions(spec, spec.thresholds, pad=False)
+        self.info, self.place = options.info, options.place
+        self.max_batch = 1000
+        self.submitted: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
+        self.at_submit: Hook = do_nothing
+        self.at_wait: Hook = do_nothing
         self.slots: list[FakeSlot] = []
         self.closes = 0
 
-    def check(self, image: object, name: str = "image") -> Picture:
-        return check_array(image, name)
+    def check(self, frame: Frame) -> None:
+        assert frame.on_host
 
     def slot(
         self,
         batch: int,
-        told: Callable[[str, float], None] | None = None,
+        on_stage: OnStage | None = None,
         *,
         views: bool = False,  # noqa: ARG002 -- its results are nobody else's
     ) -> FakeSlot:
-        self.most_pictures = batch
-        if told is not None:
-            told("slot", 0.25)
+        self.max_batch = batch
+        if on_stage is not None:
+            on_stage("slot", 0.25)
         self.slots.append(FakeSlot(self))
         return self.slots[-1]
 
     def close(self) -> None:
         self.closes += 1
 
-    def next_begun(self) -> list[int]:
-        """The numbers of the next batch that begins."""
-        return self.begun.get(timeout=WAIT)
+    def next_submitted(self) -> list[int]:
+        """Return the numbers of the next batch."""
+        return self.submitted.get(timeout=WAIT)
 
-    def all_begun(self) -> list[list[int]]:
-        """Of all batches that have begun since."""
-        return [self.begun.get() for _ in range(self.begun.qsize())]
+    def all_submitted(self) -> list[list[int]]:
+        """Return the numbers of all batches since."""
+        return [self.submitted.get() for _ in range(self.submitted.qsize())]
 
 
 ECHO = """<ir_version: 9, opset_import: ["" : 17]>

@@ -1,7 +1,7 @@
-"""CUDA's memory, streams, events and graphs in host memory, for the GPU's slots around the emulated kernels.
+"""CUDA in host memory, for slots of the GPU with the emulated kernels.
 
-Work of a stream is done no sooner than the host waits for it, so that whoever reads too early, or overwrites
-what is still to be read, is found out.  While a stream is captured nothing may be allocated or waited for.
+Work of a stream is done when the host waits for it and not before, so that reading too early, or overwriting
+memory that is still to be read, shows.  During a capture nothing may be allocated or waited for.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
 
 from trt_mogface.backends.gpu.backend import GpuBackend
-from trt_mogface.backends.onnxruntime import OnnxExecutor
-from trt_mogface.backends.options import Choices
+from trt_mogface.backends.onnxruntime import OnnxNetwork
+from trt_mogface.backends.options import DetectorOptions, SlotOptions
 from trt_mogface.cuda import Cuda, Device, DeviceMemory, Event, Graph, PinnedMemory, Stream
 from trt_mogface.cuda.resources import Resource
-from trt_mogface.errors import CudaError, OutOfMemoryError
+from trt_mogface.errors import CudaError, EngineError, OutOfMemoryError
 from trt_mogface.kernels import Kernels
 from trt_mogface.models.manifest import Shape
 
@@ -28,11 +30,11 @@ R = TypeVar("R", bound=Resource)
 
 
 class HostCuda(Cuda):
-    """See `Cuda`.
+    """`Cuda` in host memory.
 
     Args:
-        is_integrated: As a Jetson.
-        memory: Bytes of the device.
+        is_integrated: Whether device and host share their memory, as on Jetson.
+        memory: Device memory in bytes.
         graphs: Whether streams can be captured.
     """
 
@@ -40,10 +42,12 @@ class HostCuda(Cuda):
         super().__init__()
         self.device = Device(0, "host", (9, 0), is_integrated, memory)
         self.live: dict[int, Resource | None] = {}
+        self.pinned: dict[int, int] = {}
+        """Size of each piece of pinned memory by address."""
         self.calls: list[str] = []
         self.failing: dict[str, Exception] = {}
         self.failing_at = -1
-        """Of the calls that make something, the one that fails."""
+        """Number of the allocation that fails."""
         self._made = 0
         self._graphs, self._used = graphs, 0
         self._numbers = iter(range(1, 1 << 40))
@@ -51,12 +55,15 @@ class HostCuda(Cuda):
         self._captured: dict[int, list[Work]] = {}
         self._times: dict[int, float] = {}
 
+    @override
     def activate(self) -> None:
         self.check_process()
 
+    @override
     def free_memory(self) -> int:
         return self.device.memory - self._used
 
+    @override
     def allocate(self, nbytes: int) -> DeviceMemory:
         self._call("allocate", waits=True)
         if nbytes > self.free_memory():
@@ -72,31 +79,58 @@ class HostCuda(Cuda):
         made.native = array
         return self._keep(made)
 
+    @override
     def pin(self, nbytes: int, *, mapped: bool = False) -> PinnedMemory:
         self._call("pin", waits=True)
         address, array = _aligned(nbytes)
-        made = PinnedMemory(address, nbytes, self._forget, address if mapped else None)
+        self.pinned[address] = nbytes
+
+        def free(handle: int) -> None:
+            del self.pinned[handle]
+            self._forget(handle)
+
+        made = PinnedMemory(address, nbytes, free, address if mapped else None)
         made.native = array
         return self._keep(made)
 
+    @override
     def stream(self) -> Stream:
         self._call("stream", waits=True)
         made = Stream(next(self._numbers), self._forget)
         self._queues[made.handle] = []
         return self._keep(made)
 
+    @override
     def event(self, *, timed: bool = False) -> Event:  # noqa: ARG002 -- all are
         self._call("event")
         return self._keep(Event(next(self._numbers), self._forget))
 
+    @override
     def copy_in(self, target: DeviceMemory, source: PinnedMemory, nbytes: int, stream: Stream) -> None:
         self._call("copy_in")
         self.do(stream, lambda: ctypes.memmove(target.handle, source.handle, nbytes))
 
+    @override
+    def device_address(self, array: NDArray[Any]) -> int | None:
+        first = array.ctypes.data
+        for at, nbytes in self.pinned.items():
+            if at <= first and first + array.nbytes <= at + nbytes:
+                return first
+        return None
+
+    @override
+    def copy_array(self, target: int, source: NDArray[Any], stream: Stream) -> None:
+        self._call("copy_array")
+        assert self.device_address(source) is not None
+        assert source.flags.c_contiguous
+        self.do(stream, lambda: ctypes.memmove(target, source.ctypes.data, source.nbytes))
+
+    @override
     def copy_out(self, target: PinnedMemory, source: DeviceMemory, nbytes: int, stream: Stream) -> None:
         self._call("copy_out")
         self.do(stream, lambda: ctypes.memmove(target.handle, source.handle, nbytes))
 
+    @override
     def record(self, event: Event, stream: Stream) -> None:
         self._call("record")
         self._times.pop(event.handle, None)
@@ -106,29 +140,35 @@ class HostCuda(Cuda):
 
         self.do(stream, come)
 
-    def follow(self, stream: Stream, other: int) -> None:
-        self._call("follow")
+    @override
+    def wait_stream(self, stream: Stream, other: int) -> None:
+        self._call("wait_stream")
         self.do(stream, lambda: self._finish(other))
 
+    @override
     def wait(self, event: Event) -> None:
         self._call("wait", waits=True)
         for handle in list(self._queues):
             if event.handle not in self._times:
                 self._finish(handle)
 
+    @override
     def synchronize(self, stream: Stream) -> None:
         self._call("synchronize", waits=True)
         self._finish(stream.handle)
 
+    @override
     def elapsed(self, begin: Event, end: Event) -> float:
         return (self._times[end.handle] - self._times[begin.handle]) * 1e3
 
+    @override
     def begin_capture(self, stream: Stream) -> None:
         self._call("begin_capture")
         if not self._graphs:
             raise CudaError("capturing: not here")
         self._captured[stream.handle] = []
 
+    @override
     def end_capture(self, stream: Stream) -> Graph:
         work = self._captured.pop(stream.handle)
         self._call("end_capture")
@@ -136,6 +176,7 @@ class HostCuda(Cuda):
         made.native = work
         return self._keep(made)
 
+    @override
     def launch(self, graph: Graph, stream: Stream) -> None:
         self._call("launch")
         assert not graph.closed
@@ -172,7 +213,7 @@ class HostCuda(Cuda):
 
 
 class HostKernels(Kernels):
-    """The emulated kernels, in streams: arguments are checked at once, the work is done in its turn."""
+    """The emulated kernels in streams: arguments are checked at once, work is done in its turn."""
 
     def __init__(self, library: Path, cuda: HostCuda) -> None:
         super().__init__(library)
@@ -189,56 +230,56 @@ class HostKernels(Kernels):
         self._cuda.do(stream, lambda: run(*arguments, stream=stream, **options))
 
 
-class HostNetworks:
+class HostNetwork:
     """ONNX Runtime in the place of an engine."""
 
-    def __init__(self, path: Path, cuda: HostCuda) -> None:
-        self.executor, self.cuda = OnnxExecutor(path, threads=1), cuda
-        self.open = 0
-
-    def contexts(self) -> HostNetwork:
-        self.open += 1
-        return HostNetwork(self)
-
-    def close(self) -> None:
-        assert self.open == 0, "slots are closed before the engine"
-        self.executor.close()
-
-
-class HostNetwork:
     scratch_bytes = 1000
 
-    def __init__(self, networks: HostNetworks) -> None:
-        self._networks, self._closed = networks, False
+    def __init__(self, network: OnnxNetwork, cuda: HostCuda, max_shape: Shape) -> None:
+        self.network, self.cuda, self.max_shape = network, cuda, max_shape
+        self._original: HostNetwork | None = None
+        self._clones = 0
+
+    def check_shape(self, shape: Shape) -> None:
+        if any(size > most for size, most in zip(shape, self.max_shape)):
+            raise EngineError(f"{shape}: outside {self.max_shape}")
+
+    def clone(self) -> HostNetwork:
+        twin = HostNetwork(self.network.clone(), self.cuda, self.max_shape)
+        twin._original = self
+        self._clones += 1
+        return twin
 
     def enqueue(
         self, shape: Shape, images: int, outputs: dict[str, int], scratch: DeviceMemory, stream: Stream
     ) -> None:
-        networks = self._networks
-        networks.cuda._call("network")
+        self.cuda._call("network")
         assert scratch.nbytes >= self.scratch_bytes
         assert not scratch.closed
 
         def run() -> None:
             pixels = _array(images, (*shape, 3), np.uint8)
-            found = networks.executor.run(pixels)
+            found = self.network.run(pixels)
             for name, address in outputs.items():
                 value = getattr(found, name)
                 _array(address, value.shape, np.float32)[...] = value
 
-        networks.cuda.do(stream, run)
+        self.cuda.do(stream, run)
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._networks.open -= 1
+        assert self._clones == 0, "slots are closed before the backend"
+        self.network.close()
+        if self._original is not None:
+            self._original._clones -= 1
+            self._original = None
 
 
-def backend(library: Path, model: Path, cuda: HostCuda, largest: Shape, **choices: Any) -> GpuBackend:
-    """The GPU's backend, all of it but the device and the engine."""
-    networks = HostNetworks(model, cuda)
-    settings = Choices(**choices).of(networks.executor.spec)
-    return GpuBackend(networks, cuda, HostKernels(library, cuda), settings, largest)
+def backend(library: Path, model: Path, cuda: HostCuda, max_shape: Shape, **options: Any) -> GpuBackend:
+    """Return the GPU's backend, with device and engine replaced."""
+    network = OnnxNetwork(model, threads=1)
+    resolved = SlotOptions.resolve(network.spec, DetectorOptions(**options))
+    fake = HostNetwork(network, cuda, max_shape)
+    return GpuBackend(fake, cuda, HostKernels(library, cuda), resolved, max_shape)
 
 
 def _aligned(nbytes: int) -> tuple[int, np.ndarray[Any, Any]]:

@@ -1,113 +1,131 @@
-"""A model on the CPU, and its slots: OpenCV places, ONNX Runtime runs the network, numpy selects."""
+"""`CpuBackend`: OpenCV resizes, ONNX Runtime runs the network, numpy selects."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_mogface.backends.base import Placed
-from trt_mogface.backends.onnxruntime import OnnxExecutor
-from trt_mogface.backends.options import Choices, Settings
+from trt_mogface.backends.base import Network, OnStage
+from trt_mogface.backends.onnxruntime import OnnxNetwork
+from trt_mogface.backends.options import DetectorOptions, SlotOptions
 from trt_mogface.detections import Detections
-from trt_mogface.images import check_array
-from trt_mogface.reference.resize import paint
-from trt_mogface.reference.select import Selection, select
+from trt_mogface.errors import ImageError
+from trt_mogface.frame import Frame
+from trt_mogface.reference.color import to_bgr
+from trt_mogface.reference.decode import Floats
+from trt_mogface.reference.resize import Placement, paint
+from trt_mogface.reference.select import select
 
 
 class CpuBackend:
-    """See `trt_mogface.backends.registry.Backend`.
+    """A contract file on the CPU; see `trt_mogface.backends.base.Backend`.
 
     Args:
-        path: A contract ONNX file.
-        choices: The caller's.
-        threads: CPU threads of one run; None lets ONNX Runtime choose.
+        path: Contract ONNX file.
+        options: Checked options; ``weights`` and ``min_face`` are part of `path` already.
 
     Raises:
-        ModelError: See `trt_mogface.backends.onnxruntime.OnnxExecutor`, and `Choices.of`.
+        ModelError: If the file is missing, not ONNX, or not a contract file.
+        ArgumentError: If the network does not accept the requested input size.
     """
 
-    def __init__(self, path: Path, choices: Choices, threads: int | None = None) -> None:
-        self.executor = OnnxExecutor(path, threads=threads)
-        self.settings = choices.of(self.executor.spec)
-        self.most_pictures = sys.maxsize
+    max_batch = sys.maxsize
 
-    def check(self, image: object, name: str = "image") -> NDArray[np.uint8]:
-        """uint8 [H, W, 3] in BGR."""
-        return check_array(image, name)
+    def __init__(self, path: Path, options: DetectorOptions) -> None:
+        self.network = OnnxNetwork(path, threads=options.get("threads"))
+        self.options = SlotOptions.resolve(self.network.spec, options)
+        self.info, self.place = self.options.info, self.options.place
+
+    def check(self, frame: Frame) -> None:
+        """Refuse a frame in device memory.
+
+        Raises:
+            ImageError: If a plane is not a numpy array.
+        """
+        if not frame.on_host:
+            raise ImageError("image: in device memory, and this model runs on the CPU; copy it to the host")
 
     def slot(
         self,
-        batch: int,  # noqa: ARG002 -- its memory is taken when a batch comes
-        told: Callable[[str, float], None] | None = None,  # noqa: ARG002 -- it has no stages of its own
+        batch: int,  # noqa: ARG002 -- memory is allocated when a batch arrives
+        on_stage: OnStage | None = None,  # noqa: ARG002 -- there are no stages
         *,
-        views: bool = False,  # noqa: ARG002 -- its faces are new each time
+        views: bool = False,  # noqa: ARG002 -- detections are new arrays
     ) -> CpuSlot:
-        """A slot."""
-        return CpuSlot(self.executor, self.settings)
+        """Open a slot; slots share the network, which takes calls from several threads."""
+        return CpuSlot(self.network, self.options)
 
     def close(self) -> None:
-        """Free the network."""
-        self.executor.close()
+        """Free the network; closing twice is harmless."""
+        self.network.close()
 
 
 class CpuSlot:
-    """See `trt_mogface.backends.base.Slot`.
+    """One batch on the CPU; see `trt_mogface.backends.base.Slot`.
 
-    Pictures are placed at the beginning; the network runs at the end.
+    Frames are converted and resized by `submit`; `wait` runs the network and selects.
 
     Args:
-        executor: Shared with other slots; ONNX Runtime's sessions take calls from several threads.
-        settings: How pictures are placed and faces chosen.
+        network: Network, which stays the caller's.
+        options: Resolved options.
     """
 
-    def __init__(self, executor: OnnxExecutor, settings: Settings) -> None:
-        self._executor, self._settings = executor, settings
-        self._pictures: Sequence[Placed] = ()
+    def __init__(self, network: Network, options: SlotOptions) -> None:
+        self._network, self._options = network, options
+        self._placed: list[tuple[tuple[int, int], Placement]] = []
         self._batch: NDArray[np.uint8] = np.empty((0, 1, 1, 3), np.uint8)
 
-    def begin(self, pictures: Sequence[Placed]) -> None:
-        """Paint the network's input."""
-        shape = (len(pictures), *pictures[0].placement.canvas, 3)
+    def submit(self, frames: Sequence[Frame]) -> None:
+        """Write the network input; the frames may change afterwards."""
+        placed = [(frame.size, self._options.place(*frame.size)) for frame in frames]
+        shape = (len(frames), *placed[0][1].canvas, 3)
         if self._batch.shape != shape:
             self._batch = np.empty(shape, np.uint8)
-        for picture, out in zip(pictures, self._batch):
-            paint(picture.image, picture.placement, self._settings.spec.input.pad, out)
-        self._pictures = pictures
+        for frame, (_, placement), out in zip(frames, placed, self._batch):
+            paint(to_bgr(frame), placement, self._options.spec.input.pad, out)
+        self._placed = placed
 
-    def end(self) -> list[Detections]:
-        """Run the network and select."""
-        pictures, self._pictures = self._pictures, ()
-        outputs = self._executor.run(self._batch)
-        faces = []
-        for row, picture in enumerate(pictures):
-            selection = select(
-                outputs.scores[row],
-                outputs.deltas[row],
-                None if outputs.landmarks is None else outputs.landmarks[row],
-                spec=self._settings.spec,
-                size=picture.placement.canvas,
-                thresholds=self._settings.thresholds,
-            )
-            faces.append(_in_picture(selection, picture))
-        return faces
+    def wait(self) -> list[Detections]:
+        """Run the network and select the faces."""
+        placed, self._placed = self._placed, []
+        outputs = self._network.run(self._batch)
+        landmarks = [None] * len(placed) if outputs.landmarks is None else outputs.landmarks
+        return [
+            self._detections(size, placement, *parts)
+            for (size, placement), *parts in zip(placed, outputs.scores, outputs.deltas, landmarks)
+        ]
 
     def close(self) -> None:
-        """Forget the pictures; the executor is the caller's."""
-        self._pictures = ()
+        """Forget the frames; the network is the caller's."""
+        self._placed = []
 
-
-def _in_picture(selection: Selection, picture: Placed) -> Detections:
-    """Network coordinates to the caller's; scores stay what they are."""
-    scale = np.float32(picture.placement.scale)
-    points = selection.landmarks
-    return Detections(
-        xyxy=selection.boxes / scale,
-        confidence=selection.scores,
-        landmarks=None if points is None else points / scale,
-        image_size=(picture.image.shape[0], picture.image.shape[1]),
-        dropped=selection.dropped,
-    )
+    def _detections(
+        self,
+        size: tuple[int, int],
+        placement: Placement,
+        scores: Floats,
+        deltas: Floats,
+        landmarks: Floats | None,
+    ) -> Detections:
+        options = self._options
+        faces = select(
+            scores,
+            deltas,
+            landmarks,
+            spec=options.spec,
+            size=placement.canvas,
+            thresholds=options.thresholds,
+            content=placement.content,
+        )
+        scale = np.float32(placement.scale)  # x, y
+        return Detections(
+            xyxy=faces.boxes / np.tile(scale, 2),
+            confidence=faces.scores,
+            landmarks=None if faces.landmarks is None else faces.landmarks / scale,
+            image_size=size,
+            dropped=faces.dropped,
+        )

@@ -1,127 +1,117 @@
-"""The CPU executor: a contract ONNX file run by ONNX Runtime."""
+"""`OnnxNetwork`: a contract ONNX file, run by ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_mogface.errors import ModelError, first_line
-from trt_mogface.reference.decode import Floats
-from trt_mogface.spec import DELTAS, INPUT, LANDMARKS, METADATA_KEY, SCORES, DetectorSpec
+from trt_mogface.backends.base import Outputs
+from trt_mogface.errors import ModelError, RunnerError, first_line
+from trt_mogface.models.manifest import Shape
+from trt_mogface.models.onnx_file import read_onnx
+from trt_mogface.spec import INPUT, METADATA_KEY, DetectorSpec, Layout
 
 FATAL_ONLY = 4
 
+TYPES = {1: "float32", 2: "uint8", 10: "float16", 11: "float64"}
+"""Names of ``TensorProto.DataType``, as far as messages need them."""
 
-@dataclass(frozen=True)
-class Outputs:
-    """What the network says of a batch.
-
-    Attributes:
-        scores: float32 [N, A].
-        deltas: float32 [N, A, 4].
-        landmarks: float32 [N, A, 2 * points] or None.
-    """
-
-    scores: Floats
-    deltas: Floats
-    landmarks: Floats | None
+INPUTS: dict[Layout, tuple[str, int]] = {"nhwc-uint8": ("uint8", 4), "nchw-float32": ("float32", 4)}
 
 
-class OnnxExecutor:
-    """A contract ONNX file, loaded and ready.
+class OnnxNetwork:
+    """A contract ONNX file, loaded; see `trt_mogface.backends.base.Network`.
 
     Args:
-        path: The file.
-        threads: CPU threads of one run; None lets ONNX Runtime choose.
+        path: Contract ONNX file.
+        threads: CPU threads of a run; None lets ONNX Runtime choose.
 
     Raises:
-        ModelError: No such file, not ONNX, not of the contract.
+        ModelError: If the file is missing, not ONNX, or not a contract file.
     """
 
+    max_shape: Shape | None = None
+
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
-        self.path = path
-        self._session = _session(path, threads)
-        self.spec = spec_of(self._session, path)
-        self._outputs = [value.name for value in self._session.get_outputs()]
+        self.path, self.spec = path, read_spec(path)
+        try:
+            self._session = session(str(path), threads)
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            raise ModelError(f"{path}: the model cannot be loaded: {first_line(error)}") from error
+
+    def check_shape(self, shape: Shape) -> None:
+        """Accept any shape: ONNX Runtime refuses what the file does not allow when it runs."""
 
     def run(self, images: NDArray[np.uint8]) -> Outputs:
-        """Run the network.
-
-        Args:
-            images: uint8 [N, H, W, 3], BGR.
+        """Run the network on uint8 [N, H, W, 3], BGR.
 
         Raises:
-            ModelError: The network failed, or returned something else than its spec says.
+            ModelError: If the network fails, or returns other shapes than its spec says.
+            RunnerError: If the network is closed.
         """
         if self._session is None:
-            raise ModelError(f"{self.path}: used after it was closed: make a new Detector")
+            raise RunnerError(f"{self.path}: the network is closed; open the model again")
+        pixels: NDArray[Any] = images
+        if self.spec.input.layout == "nchw-float32":
+            pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
+        names = list(self.spec.outputs)
         try:
-            values = self._session.run(self._outputs, {INPUT: images})
-        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            values = self._session.run(names, {INPUT: pixels})
+        except Exception as error:  # see above
             raise ModelError(f"{self.path}: the network failed: {first_line(error)}") from error
-        named = dict(zip(self._outputs, values))
-        outputs = Outputs(named[SCORES], named[DELTAS], named.get(LANDMARKS))
-        _, height, width, _ = images.shape
-        expected = (len(images), self.spec.anchor_count(height, width))
-        shapes = {SCORES: expected, DELTAS: (*expected, 4), LANDMARKS: (*expected, 2 * self.spec.landmarks)}
-        for name, value in named.items():
-            if value.shape != shapes[name]:
+        batch, height, width, _ = images.shape
+        expected = self.spec.output_shapes(batch, height, width)
+        for name, value in zip(names, values):
+            if value.shape != expected[name]:
                 raise ModelError(
-                    f"{self.path}: {width}x{height} gave {name} {list(value.shape)}, but the spec asks for "
-                    f"{list(shapes[name])}: export the model again"
+                    f"{self.path}: {width}x{height} gave {name} {list(value.shape)}, not "
+                    f"{list(expected[name])} as the spec says; export the model again"
                 )
-        return outputs
+        return Outputs(*values)
+
+    def clone(self) -> OnnxNetwork:
+        """Return a network of the same session, which several threads may run at once."""
+        return copy.copy(self)
 
     def close(self) -> None:
-        """Free the network; closing twice is harmless."""
+        """Free the session with its last clone; closing twice is harmless."""
         self._session = None
 
-    def __enter__(self) -> OnnxExecutor:
+    def __enter__(self) -> OnnxNetwork:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
 def read_spec(path: Path) -> DetectorSpec:
-    """The spec of a contract ONNX file.
+    """Return the spec of a contract ONNX file, without loading its weights.
 
     Raises:
-        ModelError: See `OnnxExecutor`.
+        ModelError: If the file is missing, not ONNX, or not a contract file.
     """
-    return spec_of(_session(path, threads=1, optimize=False), path)
-
-
-def spec_of(session: Any, path: Path) -> DetectorSpec:
-    """The spec inside a loaded ONNX file, after checking its inputs and outputs against the contract.
-
-    Raises:
-        ModelError: Not of the contract; the message names the first difference.
-    """
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    file = read_onnx(path)
+    text = file.metadata.get(METADATA_KEY)
     if text is None:
-        raise ModelError(
-            f"{path}: an ONNX file, but without a detector spec: "
-            "make a contract file of it with `trt-mogface export`"
-        )
+        raise ModelError(f"{path}: no detector spec in this ONNX file; convert it with `trt-mogface export`")
     spec = DetectorSpec.from_json(text)
-    wanted = {SCORES: 2, DELTAS: 3} | ({LANDMARKS: 3} if spec.landmarks else {})
-    inputs = {v.name: (v.type, len(v.shape)) for v in session.get_inputs()}
-    outputs = {v.name: (v.type, len(v.shape)) for v in session.get_outputs()}
-    if inputs != {INPUT: ("tensor(uint8)", 4)}:
-        raise ModelError(f"{path}: the contract wants one input {INPUT!r}, uint8 [N, H, W, 3], not {inputs}")
-    if outputs != {name: ("tensor(float)", rank) for name, rank in wanted.items()}:
-        raise ModelError(f"{path}: the contract wants float32 outputs {list(wanted)}, not {outputs}")
+    inputs, outputs = (
+        {name: (TYPES.get(each.type, f"type {each.type}"), each.rank) for name, each in values.items()}
+        for values in (file.inputs, file.outputs)
+    )
+    wanted = INPUTS[spec.input.layout]
+    if inputs != {INPUT: wanted}:
+        raise ModelError(
+            f"{path}: the contract wants one input {INPUT!r} of type and rank {wanted}, not {inputs}; "
+            "convert the file with `trt-mogface export`"
+        )
+    shapes = spec.output_shapes(1, 1, 1)
+    if outputs != {name: ("float32", len(shape)) for name, shape in shapes.items()}:
+        raise ModelError(f"{path}: the contract wants float32 outputs {list(shapes)}, not {outputs}")
     return spec
 
 
@@ -133,18 +123,22 @@ def session(
     arena: bool = True,
     profile: Path | None = None,
 ) -> Any:
-    """An ONNX Runtime session on the CPU, of a file or of a model's bytes.
+    """Open an ONNX Runtime session on the CPU.
 
-    Without its arena a session gives memory back as soon as it can: slower, and smaller at its peak.  With
-    ``profile`` it notes the time of each node, in a file whose name begins so.
+    Args:
+        model: A path, or the bytes of a model.
+        threads: CPU threads of a run; None lets ONNX Runtime choose.
+        optimize: Whether the graph is optimized.
+        arena: Whether memory is kept for later runs; without, a session is slower and its peak smaller.
+        profile: Prefix of a file that receives the time of each node.
 
     Raises:
-        Exception: Whatever ONNX Runtime raises; its exceptions share no public base class.
+        Exception: Any that ONNX Runtime raises; they share no public base class.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = FATAL_ONLY  # errors come as exceptions, and are told in one line
+    options.log_severity_level = FATAL_ONLY  # errors arrive as exceptions
     if threads is not None:
         options.intra_op_num_threads = threads
     options.enable_cpu_mem_arena = arena
@@ -153,12 +147,3 @@ def session(
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-def _session(path: Path, threads: int | None, *, optimize: bool = True) -> Any:
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file")
-    try:
-        return session(str(path), threads, optimize=optimize)
-    except Exception as error:  # see above
-        raise ModelError(f"{path}: not a model that can be loaded: {first_line(error)}") from error

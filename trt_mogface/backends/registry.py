@@ -1,98 +1,82 @@
-"""`Backend`: what opens slots, on the CPU or on a GPU; chosen by the model's file."""
+"""`open_backend`: from a model's name, file or address to the backend that runs it."""
 
 from __future__ import annotations
 
 import os
-import threading
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
-from trt_mogface.backends.base import Slot
+from typing_extensions import Unpack
+
+from trt_mogface.backends.base import Backend
 from trt_mogface.backends.cpu import CpuBackend
-from trt_mogface.backends.options import Choices, Settings
-from trt_mogface.errors import ImageError
+from trt_mogface.backends.options import DetectorOptions, check_options
+from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.files import contract_file
 from trt_mogface.models.manifest import ENGINES, manifest_path
 
-
-class Backend(Protocol):
-    """A loaded model.  Its slots share it."""
-
-    settings: Settings
-
-    most_pictures: int
-    """Of one batch."""
-
-    def check(self, image: object, name: str = "image") -> object:
-        """A picture that its slots can take, as they take it.
-
-        Raises:
-            ImageError: It is none; the message says how to convert it.
-        """
-
-    def slot(
-        self, batch: int, told: Callable[[str, float], None] | None = None, *, views: bool = False
-    ) -> Slot:
-        """Room for a batch of so many pictures; see `trt_mogface.backends.gpu.slot.GpuSlot`."""
-
-    def close(self) -> None:
-        """Free the model, after its slots; closing twice is harmless."""
+Opener = Callable[[str, int, DetectorOptions], Backend]
+"""Opens a model, given its name or path, the number of a GPU, and checked options."""
 
 
-class Shared:
-    """A backend of several users, freed with the last of them."""
+def _open_onnx(model: str, device: int, options: DetectorOptions) -> Backend:  # noqa: ARG001
+    path = contract_file(model, options.get("weights"), options.get("min_face"))
+    return CpuBackend(path, options)
 
-    def __init__(self, backend: Backend) -> None:
-        self.backend = backend
-        self._users, self._lock = 1, threading.Lock()
 
-    def retain(self) -> Shared:
-        """One user more."""
-        with self._lock:
-            self._users += 1
-        return self
+def _open_engine(model: str, device: int, options: DetectorOptions) -> Backend:
+    for name in ("weights", "min_face", "threads"):
+        value = options.get(name)
+        if value is not None:
+            raise ArgumentError(name, f"an engine takes none, it was fixed when {model} was built", value)
+    from trt_mogface.backends.gpu.backend import open_engine
 
-    def release(self) -> None:
-        """One user less."""
-        with self._lock:
-            self._users -= 1
-            last = self._users == 0
-        if last:
-            self.backend.close()
+    return open_engine(Path(model), device, options)
+
+
+SUFFIXES: dict[str, Opener] = {".onnx": _open_onnx, **dict.fromkeys(sorted(ENGINES), _open_engine)}
+"""Openers of files by suffix."""
+
+SCHEMES: dict[str, Opener] = {}
+"""Openers of addresses by scheme."""
 
 
 def open_backend(
-    model: str | Path | Backend,
-    choices: Choices,
-    *,
-    weights: str | Path | None = None,
-    min_face: float | None = None,
-    threads: int | None = None,
-    device: int = 0,
-    provider: str | None = None,
+    model: str | Path | Backend, *, device: int = 0, **options: Unpack[DetectorOptions]
 ) -> Backend:
-    """A model ready to run: an engine on its GPU, another file on the CPU; an opened backend as it is.
+    """Open a model.
+
+    Args:
+        model: Contract ONNX file or name of a model, for the CPU; TensorRT engine, for the GPU; or an opened
+            backend, which is returned as it is.
+        device: Number of the GPU that runs an engine.
+        **options: See `DetectorOptions`.
 
     Raises:
-        ModelError, ImageError, MissingExtraError: See `trt_mogface.Detector`.
-        EngineError, CudaError, KernelError: An engine that cannot run here.
+        ArgumentError: If an option is unknown, impossible, or not one of this kind of model.
+        ModelError: If the model is unknown or unreadable.
+        MissingExtraError: If a package is not installed that the model needs.
+        EngineError, KernelError, CudaError, OutOfMemoryError: If an engine cannot run here.
     """
-    choices.check()
+    check_options(options)
     if not isinstance(model, (str, os.PathLike)):
         return model
-    if not is_engine(model):
-        return CpuBackend(contract_file(model, weights, min_face), choices, threads)
-    for name, value in (("weights", weights), ("min_face", min_face), ("threads", threads)):
-        if value is not None:
-            raise ImageError(f"{name}: an engine takes none, it was decided when {model} was built")
-    from trt_mogface.backends.gpu.backend import open_engine
-
-    return open_engine(Path(model), choices, device, provider)
+    return _opener(os.fspath(model))(os.fspath(model), device, options)
 
 
 def is_engine(model: str | Path) -> bool:
-    """Whether a file is an engine, by its name or by the manifest beside it."""
+    """Return whether a file is an engine, by its suffix or by the manifest beside it."""
     if not os.path.isfile(model):  # noqa: PTH113 -- also answers to impossible names
         return False
     return Path(model).suffix in ENGINES or manifest_path(Path(model)).is_file()
+
+
+def _opener(model: str) -> Opener:
+    scheme = re.match(r"([a-z][a-z0-9+.-]*)://", model)
+    if scheme:
+        if scheme[1] not in SCHEMES:
+            known = f"choose from {', '.join(SCHEMES)}" if SCHEMES else "none is known"
+            raise ModelError(f"{model}: unknown scheme {scheme[1]!r} ({known}); pass a file or a model name")
+        return SCHEMES[scheme[1]]
+    return _open_engine if is_engine(model) else SUFFIXES.get(Path(model).suffix, _open_onnx)

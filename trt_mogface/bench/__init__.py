@@ -1,1 +1,1 @@
-"""What a model does in a second, how long its faces take, and how others do on the same pictures."""
+"""Benchmark of a model: throughput and latency, behavior under load, and the share of the roofline."""

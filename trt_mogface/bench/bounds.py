@@ -1,4 +1,4 @@
-"""The rooflines of what is measured, and of cards that are not at hand."""
+"""Rooflines of the measured models on this machine, and of other cards by their data sheets."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from trt_mogface.bench.trials import Conditions, Row, Subject
 SIMULATED: tuple[Precision, ...] = ("fp16", "int8", "fp8")
 
 
-def cards(text: str | None) -> list[Ceilings]:
-    """Of names with commas.
+def cards(names: str | None) -> list[Ceilings]:
+    """Return cards by their names, which are separated by commas.
 
     Raises:
-        UsageError: An unknown one.
+        ArgumentError: If a name is unknown.
     """
-    return [] if text is None else [card(name.strip()) for name in text.split(",")]
+    return [] if names is None else [card(name.strip()) for name in names.split(",")]
 
 
 def simulated(
     model: Path, batches: Sequence[int], size: tuple[int, int], on: Sequence[Ceilings]
 ) -> list[Roofline]:
-    """Bounds by data sheets, in each of `SIMULATED` that a card computes in.
+    """Return bounds by data sheets, in each of `SIMULATED` that a card computes in.
 
     Args:
-        model: The contract file that is counted.
-        batches: Pictures of a run.
-        size: Width and height of the network's input.
-        on: The cards.
+        model: Contract file whose layers are counted.
+        batches: Batch sizes.
+        size: Width and height of the network input.
+        on: Cards.
 
     Raises:
-        ModelError: Not a contract file.
+        ModelError: If `model` is not a contract file.
     """
     return [
-        roofline(model, batch=batch, size=size, precision=precision, ceilings=roof)
-        for roof in on
+        roofline(model, batch=batch, size=size, precision=precision, ceilings=ceilings)
+        for ceilings in on
         for precision in SIMULATED
-        if precision in roof.operations_per_s
+        if precision in ceilings.operations_per_s
         for batch in batches
     ]
 
@@ -60,46 +60,52 @@ def achieved(
     batches: Sequence[int],
     rows: Sequence[Row],
     conditions: Conditions,
-    told: Callable[[str], None] = lambda _: None,
+    on_status: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Roofline], list[str]]:
-    """What is reached of this machine's own ceilings.
+    """Compare what was measured with this machine's ceilings.
 
-    On the CPU layer by layer, by ONNX Runtime's profiler; of an engine the whole network alone.
+    On the CPU layer by layer, by ONNX Runtime's profiler; of an engine the whole network only.
 
     Args:
-        model: The contract file that is counted for an engine; other subjects are counted themselves.
+        model: Contract file whose layers are counted for an engine; other subjects are counted themselves.
         subjects, batches, conditions: See `trt_mogface.bench.trials`.
-        rows: What was measured; an engine's time is that of its mode ``network``.
-        told: What is being done.
+        rows: Measurements; an engine's time is that of its mode ``network``.
+        on_status: Called with each step.
 
     Returns:
-        The rooflines, and a line for each precision that has no ceiling here.
+        Rooflines, and a line for each precision that has no ceiling here.
     """
-    told("measuring the ceilings of this machine")
+    on_status("measuring the ceilings of this machine")
     on_gpu = subjects[0].is_engine
-    roof = measure_gpu(device=conditions.device) if on_gpu else measure_cpu(conditions.threads)
-    found, reasons = [], []
+    ceilings = measure_gpu(device=conditions.device) if on_gpu else measure_cpu(conditions.threads)
+    found, notes = [], []
     for subject in subjects:
         precision = _precision(subject)
-        if precision not in roof.operations_per_s:
-            reasons.append(f"no roofline in {precision}: {roof.missing.get(precision, 'not computed here')}")
+        if precision not in ceilings.operations_per_s:
+            reason = ceilings.missing.get(precision, "not computed here")
+            notes.append(f"no roofline in {precision}: {reason}")
             continue
         for batch in batches:
-            told(f"layers, {precision}, batch {batch}")
+            on_status(f"layers, {precision}, batch {batch}")
             path = model if on_gpu else subject.path
             times = (
                 _engine_times(rows, subject, batch) if on_gpu else _times(path, precision, batch, conditions)
             )
             found.append(
                 roofline(
-                    path, batch=batch, size=conditions.size, precision=precision, ceilings=roof, times=times
+                    path,
+                    batch=batch,
+                    size=conditions.size,
+                    precision=precision,
+                    ceilings=ceilings,
+                    times=times,
                 )
             )
-    return found, reasons
+    return found, notes
 
 
 def _precision(subject: Subject) -> Precision:
-    """Somebody's ONNX file, whose precision is not known, is counted as FP32."""
+    """Return the precision to count in: FP32 for an ONNX file of unknown precision."""
     return next((name for name in PRECISIONS if name == subject.precision), "fp32")
 
 
@@ -110,7 +116,7 @@ def _times(path: Path, precision: Precision, batch: int, conditions: Conditions)
 
 
 def _engine_times(rows: Sequence[Row], subject: Subject, batch: int) -> Times | None:
-    """The median of the engine's runs, without layers; None where it was not measured alone."""
+    """Return the median time of the engine, without layers; None if mode ``network`` was not measured."""
     for row in rows:
         if (row.mode, row.precision, row.batch) == ("network", subject.precision, batch):
             return Times({}, row.measurement.latency.median / 1e3, 0.0, row.measurement.count)

@@ -1,8 +1,8 @@
-"""Open-loop load: pictures come when they come, whether or not the last ones are done.
+"""Open-loop load: images arrive on schedule, whether or not earlier ones are done.
 
-In a closed loop a slow answer delays the next question, so that the questions that would have waited are
-never asked and their latency is not seen ("coordinated omission").  Here arrivals follow a schedule that
-nothing delays, and a latency counts from the arrival that was scheduled.
+In a closed loop a slow answer delays the next request, so the requests that would have waited are never sent
+and their latency is not seen ("coordinated omission").  Here nothing delays the arrivals, and a latency counts
+from the scheduled arrival.
 """
 
 from __future__ import annotations
@@ -15,44 +15,42 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from typing_extensions import override
+
 from trt_mogface.bench.measurement import Latency
-from trt_mogface.errors import UsageError
+from trt_mogface.errors import ArgumentError
 
 
 @dataclass(frozen=True)
 class Load:
-    """What comes.
+    """Schedule of arrivals.
 
     Attributes:
-        rate: Arrivals a second.
-        duration: Seconds during which they come.
-        capacity: Pictures that may be inside, waiting or being worked on; one that comes when so many are is
-            rejected.
-        seed: Of a Poisson process; None lets them come at equal distances.
+        rate: Arrivals per second.
+        duration: Seconds during which images arrive.
+        queue: Largest number of images waiting or running; an image that arrives beyond it is rejected.
+        seed: Seed of a Poisson process; None spaces arrivals evenly.
 
     Raises:
-        UsageError: No rate, no time, no room, or not one arrival.
+        ArgumentError: If a value is not positive and finite.
     """
 
     rate: float
     duration: float
-    capacity: int
+    queue: int
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.rate < float("inf"):
-            raise UsageError(f"--rate {self.rate:g}: must be a positive number of pictures a second")
-        if not 0 < self.duration < float("inf"):
-            raise UsageError(f"--duration {self.duration:g}: must be a positive number of seconds")
-        if self.capacity < 1:
-            raise UsageError(f"--queue {self.capacity}: must be positive")
+        for name, value in (("rate", self.rate), ("duration", self.duration), ("queue", self.queue)):
+            if not 0 < value < float("inf"):
+                raise ArgumentError(name, "must be positive", f"{value:g}")
 
     def arrivals(self) -> Iterator[float]:
-        """Seconds from the begin, in order."""
-        rng = None if self.seed is None else random.Random(self.seed)  # noqa: S311 -- no secret
+        """Yield the arrival times in seconds from the start, in order."""
+        rng = None if self.seed is None else random.Random(self.seed)  # noqa: S311 -- not for security
         moment, number = 0.0, 0
         while True:
-            # Not summed up where they are equal: errors would add up.
+            # Even arrivals are not summed up: rounding errors would accumulate.
             moment = number / self.rate if rng is None else moment + rng.expovariate(self.rate)
             if moment >= self.duration:
                 return
@@ -62,15 +60,15 @@ class Load:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What became of it.
+    """Result of an open loop.
 
     Attributes:
-        offered: Arrivals a second, as scheduled.
-        achieved: Pictures a second that came out with faces, until the last was done.
-        count, rejected, failed: Pictures done; not admitted; admitted and failed.
-        latency: From the scheduled arrival to the faces; None where none was done.
-        lag: Milliseconds by which the worst arrival came later than its schedule, which its latency includes:
-            as long as it is small against the latencies, the generator kept up.
+        offered: Scheduled arrivals per second.
+        achieved: Images per second that were done, until the last one was.
+        count, rejected, failed: Number of images done, rejected on arrival, and failed.
+        latency: From the scheduled arrival to the detections; None if no image was done.
+        lag: Largest delay in milliseconds of an arrival against its schedule, which its latency includes.  If
+            it is small compared with the latencies, the generator kept up.
     """
 
     offered: float
@@ -83,41 +81,41 @@ class LoadResult:
 
 
 class Clock(Protocol):
-    """Time, real or made up."""
+    """Time, real or simulated."""
 
     def now(self) -> float:
-        """Seconds since some moment."""
+        """Return the time in seconds."""
 
     def wait_until(self, moment: float) -> None:
-        """Return when it is that late."""
+        """Return when `now` has reached a moment."""
 
 
-class RealClock:
-    """The machine's."""
+class RealClock(Clock):
+    """The machine's clock."""
 
+    @override
     def now(self) -> float:
-        """See `Clock`."""
         return time.perf_counter()
 
+    @override
     def wait_until(self, moment: float) -> None:
-        """See `Clock`."""
         while (left := moment - time.perf_counter()) > 0:
             time.sleep(left)
 
 
-class _Inside:
-    """Pictures that are inside, and what became of those that left."""
+class _InFlight:
+    """Images that are waiting or running, and results of those that are done."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock, self._lock = clock, threading.Lock()
         self.count, self.failed, self.last = 0, 0, clock.now()
         self.milliseconds: list[float] = []
 
-    def enters(self) -> None:
+    def add(self) -> None:
         with self._lock:
             self.count += 1
 
-    def leaves(self, future: Future[Any], scheduled: float) -> None:
+    def remove(self, future: Future[Any], scheduled: float) -> None:
         now = self._clock.now()
         failed = future.cancelled() or future.exception() is not None
         with self._lock:
@@ -136,50 +134,49 @@ def open_loop(
     *,
     patience: float = 60.0,
 ) -> LoadResult:
-    """Send pictures at a rate.
+    """Submit images on schedule.
 
     Args:
-        submit: Sends one; it must not wait, which it need not with room for ``load.capacity`` pictures.
-        load: When they come.
+        submit: Submits one image; must not block while fewer than ``load.queue`` images are in flight.
+        load: Schedule.
         clock: Time; None takes the machine's.
-        patience: Seconds that those still inside after the last arrival are waited for.
+        patience: Seconds to wait for the remaining images after the last arrival.
 
     Raises:
-        UsageError: Those inside are not done by then.
-        Exception: What ``submit`` raises.
+        ArgumentError: If no image arrives, or some are not done within `patience`.
+        Exception: Whatever `submit` raises.
     """
     clock = clock or RealClock()
-    inside = _Inside(clock)
+    in_flight = _InFlight(clock)
     begun, rejected, lag, number = clock.now(), 0, 0.0, 0
     for number, offset in enumerate(load.arrivals(), start=1):  # noqa: B007 -- the last one is read below
         scheduled = begun + offset
         clock.wait_until(scheduled)
         lag = max(lag, clock.now() - scheduled)
-        if inside.count >= load.capacity:
+        if in_flight.count >= load.queue:
             rejected += 1
             continue
-        inside.enters()
-        submit().add_done_callback(lambda future, at=scheduled: inside.leaves(future, at))  # type: ignore[misc]
+        in_flight.add()
+        submit().add_done_callback(lambda future, at=scheduled: in_flight.remove(future, at))  # type: ignore[misc]
     if not number:
-        raise UsageError(f"--rate {load.rate:g}: nothing comes within {load.duration:g} s")
-    _drain(inside, clock, patience)
-    times = inside.milliseconds
+        raise ArgumentError("rate", f"no image arrives within {load.duration:g} s", f"{load.rate:g}")
+    _drain(in_flight, load, clock, patience)
+    times = in_flight.milliseconds
     return LoadResult(
         offered=number / load.duration,
-        achieved=len(times) / max(inside.last - begun, load.duration),
+        achieved=len(times) / max(in_flight.last - begun, load.duration),
         count=len(times),
         rejected=rejected,
-        failed=inside.failed,
+        failed=in_flight.failed,
         latency=Latency.of(times) if times else None,
         lag=lag * 1e3,
     )
 
 
-def _drain(inside: _Inside, clock: Clock, patience: float) -> None:
+def _drain(in_flight: _InFlight, load: Load, clock: Clock, patience: float) -> None:
     deadline = clock.now() + patience
-    while inside.count:
+    while in_flight.count:
         if clock.now() >= deadline:
-            raise UsageError(
-                f"--rate: {inside.count} pictures were not done {patience:g} s after the last came"
-            )
+            problem = f"{in_flight.count} images were not done {patience:g} s after the last arrival"
+            raise ArgumentError("rate", f"{problem}; use a lower rate", f"{load.rate:g}")
         clock.wait_until(min(deadline, clock.now() + 1e-3))

@@ -1,4 +1,4 @@
-"""One thing done again and again for a time: how often, and how long each took."""
+"""Closed loop: repeat one run for a time; its throughput and latency."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trt_mogface.errors import UsageError
+from trt_mogface.errors import ArgumentError
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How long is measured; the defaults are trtexec's.
+class MeasureOptions:
+    """Length of a measurement; the defaults are trtexec's.
 
     Attributes:
-        duration: Seconds measured, at least.
-        warm_up: Seconds before them that do not count; one run at least.
-        iterations: Runs measured, at least.
+        duration: Minimum seconds measured.
+        warm_up: Seconds of warm-up, at least one run.
+        iterations: Minimum number of runs measured.
 
     Raises:
-        UsageError: A duration that is not positive, or no run.
+        ArgumentError: If a value is not positive (`warm_up`: negative).
     """
 
     duration: float = 3.0
@@ -29,15 +29,16 @@ class Settings:
     iterations: int = 10
 
     def __post_init__(self) -> None:
-        if not 0 < self.duration < float("inf"):
-            raise UsageError(f"--duration {self.duration:g}: must be a positive number of seconds")
-        if not 0 <= self.warm_up < float("inf") or self.iterations < 1:
-            raise UsageError("the warm-up must not be negative, and at least one run is measured")
+        for name, value in (("duration", self.duration), ("iterations", self.iterations)):
+            if not 0 < value < float("inf"):
+                raise ArgumentError(name, "must be positive", f"{value:g}")
+        if not 0 <= self.warm_up < float("inf"):
+            raise ArgumentError("warm_up", "must not be negative", f"{self.warm_up:g}")
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of many runs, in trtexec's words."""
+    """Statistics of run times in milliseconds, named as in trtexec."""
 
     min: float
     mean: float
@@ -49,35 +50,35 @@ class Latency:
 
     @staticmethod
     def of(milliseconds: Sequence[float]) -> Latency:
-        """Of times, of which there is at least one; percentiles are interpolated linearly."""
+        """Return the statistics of at least one time; percentiles are interpolated linearly."""
         low, median, p90, p95, p99, high = map(float, np.percentile(milliseconds, [0, 50, 90, 95, 99, 100]))
         return Latency(low, float(np.mean(milliseconds)), median, p90, p95, p99, high)
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured.
+    """Result of a closed loop.
 
     Attributes:
-        count: Times that `latency` is made of.
-        seconds: From the first run's begin to the last one's end.
-        pictures_per_s: Over those seconds.
-        latency: Of a run, or of a picture where pictures were followed one by one.
+        count: Number of times in `latency`.
+        seconds: From the start of the first run to the end of the last.
+        images_per_s: Throughput over those seconds.
+        latency: Latency of a run, or of an image where images are tracked individually.
     """
 
     count: int
     seconds: float
-    pictures_per_s: float
+    images_per_s: float
     latency: Latency
 
     @staticmethod
-    def of(milliseconds: Sequence[float], seconds: float, pictures: int) -> Measurement:
-        """Of times, the seconds they took together, and the pictures of them all."""
-        return Measurement(len(milliseconds), seconds, pictures / seconds, Latency.of(milliseconds))
+    def of(milliseconds: Sequence[float], seconds: float, images: int) -> Measurement:
+        """Combine run times, the seconds that they took together, and the number of images of all runs."""
+        return Measurement(len(milliseconds), seconds, images / seconds, Latency.of(milliseconds))
 
 
 def repeat(run: Callable[[], object], seconds: float, iterations: int) -> list[float]:
-    """Milliseconds of each run, until so many seconds are over and there were so many runs."""
+    """Call `run` for at least `seconds` and `iterations` calls; return the milliseconds of each."""
     times: list[float] = []
     now = time.perf_counter()
     end = now + seconds
@@ -88,34 +89,31 @@ def repeat(run: Callable[[], object], seconds: float, iterations: int) -> list[f
     return times
 
 
-def closed_loop(run: Callable[[], object], pictures: int, settings: Settings) -> Measurement:
-    """Run, and run again as soon as that is done.
+def closed_loop(run: Callable[[], object], images: int, options: MeasureOptions) -> Measurement:
+    """Measure a function called again as soon as it returns.
 
     Args:
         run: One run.
-        pictures: Of one run.
-        settings: How long.
+        images: Images of one run.
+        options: Length of the measurement.
 
     Raises:
-        UsageError: One run takes longer than the whole measurement was to take.
+        ArgumentError: If one run takes longer than the measurement.
     """
-    check_fits(repeat(run, settings.warm_up, 1)[-1] / 1e3, settings)
-    times = repeat(run, settings.duration, settings.iterations)
-    return Measurement.of(times, sum(times) / 1e3, len(times) * pictures)
+    check_fits(repeat(run, options.warm_up, 1)[-1] / 1e3, options)
+    times = repeat(run, options.duration, options.iterations)
+    return Measurement.of(times, sum(times) / 1e3, len(times) * images)
 
 
-def check_fits(seconds: float, settings: Settings) -> None:
-    """Refuse a duration in which nothing can be repeated.
-
-    Args:
-        seconds: Of one run, once warm.
-        settings: How long is measured.
+def check_fits(seconds: float, options: MeasureOptions) -> None:
+    """Refuse a measurement that is shorter than one warm run of `seconds`.
 
     Raises:
-        UsageError: It takes longer than that.
+        ArgumentError: If it is.
     """
-    if seconds > settings.duration:
-        raise UsageError(
-            f"--duration {settings.duration:g}: one run takes {seconds:.2f} s: measure longer, "
-            "or use a smaller batch or size"
+    if seconds > options.duration:
+        raise ArgumentError(
+            "duration",
+            f"one run takes {seconds:.2f} s; measure longer, or use a smaller batch or size",
+            f"{options.duration:g}",
         )

@@ -1,95 +1,93 @@
-"""The network alone, which is what trtexec measures: no picture placed, no face chosen."""
+"""The network only, as trtexec measures it: without preprocessing and selection of faces."""
 
 from __future__ import annotations
 
+import math
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trt_mogface.backends.onnxruntime import OnnxExecutor
-from trt_mogface.bench.measurement import Measurement, Settings, check_fits, closed_loop
+from trt_mogface.backends.onnxruntime import OnnxNetwork
+from trt_mogface.bench.measurement import Measurement, MeasureOptions, check_fits, closed_loop
 from trt_mogface.models.manifest import Shape
-from trt_mogface.spec import DELTAS, LANDMARKS, SCORES, DetectorSpec
+from trt_mogface.spec import DetectorSpec
 
 if TYPE_CHECKING:
-    from trt_mogface.backends.gpu.slot import Network
+    from trt_mogface.backends.gpu.slot import DeviceNetwork
     from trt_mogface.cuda import Cuda
 
 IN_FLIGHT = 2
-"""Runs given to the GPU and not yet waited for, so that it need not wait for the host; as trtexec does."""
+"""Runs enqueued and not yet waited for, so that the GPU does not wait for the host; as in trtexec."""
 
 
-def on_cpu(model: Path, shape: Shape, threads: int | None, settings: Settings) -> Measurement:
-    """A contract ONNX file by ONNX Runtime.
+def on_cpu(model: Path, shape: Shape, threads: int | None, options: MeasureOptions) -> Measurement:
+    """Measure a contract ONNX file in ONNX Runtime, on noise.
 
     Args:
-        model: The file.
-        shape: Pictures, height, width; the pictures are noise.
+        model: Contract file.
+        shape: Batch, height, width.
         threads: CPU threads; None lets ONNX Runtime choose.
-        settings: How long.
+        options: Length of the measurement.
 
     Raises:
-        ModelError: The file cannot be used, or the network failed.
-        UsageError: One run takes longer than the measurement.
+        ModelError: If the file cannot be used, or the network fails.
+        ArgumentError: If one run takes longer than the measurement.
     """
     images = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-    with OnnxExecutor(model, threads=threads) as executor:
-        return closed_loop(lambda: executor.run(images), shape[0], settings)
+    with closing(OnnxNetwork(model, threads=threads)) as network:
+        return closed_loop(lambda: network.run(images), shape[0], options)
 
 
-def on_gpu(engine: Path, shape: Shape, device: int, settings: Settings) -> Measurement:
-    """An engine by ``enqueueV3``; see `DeviceNetwork`.  No GPU has run this so far.
+def on_gpu(engine: Path, shape: Shape, device: int, options: MeasureOptions) -> Measurement:
+    """Measure an engine by ``enqueueV3``; see `EngineTimer`.  Untested on a GPU.
 
     Args:
-        engine: Its manifest lies beside it.
-        shape: Pictures, height, width.
+        engine: Engine, with its manifest beside it.
+        shape: Batch, height, width.
         device: Number of the GPU.
-        settings: How long.
+        options: Length of the measurement.
 
     Raises:
-        EngineError: It does not run here, or does not take the shape.
-        CudaError, OutOfMemoryError: The GPU cannot.
-        UsageError: One run takes longer than the measurement.
+        EngineError: If the engine does not run here, or does not accept the shape.
+        CudaError, OutOfMemoryError: If the GPU fails.
+        ArgumentError: If one run takes longer than the measurement.
     """
-    from trt_mogface.backends.gpu.engine import Engine, check_runs_here
+    with open_timer(engine, shape, device) as timer:
+        return timer.measure(options)
+
+
+def open_timer(engine: Path, shape: Shape, device: int) -> EngineTimer:
+    """Open a timer of an engine; arguments and exceptions as for `on_gpu`."""
+    from trt_mogface.backends.gpu.engine import TensorRTNetwork, check_runs_here
     from trt_mogface.cuda import open_cuda
 
     manifest, flavor = check_runs_here(engine, device)
     manifest.check_shape(shape, engine)
     cuda = open_cuda(device)
-    loaded = Engine(engine, manifest, flavor, cuda)
-    try:
-        with DeviceNetwork(cuda, loaded.contexts(), manifest.spec, shape) as network:
-            return network.measure(settings)
-    finally:
-        loaded.close()
+    return EngineTimer(cuda, TensorRTNetwork(engine, manifest, flavor, cuda), manifest.spec, shape)
 
 
-class DeviceNetwork:
-    """A network on a device, with memory for one shape; what is in its input does not matter to its time.
+class EngineTimer:
+    """Timer of a network on a GPU, with memory for one shape.  The input is arbitrary: it does not matter.
 
-    The time of a run is that between two events around it on the device; transfers are not part of it.
+    The time of a run is that between two events around it on the device, without transfers.
 
     Args:
-        cuda: The device.
-        network: Closed with this.
-        spec: How large its outputs are.
-        shape: Pictures, height, width.
+        cuda: Device.
+        network: Network, closed with the timer.
+        spec: Spec of the network.
+        shape: Batch, height, width.
 
     Raises:
-        OutOfMemoryError: There is no room; nothing is kept.
+        OutOfMemoryError: If memory does not suffice; nothing is kept.
     """
 
-    def __init__(self, cuda: Cuda, network: Network, spec: DetectorSpec, shape: Shape) -> None:
+    def __init__(self, cuda: Cuda, network: DeviceNetwork, spec: DetectorSpec, shape: Shape) -> None:
         self._cuda, self._network, self._shape = cuda, network, shape
-        rows = shape[0] * spec.anchor_count(*shape[1:])
-        sizes = {SCORES: 4 * rows, DELTAS: 16 * rows}
-        if spec.landmarks:
-            sizes[LANDMARKS] = 8 * spec.landmarks * rows
         with ExitStack() as made:
 
             def keep(resource: Any) -> Any:
@@ -102,50 +100,53 @@ class DeviceNetwork:
             self._events = [
                 (keep(cuda.event(timed=True)), keep(cuda.event(timed=True))) for _ in range(IN_FLIGHT)
             ]
-            self._images = keep(cuda.allocate(int(np.prod(shape)) * 3))
-            self._outputs = {name: keep(cuda.allocate(nbytes)).handle for name, nbytes in sizes.items()}
+            self._images = keep(cuda.allocate(math.prod(shape) * 3))
+            self._outputs = {
+                name: keep(cuda.allocate(4 * math.prod(sides))).handle
+                for name, sides in spec.output_shapes(*shape).items()
+            }
             self._scratch = keep(cuda.allocate(max(1, network.scratch_bytes)))
             self._made = made.pop_all()
 
     def run(self) -> float:
-        """One run, waited for; its milliseconds."""
+        """Run once, wait, and return the milliseconds."""
         self._enqueue(0)
         return self._wait(0)
 
     def repeat(self, seconds: float, iterations: int) -> tuple[list[float], float]:
-        """Run after run, `IN_FLIGHT` of them given at a time; see `trt_mogface.bench.measurement.repeat`.
+        """Run for at least `seconds` and `iterations` runs, with `IN_FLIGHT` runs enqueued at a time.
 
         Returns:
-            Milliseconds of each run, and the seconds of them all.
+            Milliseconds of each run, and the seconds of all together.
         """
         times: list[float] = []
-        begun, given = time.perf_counter(), 0
-        while given < iterations or time.perf_counter() < begun + seconds:
-            if given >= IN_FLIGHT:
-                times.append(self._wait(given % IN_FLIGHT))
-            self._enqueue(given % IN_FLIGHT)
-            given += 1
-        times += [self._wait(each % IN_FLIGHT) for each in range(len(times), given)]
+        begun, enqueued = time.perf_counter(), 0
+        while enqueued < iterations or time.perf_counter() < begun + seconds:
+            if enqueued >= IN_FLIGHT:
+                times.append(self._wait(enqueued % IN_FLIGHT))
+            self._enqueue(enqueued % IN_FLIGHT)
+            enqueued += 1
+        times += [self._wait(each % IN_FLIGHT) for each in range(len(times), enqueued)]
         return times, time.perf_counter() - begun
 
-    def measure(self, settings: Settings) -> Measurement:
+    def measure(self, options: MeasureOptions) -> Measurement:
         """Warm up, then measure.
 
         Raises:
-            EngineError, CudaError: The network failed.
-            UsageError: One run takes longer than the measurement.
+            EngineError, CudaError: If the network fails.
+            ArgumentError: If one run takes longer than the measurement.
         """
         self.run()
-        warm, _ = self.repeat(settings.warm_up, 1)
-        check_fits(warm[-1] / 1e3, settings)
-        times, seconds = self.repeat(settings.duration, settings.iterations)
+        warm, _ = self.repeat(options.warm_up, 1)
+        check_fits(warm[-1] / 1e3, options)
+        times, seconds = self.repeat(options.duration, options.iterations)
         return Measurement.of(times, seconds, len(times) * self._shape[0])
 
     def close(self) -> None:
-        """Free it all; closing twice is harmless."""
+        """Free the network and all memory; closing twice is harmless."""
         self._made.close()
 
-    def __enter__(self) -> DeviceNetwork:
+    def __enter__(self) -> EngineTimer:
         return self
 
     def __exit__(

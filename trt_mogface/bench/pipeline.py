@@ -1,4 +1,4 @@
-"""Pictures to faces through `trt_mogface.runner.Runner`, as many in flight as keep it busy."""
+"""Closed loop through `trt_mogface.runner.Runner`: images to detections, with all slots busy."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from trt_mogface.bench.measurement import Measurement, Settings, check_fits
+from trt_mogface.bench.measurement import MeasureOptions, Measurement, check_fits
 from trt_mogface.bench.sources import Source
 from trt_mogface.detections import Detections
 from trt_mogface.runner import Runner, Stage
 
 
 @dataclass(frozen=True)
-class Passage:
-    """What went through.
+class PipelineResult:
+    """Result of a closed loop through a runner.
 
     Attributes:
-        measurement: Its latency is a picture's, from being asked of its source (decoding included) to its
-            faces being there.
+        measurement: Throughput, and the latency of an image from the request to its source (decoding
+            included) to its detections.
         stages: Mean milliseconds of each stage, see `trt_mogface.runner.Stats`.
-        faces: Found in all.
+        faces: Number of faces found in all images.
     """
 
     measurement: Measurement
@@ -31,51 +31,52 @@ class Passage:
     faces: int
 
 
-class _Done(NamedTuple):
+class _Pass(NamedTuple):
     milliseconds: list[float]
     faces: int
     seconds: float
 
 
-def drive(runner: Runner, source: Source, batch: int, slots: int, settings: Settings) -> Passage:
-    """Keep all slots busy with full batches, and one more waiting, for so long.
+def measure_pipeline(
+    runner: Runner, source: Source, batch: int, slots: int, options: MeasureOptions
+) -> PipelineResult:
+    """Keep all slots busy with full batches, and one more batch waiting.
 
-    The clock runs until the last picture's faces are there; the source is read in this thread.
+    The clock runs until the last image's detections arrive; the source is read in this thread.
 
     Args:
-        runner: Made with ``measure=True``, or there are no stages.
-        source: Pictures.
-        batch, slots: The runner's.
-        settings: How long; its iterations are batches.
+        runner: Runner, opened with ``measure=True`` to get `PipelineResult.stages`.
+        source: Images.
+        batch, slots: Options of the runner.
+        options: Length of the measurement; iterations are batches.
 
     Raises:
-        UsageError: One batch takes longer than the measurement.
-        MogFaceError: Of the source or the network.
+        ArgumentError: If one batch takes longer than the measurement.
+        MogFaceError: If the source or the network fails.
     """
     in_flight = batch * (slots + 1)
-    warm = _pump(runner, source, in_flight, settings.warm_up, batch, batch)
-    check_fits(warm.seconds * batch / len(warm.milliseconds), settings)
+    warm = _pump(runner, source, in_flight, options.warm_up, batch, batch)
+    check_fits(warm.seconds * batch / len(warm.milliseconds), options)
     before = runner.stats().stages
-    done = _pump(runner, source, in_flight, settings.duration, settings.iterations * batch, batch)
-    count = len(done.milliseconds)
-    measurement = Measurement.of(done.milliseconds, done.seconds, count)
-    return Passage(measurement, _means(before, runner.stats().stages), done.faces)
+    done = _pump(runner, source, in_flight, options.duration, options.iterations * batch, batch)
+    measurement = Measurement.of(done.milliseconds, done.seconds, len(done.milliseconds))
+    return PipelineResult(measurement, _means(before, runner.stats().stages), done.faces)
 
 
-def _pump(runner: Runner, source: Source, in_flight: int, seconds: float, least: int, batch: int) -> _Done:
-    """At least so many pictures, and no batch that is not full, which would wait for the rest of it."""
+def _pump(runner: Runner, source: Source, in_flight: int, seconds: float, least: int, batch: int) -> _Pass:
+    """Submit at least `least` images, in full batches: others would wait until they time out."""
     pending: deque[Future[Detections]] = deque()
     milliseconds: list[float] = []
-    faces = given = 0
+    faces = submitted = 0
     begun = time.perf_counter()
     try:
-        while given < least or given % batch or time.perf_counter() < begun + seconds:
-            asked = time.perf_counter()
+        while submitted < least or submitted % batch or time.perf_counter() < begun + seconds:
+            requested = time.perf_counter()
             future = runner.submit(next(source))
-            # Taken when the faces are there: this thread may be decoding then.
-            future.add_done_callback(lambda _, at=asked: milliseconds.append(_since(at)))  # type: ignore[misc]
+            # Timed in the callback: this thread may be decoding when the detections arrive.
+            future.add_done_callback(lambda _, at=requested: milliseconds.append(_since(at)))  # type: ignore[misc]
             pending.append(future)
-            given += 1
+            submitted += 1
             while len(pending) >= in_flight:
                 faces += len(pending.popleft().result())
         while pending:
@@ -83,10 +84,10 @@ def _pump(runner: Runner, source: Source, in_flight: int, seconds: float, least:
     finally:
         for future in pending:
             future.cancel()
-    # Callbacks run after whoever waits for the result is woken; the last of them may still be to come.
-    while len(milliseconds) < given:
+    # Callbacks run after the waiting thread is woken, so the last of them may be outstanding.
+    while len(milliseconds) < submitted:
         time.sleep(1e-4)
-    return _Done(milliseconds, faces, time.perf_counter() - begun)
+    return _Pass(milliseconds, faces, time.perf_counter() - begun)
 
 
 def _since(moment: float) -> float:
@@ -94,7 +95,7 @@ def _since(moment: float) -> float:
 
 
 def _means(before: Mapping[str, Stage], after: Mapping[str, Stage]) -> dict[str, float]:
-    """Of what came between the two, so that the warm-up does not count."""
+    """Return the mean of each stage between two states, so that the warm-up does not count."""
     means = {}
     for name, stage in after.items():
         count, total = (before[name].count, before[name].sum) if name in before else (0, 0.0)

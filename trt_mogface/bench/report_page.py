@@ -1,16 +1,15 @@
-"""A benchmark's result as one HTML page, with its plots."""
+"""Report of a benchmark as one HTML page with plots."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trt_mogface._optional import require
 from trt_mogface.bench.report import (
     Report,
     bounds_table,
-    contest_table,
     load_table,
     readings_line,
     row_table,
@@ -23,89 +22,69 @@ from trt_mogface.reporting.html import Section, page, plot, table
 
 if TYPE_CHECKING:
     from markupsafe import Markup
-    from matplotlib.axes import Axes
 
 PERCENTILES = ("median", "p90", "p99", "max")
 
 
 def report_page(report: Report) -> str:
-    """The page.
+    """Return the page.
 
     Raises:
-        MissingExtraError: A package is missing.
+        MissingExtraError: If Jinja2 or matplotlib is not installed.
     """
     sections = [
-        Section(text=" — ".join(report.conditions()), parts=[table(["made by"], [[report.command]])]),
+        Section(text=" — ".join(report.conditions()), parts=[table(["command"], [[report.command]])]),
         Section("Machine", parts=[table(["", ""], _facts(report))]),
     ]
     if report.rows:
         lines = [[stages_line(row), readings_line(row.readings)] for row in report.rows if row.stages]
         parts = [throughput_plot(report.rows), table(*row_table(report.rows))]
         if lines:
-            parts.append(table(["stages", "while measuring"], lines))
-        sections.append(
-            Section("Closed loop", "The next picture comes when one is done; latency in ms.", parts)
-        )
+            parts.append(table(["stages", "sensors"], lines))
+        text = "The next image is submitted when one is done; latency in ms."
+        sections.append(Section("Closed loop", text, parts))
     if report.load:
-        text = "Pictures come at a rate; latency, in ms, counts from the moment they were to come."
+        text = "Images arrive at a fixed rate; latency, in ms, counts from the scheduled arrival."
         sections.append(Section("Open loop", text, [load_plot(report.load), table(*load_table(report.load))]))
-    for batch, standings in report.contests.items():
-        marked = [index for index, each in enumerate(standings) if each.peer.startswith("trt-mogface ")]
-        text = "The same pictures and thresholds, in turn, each in a process of its own; ms of a run."
-        parts = [table(*contest_table(standings), marked=marked)]
-        sections.append(Section(f"Beside others, batch {batch}", text, parts))
     if report.rooflines:
         sections.append(_rooflines(report.rooflines))
     return page(f"trt-mogface bench: {report.model[0]}", sections)
 
 
-def _rooflines(found: Sequence[Roofline]) -> Section:
-    """All bounds, and the layers of those that were measured."""
-    text = (
-        "The least time that operations and bytes allow; by a data sheet it is a bound that nobody measured."
-    )
-    parts = [plot(draw(found)), table(*bounds_table(found))]
-    parts += [table(HEAD, layer_rows(each)) for each in found if each.times is not None and each.times.layers]
+def _rooflines(rooflines: Sequence[Roofline]) -> Section:
+    """Return all bounds, and the layers of measured networks."""
+    text = "Bounds: the least time that operations and bytes allow.  Bounds by data sheet were not measured."
+    parts = [plot(draw(rooflines)), table(*bounds_table(rooflines))]
+    parts += [table(HEAD, layer_rows(each)) for each in rooflines if each.times and each.times.layers]
     return Section("Roofline", text, parts)
 
 
-def throughput_plot(rows: Sequence[Row]) -> Markup:
-    """Pictures a second against the batch, a line a mode and precision."""
-    lines: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for row in rows:
-        lines[f"{row.mode}, {row.precision}"].append((row.batch, row.measurement.pictures_per_s))
-
-    def draw(axes: Axes) -> None:
-        for name, points in lines.items():
-            axes.plot(*zip(*sorted(points)), marker="o", label=name)
-        axes.set(xlabel="batch", ylabel="pictures/s", ylim=(0, None))
-
-    return _plotted(draw)
-
-
-def load_plot(rows: Sequence[LoadRow]) -> Markup:
-    """Percentiles of the latency against the rate; rates of which nothing came out have none."""
+def throughput_plot(rows: Iterable[Row]) -> Markup:
+    """Plot images per second over the batch, one line for each mode and precision."""
     lines: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in rows:
-        for name in PERCENTILES:
-            if row.result.latency is not None:
-                point = row.result.offered, getattr(row.result.latency, name)
-                lines[f"{name}, {row.precision}, batch {row.batch}"].append(point)
-
-    def draw(axes: Axes) -> None:
-        for name, points in lines.items():
-            axes.plot(*zip(*sorted(points)), marker="o", label=name)
-        axes.set(xlabel="offered pictures/s", ylabel="latency, ms", ylim=(0, None))
-
-    return _plotted(draw)
+        lines[f"{row.mode}, {row.precision}"].append((row.batch, row.measurement.images_per_s))
+    return _plotted(lines, "batch", "images/s")
 
 
-def _plotted(draw: object) -> Markup:
+def load_plot(rows: Iterable[LoadRow]) -> Markup:
+    """Plot percentiles of the latency over the rate, without rates at which no image was done."""
+    lines: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for row in rows:
+        for name in PERCENTILES if row.result.latency else ():
+            point = row.result.offered, getattr(row.result.latency, name)
+            lines[f"{name}, {row.precision}, batch {row.batch}"].append(point)
+    return _plotted(lines, "offered images/s", "latency, ms")
+
+
+def _plotted(lines: Mapping[str, Sequence[tuple[float, float]]], across: str, up: str) -> Markup:
     figure = require("matplotlib.figure", extra="bench").Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
-    draw(axes)  # type: ignore[operator]
+    for name, points in lines.items():
+        axes.plot(*zip(*sorted(points)), marker="o", label=name)
+    axes.set(xlabel=across, ylabel=up, ylim=(0, None))
     axes.grid(alpha=0.3)
-    if axes.get_legend_handles_labels()[0]:
+    if lines:
         axes.legend(fontsize="small")
     return plot(figure)
 

@@ -1,4 +1,4 @@
-"""Pictures without end: from memory, from files decoded each time, from a video that begins again."""
+"""Endless sources of images: from memory, from files decoded each time, from a video that is repeated."""
 
 from __future__ import annotations
 
@@ -14,73 +14,74 @@ from trt_mogface.errors import ImageError
 from trt_mogface.images import find_images, read_image
 from trt_mogface.reference.resize import paint, place_letterbox
 
-Picture = NDArray[np.uint8]
-Source = Iterator[Picture]
-"""Of uint8 [H, W, 3], BGR; it never ends."""
+Image = NDArray[np.uint8]
+Source = Iterator[Image]
+"""Endless iterator of uint8 [H, W, 3], BGR."""
 
 JPEG = frozenset({".jpg", ".jpeg"})
-KEPT = 32
-"""Pictures held in memory."""
+IN_MEMORY = 32
+"""Number of images held in memory."""
 
 GRAY = (127, 127, 127)
 
 
-def noise(size: tuple[int, int], count: int) -> list[Picture]:
-    """Pictures of noise, always the same; no detector finds a face in them.
+def noise(size: tuple[int, int], count: int) -> list[Image]:
+    """Return `count` images of noise, always the same; no detector finds a face in them.
 
     Args:
         size: Width and height.
-        count: How many.
+        count: Number of images.
     """
     rng = np.random.default_rng(0)
     return [rng.integers(0, 256, (size[1], size[0], 3), np.uint8) for _ in range(count)]
 
 
-def photos(folder: Path, size: tuple[int, int], count: int = KEPT) -> list[Picture]:
-    """The first pictures of a folder, scaled into a size in their shape, the rest of it gray.
+def photos(folder: Path, size: tuple[int, int], count: int = IN_MEMORY) -> list[Image]:
+    """Return the first images of a folder, letterboxed into a size on gray.
 
     Args:
-        folder: Pictures, recursively; or one picture.
+        folder: Folder, searched recursively; or one image.
         size: Width and height.
-        count: How many at most.
+        count: Largest number of images.
 
     Raises:
-        ImageError: There is none, or one cannot be read.
+        ImageError: If there is no image, or one cannot be read.
     """
     return [_into(read_image(path), size) for path in find_images([str(folder)])[:count]]
 
 
-def from_memory(pictures: Sequence[Picture]) -> Source:
-    """Pictures that are decoded already, in turn."""
-    return cycle(pictures)
+def from_memory(images: Sequence[Image]) -> Source:
+    """Repeat decoded images."""
+    return cycle(images)
 
 
 def jpeg_files(folder: Path) -> list[Path]:
-    """The JPEG files of a folder.
+    """Return the JPEG files of a folder.
 
     Raises:
-        ImageError: There is none.
+        ImageError: If there is none.
     """
     found = [path for path in find_images([str(folder)]) if path.suffix.lower() in JPEG]
     if not found:
-        raise ImageError(f"{folder}: no JPEG files there ({', '.join(sorted(JPEG))})")
+        raise ImageError(f"{folder}: no JPEG files ({', '.join(sorted(JPEG))})")
     return found
 
 
 def from_files(paths: Sequence[Path]) -> Source:
-    """Files in turn, read and decoded when their picture is asked for.
+    """Repeat files, read and decoded when their image is requested.
 
     Raises:
-        ImageError: One cannot be read.
+        ImageError: If a file cannot be read.
     """
     return (read_image(path) for path in cycle(paths))
 
 
 def from_video(path: Path) -> Source:
-    """Frames of a video by OpenCV, decoded when asked for; after the last comes the first again.
+    """Repeat the frames of a video, decoded by OpenCV when requested.
 
     Raises:
-        ImageError: It is missing, or OpenCV reads no frame of it; here, not at the first frame.
+        ImageError: If the file is missing, or OpenCV cannot decode a frame; raised here, not at the first
+            frame.
     """
     if not path.is_file():
         raise ImageError(f"{path}: no such video")
@@ -91,26 +92,26 @@ def from_video(path: Path) -> Source:
     return _endless(path, first, frames)
 
 
-def _endless(path: Path, first: Picture, rest: Iterator[Picture]) -> Source:
+def _endless(path: Path, first: Image, rest: Iterator[Image]) -> Source:
     yield first
     yield from rest
     while True:
         yield from _frames(path)
 
 
-def _frames(path: Path) -> Iterator[Picture]:
+def _frames(path: Path) -> Iterator[Image]:
     capture = cv2.VideoCapture(str(path))
     try:
         while True:
-            there, frame = capture.read()
-            if not there:
+            decoded, frame = capture.read()
+            if not decoded:
                 return
             yield frame.astype(np.uint8, copy=False)
     finally:
         capture.release()
 
 
-def _into(image: Picture, size: tuple[int, int]) -> Picture:
+def _into(image: Image, size: tuple[int, int]) -> Image:
     out = np.empty((size[1], size[0], 3), np.uint8)
     paint(image, place_letterbox(image.shape[0], image.shape[1], (size[1], size[0])), GRAY, out)
     return out

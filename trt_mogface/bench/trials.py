@@ -1,4 +1,4 @@
-"""The model under test in each mode: one row a precision, batch and mode, with what the sensors read."""
+"""Measure a model in each mode: one row for each precision, batch and mode, with the sensors' readings."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from trt_mogface.bench import network
 from trt_mogface.bench.load import Load, LoadResult, open_loop
-from trt_mogface.bench.measurement import Measurement, Settings
-from trt_mogface.bench.pipeline import drive
+from trt_mogface.bench.measurement import Measurement, MeasureOptions
+from trt_mogface.bench.pipeline import measure_pipeline
 from trt_mogface.bench.sources import Source
-from trt_mogface.errors import UsageError
+from trt_mogface.errors import ArgumentError
 from trt_mogface.machine.sensors import Readings, Sensors, gpu_reader
 from trt_mogface.runner import Runner
 from trt_mogface.spec import DetectorSpec
@@ -24,18 +24,18 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 SLOTS = 2
 FILL_MS = 1000.0
-"""How long a batch waits for its pictures in a closed loop, which always brings them."""
+"""Longest wait of a batch for its images in a closed loop, which always fills it sooner."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A file under test.
+    """Model file under test.
 
     Attributes:
-        precision: Of its network.
-        path: A contract ONNX file, or an engine.
-        spec: The model's.
-        is_engine: Which of the two.
+        precision: Precision of the network.
+        path: Contract ONNX file or engine.
+        spec: Spec of the model.
+        is_engine: Whether `path` is an engine.
     """
 
     precision: str
@@ -46,26 +46,26 @@ class Subject:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What all rows share.
+    """Conditions shared by all rows.
 
     Attributes:
-        size: Width and height of the network's input, which pictures are scaled into.
-        threads: CPU threads of one run of a network on the CPU.
+        size: Width and height of the network input, which images are scaled into.
+        threads: CPU threads of a network on the CPU.
         device: Number of the GPU.
-        settings: How long is measured.
+        options: Length of each measurement.
     """
 
     size: tuple[int, int]
     threads: int
     device: int
-    settings: Settings
+    options: MeasureOptions
 
     def sensors(self) -> Sensors:
-        """To be read while something is measured."""
+        """Return sensors to read during a measurement."""
         return Sensors(gpu_reader(self.device))
 
-    def runner(self, subject: Subject, batch: int, **options: object) -> AbstractContextManager[Runner]:
-        """A runner of the file."""
+    def runner(self, subject: Subject, batch: int, **options: Any) -> AbstractContextManager[Runner]:
+        """Open a runner of a model file."""
         return Runner(
             subject.path,
             size=self.size,
@@ -74,21 +74,21 @@ class Conditions:
             batch=batch,
             slots=SLOTS,
             measure=True,
-            **options,  # type: ignore[arg-type]
+            **options,
         )
 
 
 @dataclass(frozen=True)
 class Row:
-    """A closed loop.
+    """Result of a closed loop.
 
     Attributes:
-        mode: Where its pictures come from; ``network`` takes none.
-        precision, batch: Of the network.
-        measurement: Its latency is a run's in mode ``network``, else a picture's.
-        readings: Of the sensors.
-        stages: See `trt_mogface.bench.pipeline.Passage`; empty in mode ``network``.
-        faces: Found in all; None in mode ``network``.
+        mode: Source of the images; ``network`` runs the network only.
+        precision, batch: Precision and batch size of the network.
+        measurement: Throughput and latency: of a run in mode ``network``, else of an image.
+        readings: Readings of the sensors.
+        stages: Mean milliseconds of each stage of the pipeline; empty in mode ``network``.
+        faces: Number of faces found; None in mode ``network``.
     """
 
     mode: Mode
@@ -102,14 +102,15 @@ class Row:
 
 @dataclass(frozen=True)
 class LoadRow:
-    """An open loop.
+    """Result of an open loop.
 
     Attributes:
-        precision, batch: Of the network; a batch is what is there when a slot is free, up to so many.
-        rate: Pictures a second that were asked for.
+        precision, batch: Precision and largest batch of the network; a batch is what waits when a slot is
+            free.
+        rate: Requested images per second.
         arrivals: ``constant`` or ``Poisson``.
-        result: What became of them.
-        readings: Of the sensors.
+        result: Throughput, latency and rejections.
+        readings: Readings of the sensors.
     """
 
     precision: str
@@ -120,78 +121,71 @@ class LoadRow:
     readings: Readings
 
 
-def parse_modes(text: str) -> list[Mode]:
-    """Names with commas, in the order of `MODES`.
+def parse_modes(names: str) -> list[Mode]:
+    """Return modes by their names, which are separated by commas, in the order of `MODES`.
 
     Raises:
-        UsageError: An unknown one.
+        ArgumentError: If a name is unknown.
     """
-    names = text.split(",")
-    for name in names:
+    wanted = names.split(",")
+    for name in wanted:
         if name not in MODES:
-            raise UsageError(f"--mode {text}: {name!r} is none of {', '.join(MODES)}")
-    return [mode for mode in MODES if mode in names]
+            raise ArgumentError("mode", f"unknown mode (choose from {', '.join(MODES)})", repr(name[:40]))
+    return [mode for mode in MODES if mode in wanted]
 
 
 def network_row(subject: Subject, batch: int, conditions: Conditions) -> Row:
-    """The network alone.
+    """Measure the network only.
 
     Raises:
         MogFaceError: See `trt_mogface.bench.network`.
     """
     shape = (batch, conditions.size[1], conditions.size[0])
-    settings = conditions.settings
     with conditions.sensors() as sensors:
         if subject.is_engine:
-            measured = network.on_gpu(subject.path, shape, conditions.device, settings)
+            measured = network.on_gpu(subject.path, shape, conditions.device, conditions.options)
         else:
-            measured = network.on_cpu(subject.path, shape, conditions.threads, settings)
+            measured = network.on_cpu(subject.path, shape, conditions.threads, conditions.options)
     return Row("network", subject.precision, batch, measured, sensors.readings)
 
 
 def pipeline_row(
     subject: Subject, mode: Mode, source: Callable[[], Source], batch: int, conditions: Conditions
 ) -> Row:
-    """Pictures to faces.
+    """Measure images to detections in a closed loop.
 
     Args:
-        subject: The file.
-        mode: What to call the source.
-        source: Begins it.
-        batch: Most pictures of a run.
-        conditions: The rest.
+        subject: Model file.
+        mode: Name of the source.
+        source: Starts the source.
+        batch: Batch size.
+        conditions: Size, threads, device, length.
 
     Raises:
-        MogFaceError: See `trt_mogface.bench.pipeline.drive`.
+        MogFaceError: See `trt_mogface.bench.pipeline.measure_pipeline`.
     """
     with (
         conditions.runner(subject, batch, max_delay_ms=FILL_MS) as runner,
         conditions.sensors() as sensors,
     ):
-        passage = drive(runner, source(), batch, SLOTS, conditions.settings)
+        result = measure_pipeline(runner, source(), batch, SLOTS, conditions.options)
     return Row(
-        mode,
-        subject.precision,
-        batch,
-        passage.measurement,
-        sensors.readings,
-        passage.stages,
-        passage.faces,
+        mode, subject.precision, batch, result.measurement, sensors.readings, result.stages, result.faces
     )
 
 
 def load_row(
     subject: Subject, source: Callable[[], Source], batch: int, load: Load, conditions: Conditions
 ) -> LoadRow:
-    """Pictures at a rate.
+    """Measure images to detections under load.
 
     Raises:
         MogFaceError: See `trt_mogface.bench.load.open_loop`.
     """
-    with conditions.runner(subject, batch, capacity=load.capacity) as runner:
-        pictures = source()
-        list(runner.map(islice(pictures, 2 * batch)))  # warm
+    with conditions.runner(subject, batch, capacity=load.queue) as runner:
+        images = source()
+        list(runner.map(islice(images, 2 * batch)))  # warms up
         with conditions.sensors() as sensors:
-            result = open_loop(lambda: runner.submit(next(pictures)), load)
+            result = open_loop(lambda: runner.submit(next(images)), load)
     arrivals = "constant" if load.seed is None else "Poisson"
     return LoadRow(subject.precision, batch, load.rate, arrivals, result, sensors.readings)

@@ -1,45 +1,107 @@
-"""The entry point: verbs gathered, errors told in one line."""
+"""Entry point: import the verb that is called, run it, and report an error as one line on stderr."""
 
 from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from io import TextIOWrapper
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typing_extensions import override
 
-from trt_mogface.cli.bench import bench
-from trt_mogface.cli.build import build
-from trt_mogface.cli.check_env import check_env
-from trt_mogface.cli.compare import compare
-from trt_mogface.cli.detect import detect
-from trt_mogface.cli.eval import app as evaluation
-from trt_mogface.cli.export import export
-from trt_mogface.cli.inspect import inspect
-from trt_mogface.cli.models import models
-from trt_mogface.cli.refit import refit
-from trt_mogface.errors import MogFaceError, UsageError
+from trt_mogface._optional import require
+from trt_mogface.errors import ArgumentError, MogFaceError, UsageError
+
+NAME = "trt-mogface"
+COMPLETION = "_TRT_MOGFACE_COMPLETE"
+"""Variable by which a shell asks for completions."""
 
 FAILED = 2
 INTERRUPTED = 130
 
-app = typer.Typer(
-    name="trt-mogface",
-    help="Face detection with MogFace and RetinaFace.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-for verb in (detect, export, build, refit, models, inspect, compare, bench, check_env):
-    app.command()(verb)
-app.add_typer(evaluation)
+VERBS = {
+    "detect": "Find the faces in images.",
+    "export": "Write a model as a contract ONNX file, for ONNX Runtime, TensorRT and others.",
+    "build": "Build TensorRT engines of a model, each with a manifest that states its accuracy.",
+    "refit": "Put weights into an engine that was built for it. Needs a GPU.",
+    "models": "List the models that can be used by name, with origin, license and size.",
+    "inspect": "Summarize a contract ONNX file or an engine.",
+    "compare": "Compare the faces that two models find in the same images.",
+    "bench": "Measure the speed of a model: the network alone, images to faces, and under load.",
+    "check-env": "Print which GPU, libraries and decoders were found, and what each missing one is for.",
+    "eval": "Measure accuracy on annotated images.",
+}
+"""The verbs, each in the module of its name, with the first line of its docstring."""
+
+FLAGS = {
+    "annotations": "--boxes",
+    "calibration_file": "--calib-cache",
+    "dla_core": "--use-dla-core",
+    "gpu_fallback": "--allow-gpu-fallback",
+    "hardware_compatibility": "--hardware-compatibility-level",
+    "method": "--calib-method",
+    "optimization_level": "--builder-optimization-level",
+    "profiles": "--shapes",
+    "timing_cache": "--timing-cache-file",
+    "workspace_mib": "--mem-pool-size",
+}
+"""Flags that are not the library's argument with dashes."""
+
+
+class _Flags:
+    """Shows flags without the type that Typer prints behind them."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in parameters:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        return parameters
+
+
+class Command(_Flags, TyperCommand):
+    """A verb."""
+
+
+class Group(_Flags, TyperGroup):
+    """A verb with verbs of its own."""
+
+
+class Verbs(Group):
+    """All verbs by name and help line; only the one that is called is imported."""
+
+    @override
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, found and load(str(name)), rest
+
+
+def load(name: str) -> Any:
+    """Import a verb and return its command."""
+    module = import_module(f"trt_mogface.cli.{name.replace('-', '_')}")
+    verb = getattr(module, name.replace("-", "_"))
+    if not isinstance(verb, typer.Typer):
+        function, verb = verb, typer.Typer(add_completion=False)
+        verb.command(name)(function)
+    verb.info.cls = Group
+    for info in verb.registered_commands:
+        info.cls = Command
+    return typer.main.get_command(verb)
+
+
+app = typer.Typer(name=NAME, cls=Verbs, help="Detect faces on GPUs and CPUs.", pretty_exceptions_enable=False)
+for _name, _line in VERBS.items():
+    app.command(_name, help=_line)(lambda: None)  # replaced by `Verbs.resolve_command`
 
 
 def main() -> None:
     """Run the command line.
 
-    Exit status: 0; 1 when some pictures of several failed; 2 when the command failed, with one line on
-    stderr; 130 when interrupted.
+    Exit status: 0; 1 if some of several images failed; 2 if the command failed, with one line on stderr;
+    130 if it was interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -47,14 +109,16 @@ def main() -> None:
     try:
         status = _run(sys.argv[1:])
         sys.stdout.flush()
+    except ArgumentError as error:
+        _fail(str(ArgumentError(flag(error.argument), error.problem, error.value)), FAILED)
     except MogFaceError as error:
         _fail(str(error), FAILED)
     except KeyboardInterrupt:
         _fail("interrupted", INTERRUPTED)
     except MemoryError:
-        _fail("out of memory: use smaller pictures or --size", FAILED)
+        _fail("out of memory: use smaller images or --size", FAILED)
     except BrokenPipeError:
-        _discard_stdout()  # the reader of our output has gone; there is nobody to tell
+        _discard_stdout()  # whoever read our output is gone: say nothing
         sys.exit(FAILED)
     except OSError as error:
         _discard_stdout()
@@ -62,27 +126,38 @@ def main() -> None:
     sys.exit(status)
 
 
+def flag(argument: str) -> str:
+    """Return the flag of a library argument; what is not a plain name stays as it is."""
+    return FLAGS.get(argument, f"--{argument.replace('_', '-')}") if argument.isidentifier() else argument
+
+
 def _run(arguments: list[str]) -> int:
-    """Parse and run; without typer's own treatment of errors, which has statuses of its own."""
+    """Parse and run without typer's treatment of errors, which has exit statuses of its own."""
     command = typer.main.get_command(app)
-    given = arguments or ["--help"]
+    if COMPLETION in os.environ:
+        command.main(prog_name=NAME)  # answers the shell and exits
     try:
-        with command.make_context(app.info.name, list(given)) as context:
+        with command.make_context(NAME, list(arguments) or ["--help"]) as context:
             status = command.invoke(context)
     except typer.Exit as stop:
         return stop.exit_code if arguments else FAILED
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if missing.partition(".")[0] not in ("trt_mogface", "engine_build"):
+            require(missing, extra="build")  # raises, and names the command that installs it
+        raise
     except Exception as error:
-        if not hasattr(error, "format_message"):  # a fault of ours: the traceback is what helps
+        if not hasattr(error, "format_message"):  # a bug: the traceback helps
             raise
         raise UsageError(f"{error.format_message()} (see --help)") from error
     return status if isinstance(status, int) else 0
 
 
 def _discard_stdout() -> None:
-    """Let what is still buffered go nowhere, or the interpreter would complain of it while it ends."""
+    """Drop buffered output, or the interpreter would complain about it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    print(f"trt-mogface: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{NAME}: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)

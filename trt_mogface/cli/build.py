@@ -1,231 +1,336 @@
-"""``trt-mogface build``: engines of a contract ONNX file."""
+"""``trt-mogface build``: engines of a model."""
 
 from __future__ import annotations
 
-import dataclasses
-import re
 import shlex
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
+import typer
 from rich.markup import escape
 from rich.table import Table
 
-from trt_mogface._optional import require
 from trt_mogface.backends.onnxruntime import read_spec
-from trt_mogface.cli import build_options, options
+from trt_mogface.cli import options, output
 from trt_mogface.cli.build_progress import BuildProgress
+from trt_mogface.cli.groups import with_groups
 from trt_mogface.errors import OutputError, UsageError
 from trt_mogface.machine.gpu import find_gpu
 from trt_mogface.machine.tensorrt import find_tensorrt, flavor_name
+from trt_mogface.models.files import contract_file
 
 if TYPE_CHECKING:
     from engine_build.build import Outcome
-    from engine_build.calibration.pictures import Pictures
+    from engine_build.calibration.images import Images
+    from engine_build.lowering import Lowered, Lowering
     from engine_build.precision import Precision
+    from engine_build.tensorrt.builder import BuilderOptions
     from engine_build.validation.sensitivity import Sensitivity
     from trt_mogface.models.manifest import Profile
     from trt_mogface.spec import DetectorSpec, Thresholds
 
 SHOWN = 10
-"""Layer groups printed, at least."""
+"""Smallest number of layer groups to print."""
 
-out = Console()
-err = Console(stderr=True)
+_accuracy = options.accuracy_option
+_tensorrt = partial(typer.Option, rich_help_panel="TensorRT")
 
 
+def _precision_names() -> Sequence[str]:
+    from engine_build.precision import PRECISIONS
+
+    return PRECISIONS
+
+
+@dataclass(frozen=True)
+class EndToEndGroup:
+    """An engine that ends in faces."""
+
+    end_to_end: Annotated[
+        bool,
+        options.detection_option(
+            "--end-to-end", help="Decode and suppress inside the engine: its outputs are faces."
+        ),
+    ] = False
+    conf: Annotated[
+        float | None,
+        options.detection_option(
+            metavar="0..1", show_default=options.THE_MODELS, help="With --end-to-end: score threshold."
+        ),
+    ] = None
+    iou: Annotated[
+        float | None,
+        options.detection_option(
+            metavar="0..1", show_default=options.THE_MODELS, help="With --end-to-end: IoU threshold."
+        ),
+    ] = None
+    max_det: Annotated[
+        int | None,
+        options.detection_option(
+            metavar="N", show_default=options.THE_MODELS, help="With --end-to-end: most faces per image."
+        ),
+    ] = None
+
+    def thresholds(self, spec: DetectorSpec) -> Thresholds | None:
+        """Return the thresholds that become part of the engine, or None."""
+        given = {"score_threshold": self.conf, "iou_threshold": self.iou, "max_detections": self.max_det}
+        changes = {name: value for name, value in given.items() if value is not None}
+        if self.end_to_end:
+            return replace(spec.thresholds, **changes)  # type: ignore[arg-type]
+        if changes:
+            raise UsageError(
+                "--conf, --iou and --max-det are for --end-to-end; other engines take them when they run"
+            )
+        return None
+
+
+@dataclass(frozen=True)
+class CalibrationGroup:
+    """Calibration of INT8 and FP8, and the comparison with FP32."""
+
+    calib: Annotated[
+        str | None,
+        _accuracy(metavar="IMAGES", help="Calibrate and compare on a folder, glob pattern or video."),
+    ] = None
+    calib_images: Annotated[int, _accuracy(metavar="N", min=1, help="Largest number of images to use.")] = 512
+    calib_method: Annotated[str, _accuracy(metavar="NAME", help="minmax, percentile or entropy.")] = (
+        "percentile"
+    )
+    calib_cache: options.CalibCache = None
+    calib_size: Annotated[
+        str,
+        _accuracy(metavar="auto|native|WxH", help="Size of the images; auto is that of a fixed --shapes."),
+    ] = "auto"
+    sensitivity: Annotated[
+        bool, _accuracy("--sensitivity", help="Measure every layer group, and write a report.")
+    ] = False
+    keep_fp16: Annotated[
+        str,
+        _accuracy(
+            metavar="none|auto|N|NAMES",
+            help="Layer groups to leave in FP16: the fewest that meet --max-loss, the N worst, or by name.",
+        ),
+    ] = "none"
+    max_loss: Annotated[
+        float | None,
+        _accuracy(
+            metavar="POINTS",
+            min=0.0,
+            show_default="5; 0.25 for auto",
+            help="Largest loss of AP against FP32.",
+        ),
+    ] = None
+    boxes: Annotated[
+        Path | None,
+        _accuracy(metavar="FILE", help="Faces of the images, in the form of WIDER FACE's bbx_gt.txt."),
+    ] = None
+
+    @property
+    def is_quantization(self) -> bool:
+        """Whether an option is given that only INT8 and FP8 have."""
+        return self.sensitivity or self.boxes is not None or self.keep_fp16 != "none"
+
+    def images(self, model: Path, profiles: Sequence[Profile]) -> Images | None:
+        """Find the images to calibrate and compare on, if any are given."""
+        from engine_build.calibration.images import find_images
+
+        if self.calib is None:
+            return None
+        sizes = {(width, height) for profile in profiles for _, height, width in profile}
+        if self.calib_size != "auto":
+            size = options.parse_size("calib_size", self.calib_size)
+        else:  # the one size that the engine will see
+            size = sizes.pop() if len(sizes) == 1 else "native"
+        fixed = None if size == "native" else size
+        return find_images(self.calib, read_spec(model).input, fixed, self.calib_images)
+
+
+@dataclass(frozen=True)
+class TensorRTGroup:
+    """Options of the builder; those of trtexec have its names."""
+
+    shapes: Annotated[
+        list[str] | None,
+        _tensorrt(
+            metavar="MIN:OPT:MAX",
+            show_default="1x320x320:1x640x640:8x1280x1280",
+            help="Input shapes, each BATCHxHEIGHTxWIDTH, or one fixed shape; repeat for more profiles.",
+        ),
+    ] = None
+    mem_pool_size: Annotated[
+        str | None, _tensorrt(metavar="workspace:MiB", help="Largest scratch memory of a layer.")
+    ] = None
+    builder_optimization_level: Annotated[
+        int, _tensorrt(metavar="LEVEL", min=0, max=5, help="From fast to build to fast to run.")
+    ] = 3
+    timing_cache_file: Annotated[
+        Path | None,
+        _tensorrt(metavar="FILE", show_default="one per GPU and version", help="Cache of layer timings."),
+    ] = None
+    version_compatible: Annotated[
+        bool,
+        _tensorrt("--version-compatible", help="Run under later releases of the same major version too."),
+    ] = False
+    hardware_compatibility_level: Annotated[
+        str, _tensorrt(metavar="LEVEL", help="none, ampere+ or same-compute-capability.")
+    ] = "none"
+    compute_capabilities: Annotated[
+        str | None,
+        _tensorrt(
+            metavar="8.9,12.0", show_default="Ampere and newer", help="TensorRT-RTX: GPUs to build for."
+        ),
+    ] = None
+    use_dla_core: Annotated[
+        int | None, _tensorrt(metavar="N", min=0, help="Jetson: build for this DLA core.")
+    ] = None
+    allow_gpu_fallback: Annotated[
+        bool, _tensorrt("--allow-gpu-fallback", help="Run layers that the DLA lacks on the GPU.")
+    ] = False
+    strip_weights: Annotated[
+        bool, _tensorrt("--strip-weights", help="Leave out the weights; `refit` puts them in.")
+    ] = False
+    refit: Annotated[bool, _tensorrt("--refit", help="Allow weights to be exchanged later.")] = False
+    tensorrt: Annotated[
+        str | None,
+        _tensorrt(metavar="tensorrt|tensorrt-rtx", help="Which one to use if both are installed."),
+    ] = None
+    verbose: Annotated[bool, _tensorrt("--verbose", help="Print TensorRT's log.")] = False
+
+    def options(self) -> BuilderOptions:
+        """Return the options of the builder."""
+        from engine_build.tensorrt.builder import BuilderOptions, parse_workspace
+        from engine_build.tensorrt.profiles import parse_profiles
+        from engine_build.tensorrt.target import parse_capabilities
+
+        return BuilderOptions(
+            profiles=parse_profiles(self.shapes),
+            workspace_mib=parse_workspace(self.mem_pool_size),
+            optimization_level=self.builder_optimization_level,
+            timing_cache=self.timing_cache_file,
+            version_compatible=self.version_compatible,
+            hardware_compatibility=self.hardware_compatibility_level,
+            compute_capabilities=parse_capabilities(self.compute_capabilities),
+            dla_core=self.use_dla_core,
+            gpu_fallback=self.allow_gpu_fallback,
+            strip_weights=self.strip_weights,
+            refit=self.refit,
+        )
+
+
+@with_groups
 def build(
-    model: build_options.Model,
-    output: build_options.Output = None,
-    precision: build_options.PrecisionList = "fp16",
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="Model name or contract ONNX file.", autocompletion=options.complete_model
+        ),
+    ],
+    detection: EndToEndGroup,
+    calibration: CalibrationGroup,
+    tensorrt: TensorRTGroup,
+    target: Annotated[
+        str | None,
+        options.output_option(
+            "--output",
+            "-o",
+            metavar="FILE|DIR/",
+            show_default="a name of its own in the current folder",
+            help="Engine or folder; FILE.onnx writes the ONNX of the precision instead.",
+        ),
+    ] = None,
+    precision: Annotated[
+        str,
+        options.model_option(
+            metavar="LIST",
+            autocompletion=options.completion(_precision_names),
+            help="fp32, fp16, bf16, int8, fp8; several with commas.",
+        ),
+    ] = "fp16",
     weights: options.Weights = None,
     min_face: options.MinFace = None,
-    shapes: build_options.Shapes = None,
-    end_to_end: build_options.EndToEnd = False,
-    conf: build_options.Conf = None,
-    iou: build_options.Iou = None,
-    max_det: build_options.MaxDet = None,
-    calib: build_options.Calib = None,
-    calib_images: build_options.CalibImages = 512,
-    calib_method: build_options.CalibMethod = "percentile",
-    calib_cache: build_options.CalibCache = None,
-    calib_size: build_options.CalibSize = "auto",
-    sensitivity: build_options.Sensitivity = False,
-    keep_fp16: build_options.KeepFp16 = "none",
-    max_loss: build_options.MaxLoss = None,
-    boxes: build_options.Boxes = None,
-    mem_pool_size: build_options.MemPoolSize = None,
-    builder_optimization_level: build_options.OptimizationLevel = 3,
-    timing_cache_file: build_options.TimingCacheFile = None,
-    version_compatible: build_options.VersionCompatible = False,
-    hardware_compatibility_level: build_options.HardwareCompatibility = "none",
-    compute_capabilities: build_options.ComputeCapabilities = None,
-    use_dla_core: build_options.UseDlaCore = None,
-    allow_gpu_fallback: build_options.AllowGpuFallback = False,
-    strip_weights: build_options.StripWeights = False,
-    refit: build_options.Refit = False,
-    tensorrt: build_options.Tensorrt = None,
-    verbose: build_options.Verbose = False,
 ) -> None:
-    """Build TensorRT engines of a model, with their accuracy against FP32 in a manifest beside each.
+    """Build TensorRT engines of a model, each with a manifest that states its accuracy.
 
-    An engine that is there already, built from the same inputs, is left as it is.
+    An engine that was built from the same inputs is left as it is.
     """
-    wanted = _precisions(precision)
-    if not set(wanted) & set(_module("precision").QUANTIZED) and (
-        sensitivity or boxes or keep_fp16 != "none"
-    ):
+    from engine_build.lowering import Lowering, LoweringOptions
+    from engine_build.precision import QUANTIZED, parse_precisions
+
+    wanted = parse_precisions(precision)
+    if not set(wanted) & set(QUANTIZED) and calibration.is_quantization:
         raise UsageError(
-            "--sensitivity, --keep-fp16 and --boxes are for int8 and fp8: name one in --precision"
+            "--sensitivity, --keep-fp16 and --boxes are for int8 and fp8; add one to --precision"
         )
-    profiles = _module("tensorrt.profiles").parse_profiles(shapes)
-    settings = _module("tensorrt.builder").Options(
-        profiles=profiles,
-        workspace_mib=_workspace(mem_pool_size),
-        optimization_level=builder_optimization_level,
-        timing_cache=timing_cache_file,
-        version_compatible=version_compatible,
-        hardware_compatibility=_one_of(
-            "--hardware-compatibility-level",
-            hardware_compatibility_level,
-            _module("tensorrt.builder").COMPATIBILITIES,
-        ),
-        compute_capabilities=_module("tensorrt.target").parse_capabilities(compute_capabilities),
-        dla_core=use_dla_core,
-        gpu_fallback=allow_gpu_fallback,
-        strip_weights=strip_weights,
-        refit=refit,
-    )
-    with BuildProgress(err) as progress:
+    builder_options = tensorrt.options()
+    folder = Path(target) if target is not None and output.is_folder(target) else None
+    path = None if target is None else Path(target)
+    if path is not None and folder is None:
+        _check_file(path, len(wanted))
+    with BuildProgress(output.err) as progress, output.created(folder):
         progress.status(f"reading {model}")
-        file = _contract_file(model, weights, min_face)
-        request = _module("lowering").Request(
+        file = contract_file(model, weights, min_face, for_cpu=False)
+        images = calibration.images(file, builder_options.profiles)
+        lowering_options = LoweringOptions(
             model=file,
-            pictures=_pictures(calib, file, _calibration_size(calib_size, profiles), calib_images),
-            method=_one_of("--calib-method", calib_method, _module("calibration.ranges").METHODS),
-            calibration_file=calib_cache,
-            keep_fp16=keep_fp16,
-            sensitivity=sensitivity,
-            max_loss=max_loss,
-            annotations=boxes,
-            end_to_end=_end_to_end(read_spec(file), end_to_end, conf, iou, max_det),
+            calib=images,
+            calib_method=calibration.calib_method,
+            calib_cache=calibration.calib_cache,
+            keep_fp16=calibration.keep_fp16,
+            sensitivity=calibration.sensitivity,
+            max_loss=calibration.max_loss,
+            boxes=calibration.boxes,
+            end_to_end=detection.thresholds(read_spec(file)),
         )
-        lowering = _module("lowering").Lowering(request, progress.status)
-        if output is not None and output.suffix == ".onnx":
-            outcomes = []
-            lowered = lowering.at(_only_one(wanted, output))
-            _module("onnx.contract").save(lowered.model, output)
+        lowering = Lowering(lowering_options, progress.status)
+        if path is not None and path.suffix == ".onnx" and folder is None:
+            show = partial(_write_onnx, lowering.at(wanted[0]), path)
         else:
-            building = _module("build").EngineBuild(
-                lowering,
-                settings,
-                find_tensorrt(flavor_name(tensorrt) if tensorrt else None),
-                find_gpu(),
-                shlex.join(["trt-mogface", *sys.argv[1:]]),
-                progress,
-                progress.log if verbose else None,
-            )
-            place = _place(output, len(wanted))
-            outcomes = [building.engine(each, place) for each in wanted]
-    if outcomes:
-        _show(outcomes)
-    elif output is not None:
-        size = output.stat().st_size / 1e6
-        _tell(out, f"{output}: {size:.1f} MB; {lowered.accuracy}")
-    if request.pictures is not None and request.pictures.skipped:
-        _tell(err, f"{len(request.pictures.skipped)} pictures could not be used:")
-        for reason in request.pictures.skipped.values():
-            _tell(err, f"  {reason}")
+            show = partial(_show, _engines(lowering, wanted, path, builder_options, tensorrt, progress))
+    show()
+    if images is not None and images.skipped:
+        output.say(f"{len(images.skipped)} images could not be used:")
+        for reason in images.skipped.values():
+            output.say(f"  {reason}")
 
 
-def _module(name: str) -> ModuleType:
-    """A module of the offline half, which has packages of its own."""
-    return require(f"engine_build.{name}", extra="build")
-
-
-def _contract_file(model: str, weights: Path | None, min_face: float | None) -> Path:
-    file: Path = _module("models.registry").exported_file(model, weights, min_face)
-    return file
-
-
-def _one_of(option: str, text: str, known: tuple[str, ...]) -> str:
-    if text not in known:
-        raise UsageError(f"{option} {text}: is none of {', '.join(known)}")
-    return text
-
-
-def _precisions(text: str) -> list[Precision]:
-    known: tuple[Precision, ...] = _module("precision").PRECISIONS
-    wanted = [name for name in known if name in text.split(",")]
-    unknown = set(text.split(",")) - set(known)
-    if unknown:
-        raise UsageError(f"--precision {text}: {sorted(unknown)[0]!r} is none of {', '.join(known)}")
-    return wanted
-
-
-def _end_to_end(
-    spec: DetectorSpec, wanted: bool, conf: float | None, iou: float | None, max_det: int | None
-) -> Thresholds | None:
-    """The thresholds that go into the engine; None where none do."""
-    given = {"score_threshold": conf, "iou_threshold": iou, "max_detections": max_det}
-    changes = {name: value for name, value in given.items() if value is not None}
-    if changes and not wanted:
-        raise UsageError(
-            "--conf, --iou and --max-det are for --end-to-end; other engines are given them when they run"
-        )
-    if not wanted:
-        return None
-    changed = dataclasses.replace(spec.thresholds, **changes)  # type: ignore[arg-type]
-    return dataclasses.replace(spec, thresholds=changed).thresholds  # a spec checks its own thresholds
-
-
-def _workspace(text: str | None) -> int | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(?:workspace:)?(\d{1,7})", text)
-    if match is None or not int(match[1]):
-        raise UsageError(f"--mem-pool-size {text}: use workspace:MiB such as workspace:2048")
-    return int(match[1])
-
-
-def _calibration_size(text: str, profiles: tuple[Profile, ...]) -> tuple[int, int] | None:
-    """What the pictures are scaled into: the size that the engine will see."""
-    if text != "auto":
-        return options.parse_size("--calib-size", text)
-    sizes = {shape[1:] for profile in profiles for shape in profile}
-    if len(sizes) > 1:
-        return None
-    height, width = sizes.pop()
-    return width, height
-
-
-def _pictures(pattern: str | None, file: Path, size: tuple[int, int] | None, limit: int) -> Pictures | None:
-    if pattern is None:
-        return None
-    found: Pictures = _module("calibration.pictures").find_pictures(
-        pattern, read_spec(file).input, size, limit
-    )
-    return found
-
-
-def _only_one(wanted: list[Precision], output: Path) -> Precision:
-    if len(wanted) > 1:
-        raise UsageError(f"{output}: one file cannot hold {len(wanted)} precisions: name one")
-    return wanted[0]
-
-
-def _place(output: Path | None, count: int) -> Path | None:
-    """The engine's file as asked for; None or a folder leave the name to the engine."""
-    if output is None or output.is_dir():
-        return output
+def _check_file(path: Path, count: int) -> None:
+    """Refuse a file that cannot be written, or hold so many results."""
     if count > 1:
-        raise OutputError(f"{output}: {count} engines need a folder that exists: mkdir {output}")
-    if not output.parent.is_dir():
-        raise OutputError(f"{output}: there is no such folder: mkdir -p {output.parent}")
-    return output
+        raise OutputError(f"{path}: one file cannot hold {count} precisions; use a folder, {path.parent}/")
+    output.check_targets([path])
+
+
+def _engines(
+    lowering: Lowering,
+    precisions: Sequence[Precision],
+    path: Path | None,
+    builder_options: BuilderOptions,
+    tensorrt: TensorRTGroup,
+    progress: BuildProgress,
+) -> list[Outcome]:
+    from engine_build.build import EngineBuild
+
+    building = EngineBuild(
+        lowering,
+        builder_options,
+        find_tensorrt(flavor_name(tensorrt.tensorrt) if tensorrt.tensorrt else None),
+        find_gpu(),
+        shlex.join(["trt-mogface", *sys.argv[1:]]),
+        progress,
+        progress.log if tensorrt.verbose else None,
+    )
+    return [building.engine(each, path) for each in precisions]
+
+
+def _write_onnx(lowered: Lowered, path: Path) -> None:
+    from engine_build.onnx import contract
+
+    contract.save(lowered.model, path)
+    output.say(f"{path}: {path.stat().st_size / 1e6:.1f} MB; {lowered.accuracy}", output.out)
 
 
 def _show(outcomes: list[Outcome]) -> None:
@@ -234,38 +339,33 @@ def _show(outcomes: list[Outcome]) -> None:
         table.add_column(column)
     for outcome in outcomes:
         manifest = outcome.manifest
-        took = "unchanged" if outcome.unchanged else f"{manifest.seconds:.1f} s"
         table.add_row(
             manifest.precision,
             f"{manifest.plan_bytes / 1e6:.1f} MB",
-            took,
+            "unchanged" if outcome.unchanged else f"{manifest.seconds:.1f} s",
             ", ".join(f"{100 * share:.0f}% {kind}" for kind, share in manifest.multiply_adds.items()),
             escape(manifest.accuracy),
         )
-    out.print(table)
+    output.out.print(table)
     for engine, manifest, _, sensitivity in outcomes:
         if sensitivity is not None:
             _show_ranking(sensitivity)
-        _tell(out, f"{engine}{': ' if manifest.sensitivity else ''}{manifest.sensitivity}")
+        output.say(f"{engine}{': ' if manifest.sensitivity else ''}{manifest.sensitivity}", output.out)
 
 
 def _show_ranking(found: Sensitivity) -> None:
-    """The worst groups; the report beside the engine has all."""
+    """Print the worst groups; the report beside the engine has all."""
     table = Table(title="layer groups, worst first", title_justify="left")
     for column in ("group", "drift", "multiply-adds", "left in FP16"):
         table.add_column(column)
     for index, group in enumerate(found.groups[: max(SHOWN, found.kept)]):
         kept = "yes" if index < found.kept else ""
         table.add_row(escape(group.name), f"{group.drift:.4f}", f"{100 * group.share:.1f}%", kept)
-    out.print(table)
+    output.out.print(table)
     sizes = Table(title="AP by face size", title_justify="left")
     for column in ("", *found.by_size.get("FP32", {})):
         sizes.add_column(column)
     for name, figures in found.by_size.items():
         sizes.add_row(name, *(f"{value:.4f}" for value in figures.values()))
     if found.by_size:
-        out.print(sizes)
-
-
-def _tell(console: Console, text: str) -> None:
-    console.print(escape(text), soft_wrap=True, highlight=False)
+        output.out.print(sizes)

@@ -10,7 +10,7 @@ from trt_mogface.machine.environment import pieces
 
 
 def check_env() -> None:
-    """Print the GPU, the driver, TensorRT, kernels and decoders, and what each missing piece would bring."""
+    """Print which GPU, libraries and decoders were found, and what each missing one is for."""
     table = Table(show_lines=False)
     for column in ("piece", "found", "brings", "if missing"):
         table.add_column(column, overflow="fold")

@@ -1,4 +1,4 @@
-"""``trt-mogface compare``: what two models, engines or precisions make of the same pictures."""
+"""``trt-mogface compare``: differences between two models, engines or precisions on the same images."""
 
 from __future__ import annotations
 
@@ -8,89 +8,84 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from trt_mogface.backends.registry import is_engine
 from trt_mogface.cli import options, output
-from trt_mogface.cli.pictures import check_some, tell, usable
+from trt_mogface.cli.groups import with_groups
+from trt_mogface.cli.images import report, usable
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ImageError, UsageError
 from trt_mogface.evaluation.disagreement import Disagreement, disagreement, in_sum, summary
-from trt_mogface.evaluation.disagreement_page import HEAD, Picture, disagreement_page
+from trt_mogface.evaluation.disagreement_page import HEAD, ComparedImage, disagreement_page
 from trt_mogface.images import find_images
-from trt_mogface.models.files import CARDS
-
-out = Console()
-err = Console(stderr=True)
 
 
+@with_groups
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="A model name, a contract ONNX file or an engine.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    a: Annotated[
+        str, typer.Argument(metavar="A", help=options.MODEL_HELP, autocompletion=options.complete_model)
+    ],
+    b: Annotated[
+        str, typer.Argument(metavar="B", help="Another one.", autocompletion=options.complete_model)
+    ],
+    detection: options.DetectionGroup,
+    files: options.ReportGroup,
     pictures: Annotated[
-        list[str] | None, typer.Argument(metavar="PICTURES", help="Pictures, folders or glob patterns.")
+        list[str] | None, typer.Argument(metavar="IMAGES...", help="Images, folders or glob patterns.")
     ] = None,
-    images: Annotated[
-        list[str] | None, typer.Option(metavar="PICTURES", help="The same, said by name.")
-    ] = None,
+    images: Annotated[list[str] | None, typer.Option(metavar="IMAGES", help="The same as an option.")] = None,
     weights: options.Weights = None,
-    conf: Annotated[
-        float | None, typer.Option(help="Score threshold of both, instead of each model's own.")
-    ] = None,
-    iou: Annotated[float | None, typer.Option(help="IoU threshold of both's suppression, likewise.")] = None,
-    size: Annotated[
-        str, typer.Option(help="Network input of both: native, or WxH to scale into.")
-    ] = "native",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads, of models that run there; all by default.")
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page with plots and the worst pictures.")
-    ] = None,
-    json_path: output.Json = None,
-    worst: Annotated[int, typer.Option(min=0, help="Pictures shown, those of most disagreement.")] = 10,
+    threads: options.Threads = None,
+    worst: Annotated[
+        int, options.output_option(metavar="N", min=0, help="Number of images to show, most different first.")
+    ] = 10,
 ) -> int:
-    """Compare the faces that two models find in the same pictures.
+    """Compare the faces that two models find in the same images.
 
-    A and B may differ in network, precision or backend.  Faces are matched one to one where their IoU is at
-    least 0.5; the others are faces that one alone finds.  Pictures that cannot be used are listed at the end
-    (exit status 1).
+    A and B may differ in network, precision or backend. Faces are matched one to one if their IoU is at
+    least 0.5; the others are faces that only one of the two finds. Images that cannot be used are listed at
+    the end (exit status 1).
     """
     paths = find_images([*(images or []), *(pictures or [])])
     if not paths:
-        raise UsageError("no pictures to compare on: name files, folders or patterns after A and B")
-    output.check_targets([json_path], [Path(a), Path(b), *paths], html=html)
+        raise UsageError("no images to compare on; name files, folders or patterns after A and B")
+    output.check_targets([files.json_path], [Path(a), Path(b), *paths], html=files.html)
     results: list[tuple[Path, Disagreement]] = []
     failures: list[ImageError] = []
-    shown: list[Picture] = []
+    shown: list[ComparedImage] = []
     own_a, own_b = _own_options(a, b, weights, threads)
-    given: dict[str, Any] = {"size": options.parse_size("--size", size), "conf": conf, "iou": iou}
-    with Detector(a, **given, **own_a) as detect_a, Detector(b, **given, **own_b) as detect_b:
+    shared = detection.arguments()
+    with Detector(a, **shared, **own_a) as detect_a, Detector(b, **shared, **own_b) as detect_b:
         for path, image in usable(paths, "comparing", failures):
             faces_a, faces_b = detect_a(image), detect_b(image)
             found = disagreement(faces_a, faces_b)
             results.append((path, found))
-            shown = _worst([*shown, Picture(path, faces_a, faces_b, found)], worst)
-    check_some(paths, failures)
+            shown = _worst([*shown, ComparedImage(path, faces_a, faces_b, found)], worst)
+    status = report(paths, failures)
     total = in_sum([found for _, found in results])
-    if json_path != output.STDOUT:
+    if files.json_path != output.STDOUT:
         _show(a, b, total, len(results), shown)
-    if html is not None:
+    if files.html is not None:
         reasons = [str(each) for each in failures]
-        _write(html, disagreement_page(a, b, total, len(results), shown, reasons))
-    if json_path is not None:
-        _write(json_path, json.dumps({"a": a, "b": b, **_numbers(total, results)}, indent=1) + "\n")
-    return tell(failures)
+        output.write(files.html, disagreement_page(a, b, total, len(results), shown, reasons))
+    output.write(files.json_path, json.dumps({"a": a, "b": b, **_numbers(total, results)}, indent=1) + "\n")
+    for path in (files.html, files.json_path):
+        if path is not None and path != output.STDOUT:
+            output.say(f"written: {path}")
+    return status
 
 
 def _own_options(
     a: str, b: str, weights: Path | None, threads: int | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Weights and threads for the side that takes some; for both where neither does, to be refused there."""
+    """Give weights and threads to the side that takes them, or to both, which refuse them."""
+    from engine_build.models.registry import recipes
+
+    known = recipes()
     takes = {
-        "weights": [side in CARDS and not CARDS[side].embedded for side in (a, b)],
+        "weights": [side in known and not known[side].card.embedded for side in (a, b)],
         "threads": [not is_engine(side) for side in (a, b)],
     }
     own: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
@@ -101,39 +96,32 @@ def _own_options(
     return own
 
 
-def _worst(pictures: list[Picture], most: int) -> list[Picture]:
-    """Those of most disagreement, worst first, the earlier first of equals; none without any."""
+def _worst(pictures: list[ComparedImage], limit: int) -> list[ComparedImage]:
+    """Return the images that differ most, worst first."""
     differing = [each for each in pictures if each.found.amount > 0]
-    return sorted(differing, key=lambda each: -each.found.amount)[:most]
+    return sorted(differing, key=lambda each: -each.found.amount)[:limit]
 
 
-def _show(a: str, b: str, total: Disagreement, pictures: int, worst: Sequence[Picture]) -> None:
-    out.print(f"A: {escape(a)}\nB: {escape(b)}", soft_wrap=True, highlight=False)
+def _show(a: str, b: str, total: Disagreement, images: int, worst: Sequence[ComparedImage]) -> None:
+    output.say(f"A: {a}\nB: {b}", output.out)
     sums = Table(show_header=False)
-    for name, text in summary(total, pictures):
+    for name, text in summary(total, images):
         sums.add_row(name, text)
-    out.print(sums)
+    output.out.print(sums)
     if not worst:
         return
-    ranking = Table(title="pictures, worst first", title_justify="left")
+    ranking = Table(title="images, worst first", title_justify="left")
     for column in HEAD[1:]:
         ranking.add_column(column, justify="right", no_wrap=True)
     ranking.add_column(HEAD[0], overflow="fold")  # last, where a long name does least harm
     for each in worst:
         name, *numbers = each.row()
         ranking.add_row(*numbers, escape(name))
-    out.print(ranking)
+    output.out.print(ranking)
 
 
 def _numbers(total: Disagreement, results: list[tuple[Path, Disagreement]]) -> dict[str, Any]:
     return {
-        "total": {"pictures": len(results), **total.to_dict()},
-        "pictures": [{"image": str(path), **found.to_dict()} for path, found in results],
+        "total": {"images": len(results), **total.to_dict()},
+        "images": [{"image": str(path), **found.to_dict()} for path, found in results],
     }
-
-
-def _write(path: Path, text: str) -> None:
-    output.write(path, text)
-    if path == output.STDOUT:
-        return
-    err.print(f"written: {escape(str(path))}", soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""``trt-mogface detect``: find the faces in pictures."""
+"""``trt-mogface detect``: find the faces in images."""
 
 from __future__ import annotations
 
@@ -7,83 +7,67 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from trt_mogface.cli import options, output
-from trt_mogface.cli.pictures import check_some, tell, usable
+from trt_mogface.cli.groups import with_groups
+from trt_mogface.cli.images import report, usable
 from trt_mogface.detections import Detections
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ImageError, OutputError
 from trt_mogface.images import SUFFIXES, find_images
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.reporting.drawing import check_format
 
 SHOWN = 30
-"""Faces shown in the table of one picture; ``--json`` has them all."""
-
-out = Console()
-err = Console(stderr=True)
+"""Rows in the table of one image; ``--json`` has all faces."""
 
 
+@with_groups
 def detect(
-    images: Annotated[list[str], typer.Argument(help="Pictures, folders or glob patterns.")],
-    model: Annotated[
-        str, typer.Option("--model", "--engine", help="A model name, a contract ONNX file or an engine.")
-    ] = DEFAULT,
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGES...", help="Images, folders or glob patterns.")
+    ],
+    detection: options.DetectionGroup,
+    model: options.Model = DEFAULT,
     weights: options.Weights = None,
-    conf: Annotated[float | None, typer.Option(help="Score threshold (the model's).")] = None,
-    iou: Annotated[float | None, typer.Option(help="IoU threshold of the suppression (the model's).")] = None,
     min_face: options.MinFace = None,
-    size: Annotated[str, typer.Option(help="Network input: native, or WxH to scale into.")] = "native",
     pad: Annotated[
-        bool, typer.Option(help="At native size, pad to a multiple of 32, or feed the raw size.")
+        bool, options.detection_option(help="At native size, pad images to the model's multiple.")
     ] = True,
-    json_path: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE|-", help="Write the faces as JSON.")
-    ] = None,
+    json_path: options.Json = None,
     save: Annotated[
-        Path | None, typer.Option(help="Draw the faces: a picture file, or a folder for several.")
+        str | None,
+        options.output_option(metavar="FILE|DIR/", help="Draw the faces: an image file, or files in DIR."),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (all).")] = None,
-    device: Annotated[int, typer.Option(min=0, help="GPU of an engine.")] = 0,
+    threads: options.Threads = None,
+    device: options.Device = 0,
 ) -> int:
-    """Find the faces in pictures.
+    """Find the faces in images.
 
-    Pictures that cannot be used are listed at the end; the others still come out (exit status 1).
+    Images that cannot be used are listed at the end; the results of the others are written (exit status 1).
     """
     paths = find_images(images)
-    if save is not None:
-        _check_save(save, paths)
-    output.check_targets([json_path], paths)
-    quiet = json_path == output.STDOUT
+    drawings, folder = _drawings(save, paths)
+    output.check_targets([*drawings.values(), json_path], paths, folder=folder)
     results: list[dict[str, Any]] = []
     failures: list[ImageError] = []
-    with Detector(
-        model,
-        weights=weights,
-        min_face=min_face,
-        size=options.parse_size("--size", size),
-        pad=pad,
-        conf=conf,
-        iou=iou,
-        threads=threads,
-        device=device,
-    ) as detector:
+    arguments: dict[str, Any] = {"weights": weights, "min_face": min_face, "pad": pad, "threads": threads}
+    with (
+        Detector(model, device=device, **arguments, **detection.arguments()) as detector,
+        output.created(folder),
+    ):
         for path, image in usable(paths, "detecting", failures):
             faces = detector(image)
             results.append({"image": str(path), **faces.to_dict()})
-            if not quiet:
+            if json_path != output.STDOUT:
                 _show(path, faces)
-            if save is not None:
-                target = _target(save, path)
-                faces.save_picture(target, image)
-                err.print(f"drawn: {escape(str(target))}", soft_wrap=True, highlight=False)
-    check_some(paths, failures)
-    if json_path is not None:
-        output.write(json_path, json.dumps(results, indent=1) + "\n")
-    return tell(failures)
+            if path in drawings:
+                faces.save_picture(drawings[path], image)
+                output.say(f"drawn: {drawings[path]}")
+        status = report(paths, failures)
+    output.write(json_path, json.dumps(results, indent=1) + "\n")
+    return status
 
 
 def _show(path: Path, faces: Detections) -> None:
@@ -91,7 +75,7 @@ def _show(path: Path, faces: Detections) -> None:
     title = f"{path}: {len(faces)} {'face' if len(faces) == 1 else 'faces'} in {width}x{height}"
     if faces.dropped:
         title += f", {faces.dropped} candidates were not finite"
-    out.print(escape(title), soft_wrap=True, highlight=False)
+    output.say(title, output.out)
     if not len(faces):
         return
     table = Table()
@@ -99,26 +83,33 @@ def _show(path: Path, faces: Detections) -> None:
         table.add_column(column, justify="right")
     for number, (box, score) in enumerate(zip(faces.xyxy[:SHOWN], faces.confidence), start=1):
         table.add_row(str(number), f"{score:.3f}", *(f"{value:.1f}" for value in box))
-    out.print(table)
+    output.out.print(table)
     if len(faces) > SHOWN:
-        out.print(f"... and {len(faces) - SHOWN} more (--json writes them all)")
+        output.out.print(f"... and {len(faces) - SHOWN} more (--json writes them all)")
 
 
-def _check_save(save: Path, paths: list[Path]) -> None:
-    """Refuse before any work is done."""
-    if len(paths) > 1 and not save.is_dir():
-        raise OutputError(f"{save}: {len(paths)} pictures need a folder that exists: mkdir {save}")
-    targets = [_target(save, path) for path in paths]
-    if len(set(targets)) < len(targets):
-        raise OutputError(f"{save}: two of the pictures have the same name: save them one folder at a time")
-    for target in targets:
-        check_format(target)
-    output.check_targets(targets, paths)
+def _drawings(save: str | None, paths: list[Path]) -> tuple[dict[Path, Path], Path | None]:
+    """Return the drawing of each image, and the folder that holds them if there is one.
+
+    Raises:
+        OutputError: If two drawings have the same name, or a format is unknown.
+    """
+    if save is None:
+        return {}, None
+    place = Path(save)
+    if not output.is_folder(save) and (len(paths) == 1 or place.suffix):
+        if len(paths) > 1:
+            raise OutputError(f"{save}: {len(paths)} images need a folder; use {place.with_suffix('')}/")
+        drawings, folder = dict.fromkeys(paths, place), None
+    else:
+        drawings, folder = {path: place / _drawing_name(path) for path in paths}, place
+    if len(set(drawings.values())) < len(paths):
+        raise OutputError(f"{save}: two of the images have the same name; save them one folder at a time")
+    for drawing in drawings.values():
+        check_format(drawing)
+    return drawings, folder
 
 
-def _target(save: Path, path: Path) -> Path:
-    """Where the drawn picture goes; one of a kind that cannot be written becomes a PNG."""
-    if not save.is_dir():
-        return save
-    name = path.name if path.suffix.lower() in SUFFIXES else f"{path.name}.png"
-    return save / name
+def _drawing_name(path: Path) -> str:
+    """Return the image's name, as a PNG if its own format cannot be written."""
+    return path.name if path.suffix.lower() in SUFFIXES else f"{path.name}.png"

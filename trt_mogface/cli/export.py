@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from rich.console import Console
-from rich.markup import escape
-
-from trt_mogface._optional import require
-from trt_mogface.cli import options
-from trt_mogface.models.files import DEFAULT
+from trt_mogface._files import whole_file
+from trt_mogface.cli import options, output
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import contract_file
 
 
 def export(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to write.")],
-    model: Annotated[str, typer.Option(help="A model name.")] = DEFAULT,
+    target: Annotated[
+        str,
+        options.output_option(
+            "--output", "-o", metavar="FILE|DIR/", help="ONNX file to write, or its folder."
+        ),
+    ],
+    model: Annotated[
+        str,
+        options.model_option(metavar="NAME", help="Model name.", autocompletion=options.complete_model),
+    ] = DEFAULT,
     weights: options.Weights = None,
     min_face: options.MinFace = None,
     cpu: Annotated[
-        bool, typer.Option("--cpu", help="For CPUs alone: a larger file with Winograd convolutions.")
+        bool, options.output_option("--cpu", help="Only for CPUs: a larger file with Winograd convolutions.")
     ] = False,
 ) -> None:
     """Write a model as a contract ONNX file, for ONNX Runtime, TensorRT and others."""
-    zoo = require("engine_build.models.registry", extra="build")
-    contract = require("engine_build.onnx.contract", extra="build")
-    console = Console(stderr=True)
-    with console.status(f"exporting {model}"):
-        contract.save(zoo.make(model, weights, min_face, for_cpu=cpu), output)
-    size = output.stat().st_size / 1e6
-    console.print(f"{escape(str(output))}: {size:.1f} MB", soft_wrap=True, highlight=False)
+    folder = Path(target) if output.is_folder(target) else None
+    path = Path(target) if folder is None else folder / f"{Path(model).name.removesuffix('.onnx')}.onnx"
+    output.check_targets([path], [Path(model)], folder=folder)
+    with output.err.status(f"exporting {model}"):
+        made = contract_file(model, weights, min_face, for_cpu=cpu)
+        with output.created(folder), whole_file(path) as file:
+            shutil.copyfile(made, file)
+    output.say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")

@@ -1,4 +1,4 @@
-"""``trt-mogface inspect``: what a contract ONNX file or an engine is."""
+"""``trt-mogface inspect``: facts about a contract ONNX file or an engine."""
 
 from __future__ import annotations
 
@@ -6,31 +6,30 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from trt_mogface.backends.onnxruntime import read_spec
+from trt_mogface.cli import output
 from trt_mogface.models.manifest import ENGINES, Manifest, check_plan, load_manifest, manifest_path
-from trt_mogface.spec import DELTAS, INPUT, LANDMARKS, SCORES, DetectorSpec
+from trt_mogface.spec import INPUT, UNLIMITED, DetectorSpec
 
 
-def inspect(file: Annotated[Path, typer.Argument(help="A contract ONNX file, or an engine.")]) -> None:
-    """Summarize a contract ONNX file or an engine: what it is, from what, for what, and how good.
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Contract ONNX file or engine.")],
+) -> None:
+    """Summarize a contract ONNX file or an engine.
 
-    Of an engine also the layers with their types.
+    An engine's layers and their types are listed too.
     """
-    if file.suffix in ENGINES or manifest_path(file).is_file():
-        _inspect_engine(file)
-    else:
+    if file.suffix not in ENGINES and not manifest_path(file).is_file():
         spec = read_spec(file)
-        _print_rows(_onnx_rows(spec, file))
+        size = {"file": f"{file}, {file.stat().st_size / 1e6:.1f} MB"}
+        _print_rows(size | _spec_rows(spec))
         _print_pyramid(spec)
-
-
-def _inspect_engine(file: Path) -> None:
+        return
     manifest = load_manifest(file)
-    check_plan(file, manifest)  # is it the plan that the manifest describes?
+    check_plan(file, manifest)
     _print_rows(_engine_rows(manifest, file) | _spec_rows(manifest.spec, end_to_end=manifest.end_to_end))
     _print_pyramid(manifest.spec)
     table = Table(title="layers", title_justify="left")
@@ -38,14 +37,14 @@ def _inspect_engine(file: Path) -> None:
         table.add_column(column, overflow="fold")
     for layer in manifest.layers:
         table.add_row(escape(layer.name), escape(layer.kind), escape(layer.type))
-    Console().print(table)
+    output.out.print(table)
 
 
 def _print_rows(rows: dict[str, str]) -> None:
     summary = Table(show_header=False)
     for name, text in rows.items():
         summary.add_row(name, escape(text))
-    Console().print(summary)
+    output.out.print(summary)
 
 
 def _print_pyramid(spec: DetectorSpec) -> None:
@@ -60,7 +59,7 @@ def _print_pyramid(spec: DetectorSpec) -> None:
             f"{level.largest_face:.0f} px",
             str(rows * columns * len(level.sides)),
         )
-    Console().print(pyramid)
+    output.out.print(pyramid)
 
 
 def _engine_rows(manifest: Manifest, file: Path) -> dict[str, str]:
@@ -82,34 +81,48 @@ def _engine_rows(manifest: Manifest, file: Path) -> dict[str, str]:
     }
 
 
-def _onnx_rows(spec: DetectorSpec, file: Path) -> dict[str, str]:
-    return {"file": f"{file}, {file.stat().st_size / 1e6:.1f} MB"} | _spec_rows(spec)
-
-
 def _spec_rows(spec: DetectorSpec, *, end_to_end: bool = False) -> dict[str, str]:
-    chosen, resize = spec.thresholds, spec.input
-    most = chosen.most_faces
+    thresholds = spec.thresholds
     if end_to_end:
-        outputs = f"faces: num_detections [N], boxes [N, {most}, 4], scores [N, {most}]"
-        landmarks = f", landmarks [N, {most}, {spec.landmarks}, 2]"
+        count = thresholds.most_faces
+        outputs = f"faces: num_detections [N], boxes [N, {count}, 4], scores [N, {count}]"
+        outputs += f", landmarks [N, {count}, {spec.landmarks}, 2]" if spec.landmarks else ""
     else:
-        outputs = f"{SCORES} [N, A], {DELTAS} [N, A, 4]"
-        landmarks = f", {LANDMARKS} [N, A, {2 * spec.landmarks}]"
-    outputs += landmarks if spec.landmarks else ""
-    longest = ""
-    if resize.longest_over:
-        longest = f"; a longer side above {resize.longest_over} px becomes {resize.longest_to} px"
-    areas = "inclusive" if chosen.inclusive_areas else "plain"
+        dimensions = {
+            name: ["N", "A", *map(str, shape[2:])] for name, shape in spec.output_shapes(1, 32, 32).items()
+        }
+        outputs = ", ".join(f"{name} [{', '.join(each)}]" for name, each in dimensions.items())
     return {
         "network": spec.name,
-        "input": f"{INPUT} uint8 [N, H, W, 3], BGR; any N, H, W",
+        "input": _input(spec),
         "outputs": f"{outputs}; float32",
         "box coding": f"{spec.coding.kind}, variances {spec.coding.variances}",
-        "score threshold": f"{chosen.score_threshold:g}",
-        "suppression": f"IoU {chosen.iou_threshold:g}, {areas} areas",
-        "limits": f"{chosen.top_k} candidates, {chosen.max_detections} faces",
-        "picture size": f"padded to a multiple of {resize.multiple} with BGR {resize.pad}{longest}",
+        "score threshold": f"{thresholds.score_threshold:g}",
+        "suppression": f"IoU {thresholds.iou_threshold:g}, "
+        f"{'inclusive' if thresholds.inclusive_areas else 'plain'} areas",
+        "limits": f"{_limit(thresholds.top_k)} candidates, {_limit(thresholds.max_detections)} faces",
+        "image size": _image_size(spec),
         "weights from": spec.origin.source,
         "license": spec.origin.license,
         "weights sha256": spec.origin.weights_sha256,
     }
+
+
+def _input(spec: DetectorSpec) -> str:
+    if spec.input.layout == "nchw-float32":
+        return f"{INPUT} float32 [N, 3, H, W], BGR 0..255"
+    return f"{INPUT} uint8 [N, H, W, 3], BGR"
+
+
+def _limit(value: int) -> str:
+    return "all" if value == UNLIMITED else str(value)
+
+
+def _image_size(spec: DetectorSpec) -> str:
+    rule = spec.input
+    if rule.size is not None:
+        return f"{rule.resize} into {rule.size[0]}x{rule.size[1]}, BGR {rule.pad}"
+    longest = ""
+    if rule.longest_over:
+        longest = f"; a longer side above {rule.longest_over} px becomes {rule.longest_to} px"
+    return f"its own, padded to a multiple of {rule.multiple} with BGR {rule.pad}{longest}"

@@ -1,4 +1,4 @@
-"""The CUDA layer: one device in its primary context, by cuda-bindings or PyCUDA."""
+"""CUDA for the rest of the package: one device in its primary context, by cuda-bindings or PyCUDA."""
 
 from trt_mogface.cuda.interface import Cuda, Device
 from trt_mogface.cuda.mirrored import mirrored

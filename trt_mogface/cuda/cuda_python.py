@@ -1,24 +1,27 @@
-"""`Cuda` on NVIDIA's own cuda-bindings."""
+"""`Cuda` by cuda-bindings, NVIDIA's own library."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from numpy.typing import NDArray
+from typing_extensions import override
+
 from trt_mogface._optional import require
 from trt_mogface.cuda.interface import Cuda, Device
-from trt_mogface.cuda.resources import DeviceMemory, Event, Graph, PinnedMemory, Resource, Stream
+from trt_mogface.cuda.resources import DeviceMemory, Event, Graph, PinnedMemory, Stream
 from trt_mogface.errors import CudaError, OutOfMemoryError
 
 
 class CudaPython(Cuda):
-    """See `Cuda`.
+    """`Cuda` by cuda-bindings.
 
     Args:
         device: Number of the GPU.
 
     Raises:
-        MissingExtraError: cuda-bindings is not installed.
-        CudaError: No driver, or no such device.
+        MissingExtraError: If cuda-bindings is not installed.
+        CudaError: If there is no driver or no such device.
     """
 
     def __init__(self, device: int = 0) -> None:
@@ -39,22 +42,22 @@ class CudaPython(Cuda):
         _, total = self._memory()
         self.device = Device(device, name.rstrip("\0"), (major, minor), bool(integrated), total)
 
+    @override
     def activate(self) -> None:
-        """See `Cuda`."""
         self.check_process()
         self._ask(self._runtime.cudaSetDevice(self.device.number), f"device {self.device.number}")
 
+    @override
     def free_memory(self) -> int:
-        """See `Cuda`."""
         return self._memory()[0]
 
+    @override
     def allocate(self, nbytes: int) -> DeviceMemory:
-        """See `Cuda`."""
         pointer = self._ask(self._runtime.cudaMalloc(nbytes), "device memory", nbytes)
         return DeviceMemory(int(pointer), nbytes, self._freeing(self._runtime.cudaFree))
 
+    @override
     def pin(self, nbytes: int, *, mapped: bool = False) -> PinnedMemory:
-        """See `Cuda`."""
         flags = self._runtime.cudaHostAllocMapped if mapped else self._runtime.cudaHostAllocPortable
         pointer = int(self._ask(self._runtime.cudaHostAlloc(nbytes, flags), "pinned memory", nbytes))
         release = self._freeing(self._runtime.cudaFreeHost)
@@ -63,79 +66,96 @@ class CudaPython(Cuda):
         seen = self._ask(self._runtime.cudaHostGetDevicePointer(pointer, 0), "mapped memory")
         return PinnedMemory(pointer, nbytes, release, int(seen))
 
+    @override
+    def device_address(self, array: NDArray[Any]) -> int | None:
+        # Both ends are asked for, because a part of a buffer can be page-locked.
+        first = array.__array_interface__["data"][0]
+        addresses = [self._device_address(first), self._device_address(first + array.nbytes - 1)]
+        return addresses[0] if None not in addresses else None
+
+    def _device_address(self, address: int) -> int | None:
+        status, found = self._runtime.cudaPointerGetAttributes(address)
+        if status != self._runtime.cudaError_t.cudaSuccess:
+            return None
+        page_locked = found.type == self._runtime.cudaMemoryType.cudaMemoryTypeHost
+        return int(found.devicePointer) or None if page_locked else None
+
+    @override
     def stream(self) -> Stream:
-        """See `Cuda`."""
         flags = self._runtime.cudaStreamNonBlocking
-        handle = self._ask(self._runtime.cudaStreamCreateWithFlags(flags), "a stream")
+        handle = self._ask(self._runtime.cudaStreamCreateWithFlags(flags), "stream")
         return Stream(int(handle), self._freeing(self._runtime.cudaStreamDestroy))
 
+    @override
     def event(self, *, timed: bool = False) -> Event:
-        """See `Cuda`."""
         flags = 0 if timed else self._runtime.cudaEventDisableTiming
-        handle = self._ask(self._runtime.cudaEventCreateWithFlags(flags), "an event")
+        handle = self._ask(self._runtime.cudaEventCreateWithFlags(flags), "event")
         return Event(int(handle), self._freeing(self._runtime.cudaEventDestroy))
 
+    @override
     def copy_in(self, target: DeviceMemory, source: PinnedMemory, nbytes: int, stream: Stream) -> None:
-        """See `Cuda`."""
-        self._copy(target, source, nbytes, "cudaMemcpyHostToDevice", stream)
+        self._copy(target.handle, source.handle, nbytes, "cudaMemcpyHostToDevice", stream)
 
+    @override
+    def copy_array(self, target: int, source: NDArray[Any], stream: Stream) -> None:
+        address = source.__array_interface__["data"][0]
+        self._copy(target, address, source.nbytes, "cudaMemcpyHostToDevice", stream)
+
+    @override
     def copy_out(self, target: PinnedMemory, source: DeviceMemory, nbytes: int, stream: Stream) -> None:
-        """See `Cuda`."""
-        self._copy(target, source, nbytes, "cudaMemcpyDeviceToHost", stream)
+        self._copy(target.handle, source.handle, nbytes, "cudaMemcpyDeviceToHost", stream)
 
+    @override
     def record(self, event: Event, stream: Stream) -> None:
-        """See `Cuda`."""
-        status = self._ask(self._runtime.cudaStreamIsCapturing(stream.handle), "a stream")
+        status = self._ask(self._runtime.cudaStreamIsCapturing(stream.handle), "stream")
         capturing = status != self._runtime.cudaStreamCaptureStatus.cudaStreamCaptureStatusNone
-        # In a graph an event is a node of its own only where it is said to be for outside.
+        # During a capture an event becomes a node of the graph only if it is external.
         flags = self._runtime.cudaEventRecordExternal if capturing else self._runtime.cudaEventRecordDefault
         self._ask(
             self._runtime.cudaEventRecordWithFlags(event.handle, stream.handle, flags), "recording an event"
         )
 
-    def follow(self, stream: Stream, other: int) -> None:
-        """See `Cuda`."""
+    @override
+    def wait_stream(self, stream: Stream, other: int) -> None:
         event = self.event()
         self._ask(self._runtime.cudaEventRecord(event.handle, other), "recording an event")
-        self._ask(self._runtime.cudaStreamWaitEvent(stream.handle, event.handle, 0), "following a stream")
-        event.close()  # CUDA keeps what is waited for
+        self._ask(self._runtime.cudaStreamWaitEvent(stream.handle, event.handle, 0), "waiting for a stream")
+        event.close()  # CUDA keeps it until it is complete
 
+    @override
     def wait(self, event: Event) -> None:
-        """See `Cuda`."""
         self._ask(self._runtime.cudaEventSynchronize(event.handle), "waiting for an event")
 
+    @override
     def synchronize(self, stream: Stream) -> None:
-        """See `Cuda`."""
         self._ask(self._runtime.cudaStreamSynchronize(stream.handle), "waiting for a stream")
 
+    @override
     def elapsed(self, begin: Event, end: Event) -> float:
-        """See `Cuda`."""
-        return float(self._ask(self._runtime.cudaEventElapsedTime(begin.handle, end.handle), "a time"))
+        return float(self._ask(self._runtime.cudaEventElapsedTime(begin.handle, end.handle), "elapsed time"))
 
+    @override
     def begin_capture(self, stream: Stream) -> None:
-        """See `Cuda`."""
-        # Other threads of the program may allocate meanwhile; this one may not.
+        # Other threads may allocate meanwhile; this one may not.
         mode = self._runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
-        self._ask(self._runtime.cudaStreamBeginCapture(stream.handle, mode), "capturing")
+        self._ask(self._runtime.cudaStreamBeginCapture(stream.handle, mode), "capture")
 
+    @override
     def end_capture(self, stream: Stream) -> Graph:
-        """See `Cuda`."""
-        captured = self._ask(self._runtime.cudaStreamEndCapture(stream.handle), "capturing")
+        captured = self._ask(self._runtime.cudaStreamEndCapture(stream.handle), "capture")
         try:
-            ready = self._ask(self._runtime.cudaGraphInstantiate(captured, 0), "making a graph")
+            ready = self._ask(self._runtime.cudaGraphInstantiate(captured, 0), "graph")
         finally:
             self._runtime.cudaGraphDestroy(captured)
         return Graph(int(ready), self._freeing(self._runtime.cudaGraphExecDestroy))
 
+    @override
     def launch(self, graph: Graph, stream: Stream) -> None:
-        """See `Cuda`."""
-        self._ask(self._runtime.cudaGraphLaunch(graph.handle, stream.handle), "launching a graph")
+        self._ask(self._runtime.cudaGraphLaunch(graph.handle, stream.handle), "graph launch")
 
-    def _copy(self, target: Resource, source: Resource, nbytes: int, kind: str, stream: Stream) -> None:
+    def _copy(self, target: int, source: int, nbytes: int, kind: str, stream: Stream) -> None:
         way = getattr(self._runtime.cudaMemcpyKind, kind)
-        self._ask(
-            self._runtime.cudaMemcpyAsync(target.handle, source.handle, nbytes, way, stream.handle), "a copy"
-        )
+        self._ask(self._runtime.cudaMemcpyAsync(target, source, nbytes, way, stream.handle), "copy")
 
     def _memory(self) -> tuple[int, int]:
         status, free, total = self._runtime.cudaMemGetInfo()
@@ -143,7 +163,7 @@ class CudaPython(Cuda):
         return int(free), int(total)
 
     def _freeing(self, function: Any) -> Any:
-        """What frees a handle: on its device, and without an exception, as nobody could catch it."""
+        """Return a function that frees a handle on its device, without exceptions that nobody could catch."""
         set_device, number = self._runtime.cudaSetDevice, self.device.number
 
         def free(handle: int) -> None:
@@ -153,7 +173,7 @@ class CudaPython(Cuda):
         return free
 
     def _ask(self, answer: tuple[Any, ...], what: str, nbytes: int | None = None) -> Any:
-        """What a function answered, but for its status."""
+        """Return the value of a call, or raise the error of its status."""
         status, *values = answer
         if status == self._runtime.cudaError_t.cudaSuccess:
             return values[0] if values else None

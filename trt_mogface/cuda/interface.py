@@ -1,10 +1,13 @@
-"""`Cuda`: the little of CUDA that the runner uses, whichever library provides it."""
+"""`Cuda`: the part of CUDA that slots use, independent of the library that provides it."""
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from trt_mogface.cuda.resources import DeviceMemory, Event, Graph, PinnedMemory, Stream
 from trt_mogface.errors import CudaError
@@ -15,11 +18,11 @@ class Device:
     """A GPU.
 
     Attributes:
-        number: CUDA's.
-        name: As the driver names it.
-        capability: Compute capability.
-        is_integrated: Whether it shares the host's memory, as on Jetson.
-        memory: Bytes in all.
+        number: Number of the device in CUDA's order.
+        name: Name that the driver reports.
+        capability: Compute capability, major and minor.
+        is_integrated: Whether the GPU shares the host's memory, as on Jetson.
+        memory: Total device memory in bytes.
     """
 
     number: int
@@ -30,10 +33,13 @@ class Device:
 
 
 class Cuda(ABC):
-    """One device, in its primary context.
+    """One device in its primary context.
 
-    Every method may be called from any thread, after `activate` in that thread.  All raise `CudaError`, which
-    names CUDA's error, and `OutOfMemoryError`, which says what was asked for and what is free.
+    Every method may be called from any thread, after `activate` in that thread.
+
+    Raises:
+        CudaError: If CUDA reports an error; the message names it.
+        OutOfMemoryError: If memory cannot be allocated.
     """
 
     device: Device
@@ -43,76 +49,84 @@ class Cuda(ABC):
 
     @abstractmethod
     def activate(self) -> None:
-        """Make the device the current one of this thread."""
+        """Make the device current in this thread."""
 
     def check_process(self) -> None:
-        """Refuse a process that was forked after CUDA began: it cannot use it, and would crash.
+        """Refuse a process that was forked after CUDA began, because CUDA would crash in it.
 
         Raises:
-            CudaError: It is one.
+            CudaError: If this is such a process.
         """
         if os.getpid() != self._process:
             raise CudaError(
-                "this process was forked from one that uses CUDA, and cannot use it: "
-                "begin with CUDA after the fork, or use the start method spawn"
+                "CUDA: this process was forked from one that uses CUDA; start using CUDA after the fork, or "
+                "use the start method spawn"
             )
 
     @abstractmethod
     def free_memory(self) -> int:
-        """Bytes of device memory that are free."""
+        """Return the bytes of free device memory."""
 
     @abstractmethod
     def allocate(self, nbytes: int) -> DeviceMemory:
-        """Device memory, aligned to 256 bytes."""
+        """Allocate device memory, aligned to 256 bytes."""
 
     @abstractmethod
     def pin(self, nbytes: int, *, mapped: bool = False) -> PinnedMemory:
-        """Pinned host memory; mapped, the GPU reaches it by an address of its own."""
+        """Allocate page-locked host memory; if `mapped`, the GPU reads and writes it in place."""
+
+    @abstractmethod
+    def device_address(self, array: NDArray[Any]) -> int | None:
+        """Return the device address of an array in page-locked host memory, or None if it is pageable."""
 
     @abstractmethod
     def stream(self) -> Stream:
-        """A stream that does not wait for the default one."""
+        """Create a stream that does not synchronize with the default stream."""
 
     @abstractmethod
     def event(self, *, timed: bool = False) -> Event:
-        """An event."""
+        """Create an event."""
 
     @abstractmethod
     def copy_in(self, target: DeviceMemory, source: PinnedMemory, nbytes: int, stream: Stream) -> None:
-        """Copy the first bytes of host memory to the device."""
+        """Queue a copy of the first bytes of host memory to the device."""
+
+    @abstractmethod
+    def copy_array(self, target: int, source: NDArray[Any], stream: Stream) -> None:
+        """Queue a copy of a contiguous array in page-locked host memory to a device address."""
 
     @abstractmethod
     def copy_out(self, target: PinnedMemory, source: DeviceMemory, nbytes: int, stream: Stream) -> None:
-        """Copy the first bytes of device memory to the host."""
+        """Queue a copy of the first bytes of device memory to the host."""
 
     @abstractmethod
     def record(self, event: Event, stream: Stream) -> None:
-        """Put the event behind the work of a stream; into a graph too, while one is captured."""
+        """Record an event after the work queued on a stream; during a capture, as a node of the graph."""
 
     @abstractmethod
-    def follow(self, stream: Stream, other: int) -> None:
-        """Let later work of a stream wait for what the stream of another handle has been given so far."""
+    def wait_stream(self, stream: Stream, other: int) -> None:
+        """Make later work on `stream` wait for all work already queued on the stream handle `other`."""
 
     @abstractmethod
     def wait(self, event: Event) -> None:
-        """Wait, on the host, until the event has come."""
+        """Block the host until an event is complete."""
 
     @abstractmethod
     def synchronize(self, stream: Stream) -> None:
-        """Wait, on the host, for all work of a stream."""
+        """Block the host until all work of a stream is complete."""
 
     @abstractmethod
     def elapsed(self, begin: Event, end: Event) -> float:
-        """Milliseconds between two timed events that have come."""
+        """Return the milliseconds between two complete timed events."""
 
     @abstractmethod
     def begin_capture(self, stream: Stream) -> None:
-        """From now on the stream's work is kept, not done."""
+        """Record later work on a stream instead of running it."""
 
     @abstractmethod
     def end_capture(self, stream: Stream) -> Graph:
-        """What was kept since, as a graph; after an error in between, raises and leaves the stream usable."""
+        """Return the recorded work as a graph; after a failure in between, raise and leave the stream usable."""
 
     @abstractmethod
     def launch(self, graph: Graph, stream: Stream) -> None:
-        """Do a graph's work."""
+        """Queue a graph on a stream."""

@@ -1,4 +1,4 @@
-"""Memory that host and device both have: two pieces and copies, or, on an integrated GPU, one."""
+"""`mirrored`: memory that host and device share, or a piece on each side."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from trt_mogface.cuda.resources import DeviceMemory, PinnedMemory
 
 
 def mirrored(cuda: Cuda, nbytes: int) -> tuple[PinnedMemory, DeviceMemory | None, int]:
-    """Host memory, device memory where that is another, and the address at which the device sees it.
+    """Allocate host memory and its counterpart on the device.
+
+    Returns:
+        Host memory; device memory, or None on an integrated GPU, which reads the host's; device address.
 
     Raises:
-        OutOfMemoryError: No room; nothing is kept.
+        OutOfMemoryError: If either does not fit; nothing stays allocated.
     """
     with ExitStack() as made:
         host = cuda.pin(nbytes, mapped=cuda.device.is_integrated)

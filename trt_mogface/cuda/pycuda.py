@@ -1,6 +1,6 @@
-"""`Cuda` on PyCUDA, for programs that live in its contexts.  It has not run yet.
+"""`Cuda` by PyCUDA, for programs that use its contexts; untested on a GPU.
 
-PyCUDA has no graphs: capturing raises, and the runner launches plainly.
+PyCUDA has no graphs: a capture raises, and slots launch step by step.
 """
 
 from __future__ import annotations
@@ -8,6 +8,10 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
 
 from trt_mogface._optional import require
 from trt_mogface.cuda.interface import Cuda, Device
@@ -18,26 +22,24 @@ T = TypeVar("T")
 R = TypeVar("R", bound=Resource)
 
 NON_BLOCKING = 1
-"""CU_STREAM_NON_BLOCKING, which PyCUDA has no name for."""
+"""CU_STREAM_NON_BLOCKING, which PyCUDA does not name."""
 
 
 class PyCuda(Cuda):
-    """See `Cuda`.
-
-    A context of PyCUDA that is current in this thread is used; else the device's primary context.
+    """`Cuda` by PyCUDA, in its context that is current in this thread, else in the primary context.
 
     Args:
         device: Number of the GPU.
 
     Raises:
-        MissingExtraError: PyCUDA is not installed.
-        CudaError: No driver, or no such device.
+        MissingExtraError: If PyCUDA is not installed.
+        CudaError: If there is no driver or no such device.
     """
 
     def __init__(self, device: int = 0) -> None:
         super().__init__()
         self._driver: Any = require("pycuda.driver", extra="pycuda")
-        self._ask("the driver", self._driver.init)
+        self._ask("driver", self._driver.init)
         gpu = self._ask(f"device {device}", lambda: self._driver.Device(device))
         current = self._driver.Context.get_current()
         self._context = current or self._ask(f"device {device}", gpu.retain_primary_context)
@@ -47,23 +49,23 @@ class PyCuda(Cuda):
             device, gpu.name(), tuple(gpu.compute_capability()), bool(integrated), gpu.total_memory()
         )
 
+    @override
     def activate(self) -> None:
-        """See `Cuda`."""
         self.check_process()
         if self._driver.Context.get_current() != self._context:
             self._context.push()
 
+    @override
     def free_memory(self) -> int:
-        """See `Cuda`."""
         return int(self._driver.mem_get_info()[0])
 
+    @override
     def allocate(self, nbytes: int) -> DeviceMemory:
-        """See `Cuda`."""
         made = self._ask("device memory", lambda: self._driver.mem_alloc(nbytes), nbytes)
         return _owning(DeviceMemory(int(made), nbytes, self._freeing(made)), made)
 
+    @override
     def pin(self, nbytes: int, *, mapped: bool = False) -> PinnedMemory:
-        """See `Cuda`."""
         flags = self._driver.host_alloc_flags
         wanted = flags.DEVICEMAP if mapped else flags.PORTABLE
         array = self._ask(
@@ -72,63 +74,79 @@ class PyCuda(Cuda):
         seen = int(array.base.get_device_pointer()) if mapped else None
         return _owning(PinnedMemory(array.ctypes.data, nbytes, self._freeing(array.base), seen), array)
 
+    @override
+    def device_address(self, array: NDArray[Any]) -> int | None:
+        root: Any = array
+        while isinstance(root.base, np.ndarray):
+            root = root.base
+        if not isinstance(
+            root.base, (self._driver.PagelockedHostAllocation, self._driver.RegisteredHostMemory)
+        ):
+            return None
+        return int(root.base.get_device_pointer()) + array.ctypes.data - int(root.ctypes.data)
+
+    @override
     def stream(self) -> Stream:
-        """See `Cuda`."""
-        made = self._ask("a stream", lambda: self._driver.Stream(NON_BLOCKING))
+        made = self._ask("stream", lambda: self._driver.Stream(NON_BLOCKING))
         return _owning(Stream(int(made.handle), _forgetting), made)
 
+    @override
     def event(self, *, timed: bool = False) -> Event:
-        """See `Cuda`."""
         flags = 0 if timed else self._driver.event_flags.DISABLE_TIMING
-        made = self._ask("an event", lambda: self._driver.Event(flags))
+        made = self._ask("event", lambda: self._driver.Event(flags))
         return _owning(Event(id(made), _forgetting), made)
 
+    @override
     def copy_in(self, target: DeviceMemory, source: PinnedMemory, nbytes: int, stream: Stream) -> None:
-        """See `Cuda`."""
         self._ask(
-            "a copy",
+            "copy",
             lambda: self._driver.memcpy_htod_async(target.handle, _bytes(source, nbytes), stream.native),
         )
 
+    @override
+    def copy_array(self, target: int, source: NDArray[Any], stream: Stream) -> None:
+        self._ask("copy", lambda: self._driver.memcpy_htod_async(target, source, stream.native))
+
+    @override
     def copy_out(self, target: PinnedMemory, source: DeviceMemory, nbytes: int, stream: Stream) -> None:
-        """See `Cuda`."""
         self._ask(
-            "a copy",
+            "copy",
             lambda: self._driver.memcpy_dtoh_async(_bytes(target, nbytes), source.handle, stream.native),
         )
 
+    @override
     def record(self, event: Event, stream: Stream) -> None:
-        """See `Cuda`."""
         self._ask("recording an event", lambda: event.native.record(stream.native))
 
-    def follow(self, stream: Stream, other: int) -> None:
-        """See `Cuda`; PyCUDA takes no foreign streams, so the host waits for the context's work."""
+    @override
+    def wait_stream(self, stream: Stream, other: int) -> None:
+        # PyCUDA accepts no foreign streams, so the host waits for all work of the context.
         if other != stream.handle:
-            self._ask("following a stream", self._driver.Context.synchronize)
+            self._ask("waiting for a stream", self._driver.Context.synchronize)
 
+    @override
     def wait(self, event: Event) -> None:
-        """See `Cuda`."""
         self._ask("waiting for an event", event.native.synchronize)
 
+    @override
     def synchronize(self, stream: Stream) -> None:
-        """See `Cuda`."""
         self._ask("waiting for a stream", stream.native.synchronize)
 
+    @override
     def elapsed(self, begin: Event, end: Event) -> float:
-        """See `Cuda`."""
-        return float(self._ask("a time", lambda: begin.native.time_till(end.native)))
+        return float(self._ask("elapsed time", lambda: begin.native.time_till(end.native)))
 
+    @override
     def begin_capture(self, stream: Stream) -> None:  # noqa: ARG002
-        """See `Cuda`."""
-        raise CudaError("capturing: PyCUDA has no graphs")
+        raise CudaError("capture: PyCUDA has no graphs")
 
+    @override
     def end_capture(self, stream: Stream) -> Graph:  # noqa: ARG002
-        """See `Cuda`."""
-        raise CudaError("capturing: PyCUDA has no graphs")
+        raise CudaError("capture: PyCUDA has no graphs")
 
+    @override
     def launch(self, graph: Graph, stream: Stream) -> None:  # noqa: ARG002
-        """See `Cuda`."""
-        raise CudaError("launching a graph: PyCUDA has no graphs")
+        raise CudaError("graph launch: PyCUDA has no graphs")
 
     def _freeing(self, allocation: Any) -> Callable[[int], None]:
         def free(_: int) -> None:
@@ -154,7 +172,7 @@ def _owning(resource: R, native: object) -> R:
 
 
 def _forgetting(_: int) -> None:
-    """PyCUDA destroys streams and events when they are forgotten."""
+    """Do nothing: PyCUDA destroys streams and events with their Python objects."""
 
 
 def _bytes(memory: PinnedMemory, nbytes: int) -> Any:

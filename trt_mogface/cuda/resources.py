@@ -1,4 +1,4 @@
-"""What CUDA hands out: memory, streams, events, graphs.  Each frees itself once, when closed or forgotten."""
+"""CUDA resources: memory, streams, events, graphs.  Each is freed once, when closed or garbage collected."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 
 class Resource:
-    """A handle, and what frees it.
+    """A handle and the function that frees it.
 
     Args:
-        handle: CUDA's, as an integer.
-        release: Called once with the handle; never when the interpreter ends, as the driver goes first then.
+        handle: CUDA's handle or address, as an integer.
+        release: Called once with the handle; not at exit of the interpreter, when the driver is gone already.
     """
 
     native: Any = None
-    """The providing library's own object, where it has one."""
+    """Object of the providing library, if there is one."""
 
     def __init__(self, handle: int, release: Callable[[int], None]) -> None:
         self.handle = handle
@@ -29,34 +29,34 @@ class Resource:
         self._release.atexit = False
 
     def close(self) -> None:
-        """Free it; closing twice is harmless."""
+        """Free the resource; closing twice is harmless."""
         self._release()
 
     @property
     def closed(self) -> bool:
-        """Whether it was freed."""
+        """Whether the resource was freed."""
         return not self._release.alive
 
 
 class Stream(Resource):
-    """Work in order."""
+    """A queue of work, run in order."""
 
     def __cuda_stream__(self) -> tuple[int, int]:
-        """Protocol version and handle."""
+        """Return the version of the protocol and the handle."""
         return 0, self.handle
 
 
 class Event(Resource):
-    """A point in a stream."""
+    """A point in the work of a stream."""
 
 
 class Graph(Resource):
-    """Captured work, ready to be launched."""
+    """Captured work, ready to launch."""
 
 
 @dataclass(frozen=True)
 class DeviceArray:
-    """A part of device memory as an array, for whoever speaks ``__cuda_array_interface__``."""
+    """Part of device memory as a contiguous array with ``__cuda_array_interface__``."""
 
     pointer: int
     shape: tuple[int, ...]
@@ -65,7 +65,7 @@ class DeviceArray:
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        """Version 3 of the protocol."""
+        """Description of the array, version 3 of the protocol."""
         return {
             "shape": self.shape,
             "typestr": self.dtype.str,
@@ -80,22 +80,22 @@ class DeviceArray:
 
 
 class DeviceMemory(Resource):
-    """Memory of the GPU; ``handle`` is its address."""
+    """Device memory; ``handle`` is its address."""
 
     def __init__(self, handle: int, nbytes: int, release: Callable[[int], None]) -> None:
         super().__init__(handle, release)
         self.nbytes = nbytes
 
     def view(self, offset: int, shape: tuple[int, ...], dtype: Any) -> DeviceArray:
-        """A part of it as an array; ``offset`` in bytes."""
+        """Return a part as an array, from an offset in bytes."""
         return DeviceArray(self.handle + offset, shape, np.dtype(dtype), self)
 
 
 class PinnedMemory(Resource):
-    """Host memory that the GPU copies from and to by itself; ``handle`` is its address.
+    """Page-locked host memory; ``handle`` is its address.
 
     Args:
-        device_pointer: Where the GPU sees it, if it is mapped.
+        device_pointer: Device address of mapped memory, else None.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class PinnedMemory(Resource):
 
     @property
     def array(self) -> NDArray[np.uint8]:
-        """All of it; keeps it alive."""
+        """All bytes, as an array that keeps the memory alive."""
         raw = (ctypes.c_uint8 * self.nbytes).from_address(self.handle)
         raw._owner = self  # type: ignore[attr-defined]
         array: NDArray[np.uint8] = np.ctypeslib.as_array(raw)

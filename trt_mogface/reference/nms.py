@@ -6,20 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 128
-"""Boxes resolved at a time: large enough that numpy's per-call cost vanishes, small enough for the cache."""
+"""Boxes resolved together: large enough that numpy's per-call cost vanishes, small enough for the cache."""
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def nms(
     boxes: NDArray[np.float32], iou_threshold: float, *, inclusive: bool, max_keep: int
 ) -> NDArray[np.int64]:
-    """Indices of the boxes that no better box suppresses.
+    """Return the indices of the boxes that no better box suppresses.
 
     Args:
         boxes: float32 [n, 4], x0, y0, x1, y1, best first.
         iou_threshold: A box stays while its IoU with every better box that stayed is not greater.
         inclusive: Whether corners are pixels, so that a box is x1 - x0 + 1 wide.
-        max_keep: Stop after so many.
+        max_keep: Largest number of indices.
 
     Returns:
         int64 [m <= max_keep], increasing.
@@ -30,7 +30,7 @@ def nms(
     columns = np.ascontiguousarray(boxes.T, np.float32)
     areas = _areas(columns, inclusive)
     kept = np.empty(0, np.int64)
-    # A block meets the boxes kept so far only when its turn comes: nothing is spent on boxes beyond max_keep.
+    # Blocks are compared with the kept boxes one after the other: no work on boxes beyond max_keep.
     for start in range(0, len(boxes), BLOCK):
         block = np.arange(start, min(start + BLOCK, len(boxes)))
         if kept.size:
@@ -58,7 +58,7 @@ def _overlaps(
     iou_threshold: float,
     inclusive: bool,
 ) -> NDArray[np.bool_]:
-    """Whether each winner [w] suppresses each other box [o]: bool [w, o]."""
+    """Return whether each winner [w] suppresses each other box [o]: bool [w, o]."""
     x0, y0, x1, y1 = columns[:, winners, None]
     ox0, oy0, ox1, oy1 = columns[:, None, others]
     width = _extent(x0, x1, ox0, ox1, inclusive)
@@ -87,7 +87,7 @@ def _extent(
 
 
 def _greedy(suppresses: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Who stays of one block, bool [b, b] to bool [b]: a row suppresses only if its box stays."""
+    """Return which boxes of a block stay, bool [b]: row i of ``suppresses`` counts only if box i stays."""
     later = np.triu(suppresses, 1)
     # A row as one Python integer: the walk costs two machine operations a box, not a numpy call, and only
     # boxes that suppress something are walked.

@@ -1,66 +1,76 @@
-"""From a picture's size to the network's input, and back: native size with padding, or a letterbox."""
+"""From an image's size to the network input and back: native size with padding, letterbox, or stretch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
+from trt_mogface.frame import Image
 from trt_mogface.spec import InputSpec
-
-Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a picture lies in the network's input, always in its top left corner.
+    """Position of an image in the network input, always in its top left corner.
 
     Attributes:
-        scale: Network pixels per picture pixel, the same in both directions.
-        content: Height and width of the scaled picture in the network input.
+        scale: Network pixels per image pixel, across and down.
+        content: Height and width of the scaled image in the network input.
         canvas: Height and width of the network input.
     """
 
-    scale: float
+    scale: tuple[float, float]
     content: tuple[int, int]
     canvas: tuple[int, int]
 
 
-def place_native(height: int, width: int, resize: InputSpec, *, pad: bool) -> Placement:
-    """The picture at its own size, except that the model's rule for very long sides applies.
+def place_native(
+    height: int,
+    width: int,
+    input: InputSpec,  # noqa: A002
+    *,
+    pad: bool = True,
+    shrink: bool = True,
+) -> Placement:
+    """Place an image at its own size.
 
     Args:
-        height, width: Of the picture.
-        resize: The model's defaults.
-        pad: Whether the canvas grows to a multiple of ``resize.multiple``.
+        height, width: Size of the image in pixels.
+        input: Treatment of sizes by the model.
+        pad: Whether the canvas grows to a multiple of ``input.multiple``.
+        shrink: Whether the model's rule for very long sides applies.
 
     Source: ``MogFaceDetector.forward``: a longer side above 1500 px becomes 1000 px.
     """
     longest, scale = max(height, width), 1.0
-    if resize.longest_over and resize.longest_to and longest > resize.longest_over:
-        scale = resize.longest_to / longest
+    if shrink and input.longest_over and input.longest_to and longest > input.longest_over:
+        scale = input.longest_to / longest
     content = _scaled(height, width, scale)
-    multiple = resize.multiple if pad else 1
+    multiple = input.multiple if pad else 1
     rows, columns = (-(-side // multiple) * multiple for side in content)
-    return Placement(scale, content, (rows, columns))
+    return Placement((scale, scale), content, (rows, columns))
 
 
 def place_letterbox(height: int, width: int, canvas: tuple[int, int]) -> Placement:
-    """The picture scaled to fit a canvas of fixed height and width, its shape kept."""
+    """Scale an image to fit a canvas of fixed height and width, keeping its aspect ratio."""
     scale = min(canvas[0] / height, canvas[1] / width)
     rows, columns = _scaled(height, width, scale)
-    return Placement(scale, (min(rows, canvas[0]), min(columns, canvas[1])), canvas)
+    return Placement((scale, scale), (min(rows, canvas[0]), min(columns, canvas[1])), canvas)
+
+
+def place_stretch(height: int, width: int, canvas: tuple[int, int]) -> Placement:
+    """Scale an image to a canvas of fixed height and width, whatever its aspect ratio."""
+    return Placement((canvas[1] / width, canvas[0] / height), canvas, canvas)
 
 
 def paint(image: Image, placement: Placement, pad: tuple[int, int, int], out: Image) -> None:
-    """Write the scaled picture and its padding into the network input.
+    """Write the scaled image and its padding into the network input.
 
     Args:
         image: uint8 [h, w, 3], BGR.
-        placement: From one of the functions above, for this picture's size.
-        pad: BGR value right of and below the picture.
+        placement: Result of one of the functions above for this image's size.
+        pad: BGR value right of and below the image.
         out: uint8 [H, W, 3], the canvas; overwritten completely.
 
     Bilinear as ``cv2.resize`` does it, with the exact scale rather than the ratio of rounded sizes,
@@ -69,34 +79,34 @@ def paint(image: Image, placement: Placement, pad: tuple[int, int, int], out: Im
     rows, columns = placement.content
     out[rows:] = pad
     out[:rows, columns:] = pad
-    if placement.scale == 1.0:
-        out[:rows, :columns] = image
-        return
-    if _is_exact(placement, *image.shape[:2]):
-        scaled = cv2.resize(image, None, fx=placement.scale, fy=placement.scale)
+    if placement.content == image.shape[:2]:
+        scaled = image
+    elif _is_exact(placement, *image.shape[:2]):
+        scaled = cv2.resize(image, None, fx=placement.scale[0], fy=placement.scale[1])  # type: ignore[assignment]
     else:  # a side shorter than half a network pixel still gets one
-        scaled = cv2.resize(image, (columns, rows))
+        scaled = cv2.resize(image, (columns, rows))  # type: ignore[assignment]
     out[:rows, :columns] = scaled
 
 
 def steps(placement: Placement, height: int, width: int) -> tuple[float, float]:
-    """Picture pixels per network pixel, across and down, as ``cv2.resize`` computes them for `paint`.
+    """Return image pixels per network pixel, across and down, as ``cv2.resize`` computes them for `paint`.
 
     Args:
-        placement: For a picture of this height and width.
-        height, width: Of the picture.
+        placement: Placement of an image of this height and width.
+        height, width: Size of the image in pixels.
     """
     if placement.content == (height, width):  # OpenCV copies
         return 1.0, 1.0
     if _is_exact(placement, height, width):
-        return 1 / placement.scale, 1 / placement.scale
+        return 1 / placement.scale[0], 1 / placement.scale[1]
     rows, columns = placement.content
     return 1 / (columns / width), 1 / (rows / height)
 
 
 def _is_exact(placement: Placement, height: int, width: int) -> bool:
-    """Whether the content's size follows from the scale alone."""
-    return (round(height * placement.scale), round(width * placement.scale)) == placement.content
+    """Return whether the content's size follows from the scale alone."""
+    across, down = placement.scale
+    return (round(height * down), round(width * across)) == placement.content
 
 
 def _scaled(height: int, width: int, scale: float) -> tuple[int, int]:

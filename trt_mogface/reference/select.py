@@ -2,8 +2,9 @@
 
 The rule, in full: a candidate is an anchor whose score is greater than the threshold.  Candidates are
 ordered by score, equal scores by anchor index; the best ``top_k`` are decoded; those whose score, box or
-landmarks are not finite are dropped and counted, as are all scores that are not numbers; greedy NMS keeps at
-most ``max_detections`` of the rest.
+landmarks are not finite are dropped and counted, as are all scores that are not numbers; with
+``Thresholds.clip`` the other boxes are cut at the image's edges; greedy NMS keeps at most
+``max_detections`` of them.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def select(
     spec: DetectorSpec,
     size: tuple[int, int],
     thresholds: Thresholds,
+    content: tuple[int, int] | None = None,
 ) -> Selection:
     """Select the faces of one image.
 
@@ -54,6 +56,8 @@ def select(
         spec: Anchors and box coding.
         size: Height and width of the network input in pixels; fixes A.
         thresholds: Score and IoU thresholds and limits.
+        content: Height and width of the scaled image in the network input, at which `Thresholds.clip` cuts;
+            default ``size``.
 
     Source: the steps of ModelScope's ``MogFaceDetector.forward``, ties made deterministic.
     """
@@ -68,6 +72,8 @@ def select(
     if not finite.all():
         index, boxes = index[finite], boxes[finite]
         points = None if points is None else points[finite]
+    if thresholds.clip:
+        boxes = cut(boxes, *(content or size))
     keep = nms(
         boxes,
         thresholds.iou_threshold,
@@ -82,8 +88,15 @@ def select(
     )
 
 
+def cut(boxes: Floats, height: int, width: int) -> Floats:
+    """Return boxes that end at the edges of an image; zeros have no sign."""
+    limits = np.array([width, height, width, height], np.float32)
+    inside = np.where(boxes > 0, boxes, np.float32(0))
+    return np.where(inside < limits, inside, limits)
+
+
 def best(scores: Floats, threshold: float, top_k: int) -> NDArray[np.int64]:
-    """Indices of the best ``top_k`` scores above ``threshold``, best first, ties by index.
+    """Return the indices of the best ``top_k`` scores above ``threshold``, best first, ties by index.
 
     NaN is above no threshold.
     """

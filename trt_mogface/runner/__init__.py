@@ -1,4 +1,4 @@
-"""`Runner`: pictures in, faces out, the network never waiting."""
+"""`Runner`: images from many threads, in batches, with the network never idle."""
 
 from trt_mogface.runner.runner import Runner
 from trt_mogface.runner.stats import Stage, Stats

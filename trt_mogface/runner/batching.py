@@ -1,4 +1,4 @@
-"""The waiting line before the slots: bounded, in order, handed out in batches."""
+"""`BatchQueue`: a bounded queue in front of the slots, which hands out batches in order."""
 
 from __future__ import annotations
 
@@ -8,32 +8,34 @@ from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from trt_mogface.backends.base import Placed
 from trt_mogface.detections import Detections
+from trt_mogface.frame import Frame
 
 
 @dataclass(eq=False)
 class Job:
-    """A picture on its way, and the future of its faces.
+    """A frame in the queue, and the future of its detections.
 
     Attributes:
-        picture: With its place in the network's input.
-        future: Of its faces.
-        arrived: Monotonic seconds.
+        frame: The frame.
+        canvas: Height and width of its network input.
+        future: Future of its detections.
+        arrived: Time of its arrival in monotonic seconds.
     """
 
-    picture: Placed
+    frame: Frame
+    canvas: tuple[int, int]
     future: Future[Detections] = field(default_factory=Future)
     arrived: float = field(default_factory=time.monotonic)
 
 
-class Line:
-    """Jobs from many threads, taken by one.
+class BatchQueue:
+    """Jobs from many threads, taken in batches by one thread.
 
     Args:
-        capacity: Jobs that may wait; a further one waits to get in.
-        batch: Most jobs handed out together.
-        max_delay: Seconds that the first job of a batch waits for others at most.
+        capacity: Largest number of waiting jobs; `put` waits for space.
+        batch: Largest number of jobs of a batch.
+        max_delay: Seconds that the first job of a batch waits for others.
     """
 
     def __init__(self, capacity: int, batch: int, max_delay: float) -> None:
@@ -43,9 +45,9 @@ class Line:
         self._closed = False
 
     def put(self, job: Job, timeout: float | None = None) -> bool:
-        """Add a job; False if it did not get in: after ``timeout`` seconds, or because the line is closed."""
+        """Add a job; return False if there was no space within `timeout` seconds, or the queue is closed."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._closed or self._has_room(), timeout):
+            if not self._changed.wait_for(lambda: self._closed or self._has_space(), timeout):
                 return False
             if self._closed:
                 return False
@@ -54,9 +56,9 @@ class Line:
             return True
 
     def take(self) -> list[Job]:
-        """The next batch: of one network input size, full, or its first job's time over; empty after the end.
+        """Wait for the next batch and return it; return an empty list once the queue is closed and empty.
 
-        Jobs whose future was cancelled while they waited are left out.
+        The jobs share a network input size.  Jobs whose future was cancelled are left out.
         """
         with self._changed:
             while True:
@@ -72,13 +74,13 @@ class Line:
                     return running
 
     def close(self) -> None:
-        """Let nobody in; jobs inside are still handed out."""
+        """Accept no more jobs; waiting ones are still handed out."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def clear(self) -> list[Job]:
-        """Close, and give back the jobs that were not handed out."""
+        """Close the queue, and return the jobs that were not handed out."""
         with self._changed:
             self._closed = True
             left = list(self._jobs)
@@ -86,19 +88,19 @@ class Line:
             self._changed.notify_all()
         return left
 
-    def _has_room(self) -> bool:
+    def _has_space(self) -> bool:
         return len(self._jobs) < self._capacity
 
     def _ready(self) -> int:
-        """Jobs at the front that can run together."""
+        """Return the number of jobs at the front that can run together."""
         count = 0
         for job in self._jobs:
-            if count == self._batch or job.picture.placement.canvas != self._jobs[0].picture.placement.canvas:
+            if count == self._batch or job.canvas != self._jobs[0].canvas:
                 break
             count += 1
         return count
 
     def _is_ready(self) -> bool:
-        """Whether waiting longer cannot make the batch at the front larger."""
+        """Return whether waiting longer cannot make the batch at the front larger."""
         ready = self._ready()
-        return self._closed or not self._has_room() or ready == self._batch or ready < len(self._jobs)
+        return self._closed or not self._has_space() or ready == self._batch or ready < len(self._jobs)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 
 def ranges(wanted: bool) -> Callable[[str], AbstractContextManager[object]]:
-    """What gives a range of a name: NVTX's, if it is wanted and nvtx is installed; else nothing."""
+    """Return a function that opens a range by name, which does nothing unless `wanted` and nvtx is installed."""
     if wanted:
         try:
             import nvtx

@@ -1,4 +1,4 @@
-"""Faces of a sequence of pictures, in their order, with few of them in flight."""
+"""`Results`: detections of a sequence of images, in order, with few of them in flight."""
 
 from __future__ import annotations
 
@@ -6,24 +6,27 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, TypeAlias
 
 from trt_mogface.detections import Detections
 from trt_mogface.errors import RunnerError
+from trt_mogface.frame import Frame, Image
 
-Picture = NDArray[np.uint8]
-Frames = Iterable[Picture] | AsyncIterable[Picture]
-Submit = Callable[[Picture], "Future[Detections]"]
+One: TypeAlias = Image | Frame
+Frames: TypeAlias = Iterable[One] | AsyncIterable[One]
+Submit: TypeAlias = Callable[[One], "Future[Detections]"]
 
 
 class Results:
-    """What `Runner.map` returns: to be iterated once, with ``for`` or with ``async for``.
+    """Result of `Runner.map`, to be iterated once with ``for`` or ``async for``.
 
-    At most ``window`` pictures are taken from the source before their faces are.  Where the source fails, the
-    faces of the pictures before it come first.  Where the loop ends early, waiting pictures are cancelled.
+    If the source fails, the detections of the images before come first.  If the loop ends early, waiting
+    images are cancelled.
+
+    Args:
+        frames: Source of images.
+        submit: Queues an image.
+        window: Largest number of images that are taken ahead of their detections.
     """
 
     def __init__(self, frames: Frames, submit: Submit, window: int) -> None:
@@ -31,7 +34,7 @@ class Results:
 
     def __iter__(self) -> Iterator[Detections]:
         if not isinstance(self._frames, Iterable):
-            raise TypeError("pictures of an async source: iterate with `async for`")
+            raise TypeError("the source is async; iterate with `async for`")
         pending: deque[Future[Detections]] = deque()
         source, failure = iter(self._frames), None
         try:
@@ -40,7 +43,7 @@ class Results:
                     pending.append(self._submit(next(source)))
                 except StopIteration:
                     break
-                except Exception as error:  # noqa: BLE001 -- the source's, or a runner's that takes no more
+                except Exception as error:  # noqa: BLE001 -- of the source or the runner
                     failure = error
                     break
                 while self._is_due(pending):
@@ -53,21 +56,21 @@ class Results:
             _cancel(pending)
 
     async def __aiter__(self) -> AsyncIterator[Detections]:
-        import asyncio  # half of what importing this package would cost
+        import asyncio  # half the time of importing this package
 
         pending: deque[Future[Detections]] = deque()
         source, failure, over = _as_async(self._frames), None, threading.Event()
 
-        def submit(frame: Picture) -> None:
+        def submit(frame: One) -> None:
             pending.append(self._submit(frame))
-            if over.is_set():  # the loop was left while this waited for room
+            if over.is_set():  # the loop ended while this waited for space
                 _cancel(pending)
 
         try:
             while True:
                 try:
                     frame = await source.__anext__()
-                    # Submission waits where the line is full; the event loop must not.
+                    # Submission waits while the queue is full; the event loop must not.
                     await asyncio.to_thread(submit, frame)
                 except StopAsyncIteration:
                     break
@@ -92,31 +95,31 @@ def _faces(future: Future[Detections]) -> Detections:
     try:
         return future.result()
     except CancelledError as error:
-        raise RunnerError("the runner was closed before this picture's turn came") from error
+        raise RunnerError("the runner was closed while this image waited; open a new one") from error
 
 
 async def _arrived(pending: deque[Future[Detections]]) -> Detections:
-    """The faces of the first; it stays in line while they are waited for, to be cancelled with the others."""
+    """Wait for the first future, which stays in `pending` meanwhile, to be cancelled with the others."""
     import asyncio
 
-    # Awaiting the future itself would not tell its being cancelled from ours.
+    # Awaiting the future itself would mix up its cancellation with that of this task.
     await asyncio.wait([asyncio.wrap_future(pending[0])])
     return _faces(pending.popleft())
 
 
-def _as_async(frames: Frames) -> AsyncIterator[Picture]:
+def _as_async(frames: Frames) -> AsyncIterator[One]:
     return aiter(frames) if isinstance(frames, AsyncIterable) else _each(frames)
 
 
-async def _each(frames: Iterable[Picture]) -> AsyncIterator[Picture]:
+async def _each(frames: Iterable[One]) -> AsyncIterator[One]:
     import asyncio
 
     end: Any = object()
     source = iter(frames)
-    while (frame := await asyncio.to_thread(next, source, end)) is not end:  # it may wait for a camera
+    while (frame := await asyncio.to_thread(next, source, end)) is not end:  # may wait for a camera
         yield frame
 
 
 def _cancel(pending: Iterable[Future[Detections]]) -> None:
-    for future in list(pending):  # of a deque that another thread may append to
+    for future in list(pending):  # another thread may append
         future.cancel()

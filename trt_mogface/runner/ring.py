@@ -1,4 +1,4 @@
-"""Slots in turn: one thread fills them with batches, one empties them in the same order."""
+"""`Ring`: slots in turn, filled with batches by one thread and emptied in the same order by another."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from collections.abc import Sequence
 
 from trt_mogface.backends.base import Slot
 from trt_mogface.errors import MogFaceError, RunnerError, first_line
-from trt_mogface.runner.batching import Job, Line
+from trt_mogface.runner.batching import BatchQueue, Job
 from trt_mogface.runner.ranges import ranges
 from trt_mogface.runner.stats import Counters
 
 
 class Ring:
-    """Takes jobs from a line through slots.
+    """Slots that run the jobs of a queue.
 
-    A batch that fails fails its own jobs.  An error that is none of this project's, or that says that the
-    device is lost (`MogFaceError.is_fatal`), breaks the ring: all jobs and all later ones fail because of it.
+    A batch that fails fails its own jobs.  An exception that is not a `MogFaceError`, or that is fatal
+    (`MogFaceError.is_fatal`), breaks the ring: all jobs and all later ones fail because of it.
 
     Args:
-        line: Where jobs wait.
-        slots: Their number bounds the batches in flight.
-        counters: Told of batches and times.
+        jobs: Queue of waiting jobs.
+        slots: Slots; their number bounds the batches in flight.
+        counters: Receives batches and times.
     """
 
-    def __init__(self, line: Line, slots: Sequence[Slot], counters: Counters) -> None:
-        self._line, self._counters = line, counters
+    def __init__(self, jobs: BatchQueue, slots: Sequence[Slot], counters: Counters) -> None:
+        self._jobs, self._counters = jobs, counters
         self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         for slot in slots:
             self._free.put(slot)
-        self._begun: queue.SimpleQueue[tuple[Slot, list[Job], float] | None] = queue.SimpleQueue()
+        self._running: queue.SimpleQueue[tuple[Slot, list[Job], float] | None] = queue.SimpleQueue()
         self.failure: Exception | None = None
         self._range = ranges(counters.measures)
         self._threads = [
@@ -41,69 +41,69 @@ class Ring:
         try:
             for thread in self._threads:
                 thread.start()
-        except RuntimeError:  # there are no more threads to be had; the first one ends
-            line.close()
+        except RuntimeError:  # no more threads can be started; the first one ends
+            jobs.close()
             raise
 
     def close(self) -> None:
-        """Finish the jobs in the line, which takes no more.  The slots are the caller's."""
-        self._line.close()
+        """Finish the jobs in the queue, which accepts no more.  The slots are the caller's."""
+        self._jobs.close()
         for thread in self._threads:
             thread.join()
+
+    def broken(self) -> RunnerError:
+        """Return the error that later jobs get."""
+        reason = first_line(self.failure or Exception())
+        error = RunnerError(
+            f"the runner is broken by an earlier failure ({reason}); close it and open a new one"
+        )
+        error.__cause__ = self.failure
+        return error
 
     def _fill(self) -> None:
         try:
             while True:
                 slot = self._free.get()  # before the batch, which can grow until there is a slot for it
-                jobs = self._line.take()
+                jobs = self._jobs.take()
                 if not jobs:
                     return
                 started = time.monotonic()
                 try:
-                    with self._range("trt-mogface begin"):
-                        slot.begin([job.picture for job in jobs])
-                except Exception as error:  # noqa: BLE001 -- it is handed to those who wait
+                    with self._range("trt-mogface submit"):
+                        slot.submit([job.frame for job in jobs])
+                except Exception as error:  # noqa: BLE001 -- it goes to the futures
                     self._free.put(slot)
                     self._failed(jobs, error)
                 else:
-                    self._begun.put((slot, jobs, started))
+                    self._running.put((slot, jobs, started))
         finally:
-            self._begun.put(None)
+            self._running.put(None)
 
     def _empty(self) -> None:
-        while (begun := self._begun.get()) is not None:
-            slot, jobs, started = begun
+        while (running := self._running.get()) is not None:
+            slot, jobs, started = running
             try:
-                with self._range("trt-mogface end"):
-                    faces = slot.end()
-            except Exception as error:  # noqa: BLE001 -- see above
+                with self._range("trt-mogface wait"):
+                    found = slot.wait()
+            except Exception as error:  # noqa: BLE001 -- it goes to the futures
                 self._free.put(slot)
                 self._failed(jobs, error)
                 continue
             self._free.put(slot)
             self._counters.batch(jobs, started)
-            for job, found in zip(jobs, faces):
-                job.future.set_result(found)
+            for job, faces in zip(jobs, found):
+                job.future.set_result(faces)
 
     def _failed(self, jobs: Sequence[Job], error: Exception) -> None:
         self._counters.failed(len(jobs))
         if self.failure is None and _is_fatal(error):
             self.failure = error
-            for job in self._line.clear():
+            for job in self._jobs.clear():
                 if job.future.set_running_or_notify_cancel():
                     self._counters.failed(1)
                     job.future.set_exception(self.broken())
         for job in jobs:
             job.future.set_exception(error)
-
-    def broken(self) -> RunnerError:
-        """What later jobs are told."""
-        error = RunnerError(
-            f"the runner is broken since an earlier failure ({first_line(self.failure or Exception())}): "
-            "close it and make a new one"
-        )
-        error.__cause__ = self.failure
-        return error
 
 
 def _is_fatal(error: Exception) -> bool:

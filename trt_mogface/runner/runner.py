@@ -1,4 +1,4 @@
-"""`Runner`: a model behind a line and a ring of slots."""
+"""`Runner`: a model behind a queue and a ring of slots."""
 
 from __future__ import annotations
 
@@ -9,209 +9,188 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from trt_mogface.backends.base import Placed
-from trt_mogface.backends.options import Choices
-from trt_mogface.backends.registry import Backend, open_backend
+from typing_extensions import Self, Unpack
+
+from trt_mogface.backends.base import Backend, ModelInfo
+from trt_mogface.backends.options import DetectorOptions
+from trt_mogface.backends.registry import open_backend
 from trt_mogface.detections import Detections
-from trt_mogface.errors import ImageError, RunnerError
-from trt_mogface.kernels.arrays import stream_handle
+from trt_mogface.errors import ArgumentError, ImageError, RunnerError
+from trt_mogface.frame import Frame
 from trt_mogface.models.files import DEFAULT
-from trt_mogface.runner.batching import Job, Line
+from trt_mogface.runner.batching import BatchQueue, Job
 from trt_mogface.runner.results import Frames, Results
 from trt_mogface.runner.ring import Ring
 from trt_mogface.runner.stats import Counters, Stats
-from trt_mogface.spec import DetectorSpec, Thresholds
+from trt_mogface.spec import Thresholds
 
 
 class Runner:
-    """Finds faces in many pictures, from many threads, as fast as the network allows.
+    """A face detector for streams: many images, from many threads, in batches, with a bounded queue.
 
-    Pictures are taken in the order of their submission and delivered in it.  Those that share a network input
-    size run as a batch.  All methods may be called from any thread.
+    Results come in the order of submission.  Images with the same network input size run as a batch.  All
+    methods may be called from any thread.
 
     Args:
-        model, weights, min_face, size, pad, conf, iou, top_k, max_det, threads, provider: See
-            `trt_mogface.Detector`.
-        device: Number of the GPU that an engine runs on; several share the work, each with slots of its own.
-        batch: Most pictures of one run of the network.
-        slots: Batches in flight: while one is in the network, the next is prepared.
-        max_delay_ms: How long the first picture of a batch waits for others; 0 takes those that are there.
-        capacity: Pictures that may wait; `submit` waits for room.  None: as many as fill the slots once more.
-        measure: Keep times by stage, for `stats`.
+        model: See `trt_mogface.Detector`.
+        device: Number of the GPU that runs an engine, or several that share the work.
+        batch: Largest batch of the network.
+        slots: Batches in flight on each device: while the network runs one, the next is prepared.
+        max_delay_ms: Milliseconds that the first image of a batch waits for others; 0 takes those present.
+        capacity: Largest number of waiting images, for which `submit` waits; default ``batch * slots``.
+        measure: Whether `stats` has times by stage.
+        **options: Options such as ``size`` and ``conf``; see
+            `trt_mogface.backends.options.DetectorOptions`.
 
     Raises:
-        ModelError, ImageError, MissingExtraError: See `trt_mogface.Detector`.
-        RunnerError: Batch, slots, delay or capacity that are not positive.
+        ArgumentError: If an argument is impossible.
+        ModelError, MissingExtraError, EngineError, DeviceError: See `trt_mogface.Detector`.
 
     Example:
         >>> import numpy as np
         >>> with Runner(batch=4) as runner:
-        ...     faces = list(runner.map(np.zeros((5, 48, 64, 3), np.uint8)))
-        >>> len(faces), faces[0].image_size
-        (5, (48, 64))
+        ...     first = runner.submit(np.zeros((48, 64, 3), np.uint8)).result()
+        ...     others = list(runner.map(np.zeros((5, 48, 64, 3), np.uint8)))
+        >>> len(first), len(others), others[0].image_size
+        (0, 5, (48, 64))
     """
 
     def __init__(
         self,
         model: str | Path | Backend = DEFAULT,
         *,
-        weights: str | Path | None = None,
-        min_face: float | None = None,
-        size: tuple[int, int] | None = None,
-        pad: bool = True,
-        conf: float | None = None,
-        iou: float | None = None,
-        top_k: int | None = None,
-        max_det: int | None = None,
-        threads: int | None = None,
         device: int | Sequence[int] = 0,
-        provider: str | None = None,
         batch: int = 1,
         slots: int = 2,
         max_delay_ms: float = 0.0,
         capacity: int | None = None,
         measure: bool = False,
+        **options: Unpack[DetectorOptions],
     ) -> None:
         self._window = batch * (slots + 1)
         capacity = batch * slots if capacity is None else capacity
         for name, value in (("batch", batch), ("slots", slots), ("capacity", capacity)):
             if value < 1:
-                raise RunnerError(f"{name} {value}: must be positive")
+                raise ArgumentError(name, "must be positive", value)
         if not 0 <= max_delay_ms < float("inf"):
-            raise RunnerError(f"max_delay_ms {max_delay_ms:g}: must be at least 0, and finite")
+            raise ArgumentError("max_delay_ms", "must be at least 0, and finite", f"{max_delay_ms:g}")
         devices = (device,) if isinstance(device, int) else tuple(device)
         if not devices:
-            raise RunnerError("no device: name at least one")
-        choices = Choices(size=size, pad=pad, conf=conf, iou=iou, top_k=top_k, max_det=max_det)
+            raise ArgumentError("device", "must name at least one GPU")
         self._counters = Counters(measure=measure)
-        self._line = Line(capacity, batch, max_delay_ms / 1e3)
+        self._queue = BatchQueue(capacity, batch, max_delay_ms / 1e3)
         with ExitStack() as opening:
             self._backends: list[Backend] = []
             for each in devices:
-                backend = open_backend(
-                    model,
-                    choices,
-                    weights=weights,
-                    min_face=min_face,
-                    threads=threads,
-                    device=each,
-                    provider=provider,
-                )
-                opening.callback(backend.close)
-                self._backends.append(backend)
-            rooms = []
+                self._backends.append(open_backend(model, device=each, **options))
+                opening.callback(self._backends[-1].close)
+            opened = []
             for backend in self._backends * slots:
-                rooms.append(backend.slot(batch, self._counters.add if measure else None))
-                opening.callback(rooms[-1].close)
-            self._ring = Ring(self._line, rooms, self._counters)
+                opened.append(backend.slot(batch, self._counters.add if measure else None))
+                opening.callback(opened[-1].close)
+            self._ring = Ring(self._queue, opened, self._counters)
             self._open = opening.pop_all()
         self._process, self._closed, self._closing = os.getpid(), False, threading.Lock()
-        # While Python ends, a thread in the network would take the process down.
+        # At exit of the interpreter, a thread that runs the network would crash the process.
         atexit.register(self.close, cancel=True)
 
     @property
-    def spec(self) -> DetectorSpec:
-        """The model's spec."""
-        return self._backends[0].settings.spec
+    def info(self) -> ModelInfo:
+        """Facts about the model."""
+        return self._backends[0].info
 
     @property
     def thresholds(self) -> Thresholds:
-        """The thresholds in force."""
-        return self._backends[0].settings.thresholds
+        """Effective thresholds: the caller's, else the model's."""
+        return self.info.thresholds
 
     def submit(
         self, image: Any, *, stream: object = None, timeout: float | None = None
     ) -> Future[Detections]:
-        """Put a picture in the line.
+        """Queue an image.
 
         Args:
-            image: uint8 [H, W, 3], BGR: of numpy or, with an engine, of the device
-                (``__cuda_array_interface__``).  It must stay as it is until its faces are there.
-            stream: Whose work fills an array of the device: a handle, or a stream of cuda-core, torch, CuPy
-                or PyCUDA.  None: it is filled already.
-            timeout: Seconds to wait for room at most; None waits as long as it takes.
+            image: uint8 [H, W, 3] array in BGR, or a `Frame`; with an engine also in device memory
+                (``__cuda_array_interface__``).  It must not change before its result is there: pageable
+                memory is read while the batch is prepared, page-locked and device memory until its end.
+            stream: CUDA stream whose work fills a device array; see `Frame`.
+            timeout: Seconds to wait for space in the queue; None waits without limit.
 
         Returns:
-            The future of its faces; of an `ImageError` where the picture cannot be used.  It can be cancelled
-            as long as the picture waits.
+            Future of the detections, or of an `ImageError` if the image cannot be used.  It can be cancelled
+            while the image waits.
 
         Raises:
-            RunnerError: The runner is closed, broken, or of a process that this one was forked from; or there
-                was no room in time.
-            KernelError: A stream that is none.
+            RunnerError: If the runner is closed, broken, or of a process that this one was forked from; or if
+                there was no space in time.
+            ArgumentError: If `stream` is not a CUDA stream.
         """
         self._check_usable()
+        backend = self._backends[0]
         try:
-            checked: Any = self._backends[0].check(image)
+            frame = Frame.of(image, stream=stream)
+            backend.check(frame)
         except ImageError as error:
             refused: Future[Detections] = Future()
             refused.set_exception(error)
             self._counters.failed(1)
             return refused
-        placement = self._backends[0].settings.place(*checked.shape[:2])
-        job = Job(Placed(checked, placement, None if stream is None else stream_handle(stream)))
-        if not self._line.put(job, timeout):
+        job = Job(frame, backend.place(*frame.size).canvas)
+        if not self._queue.put(job, timeout):
             self._check_usable()
-            raise RunnerError(f"no room in the line for {timeout:g} s: submit slower, or wait longer")
+            raise RunnerError(f"the queue was full for {timeout:g} s; submit more slowly, or wait longer")
         return job.future
 
     def map(self, images: Frames) -> Results:
-        """The faces of pictures, in their order, with few of them in flight.
+        """Return the detections of images, in order, with few of them in flight.
 
         Args:
-            images: Pictures as for `submit`, from an iterable or an async iterable.
+            images: Images as for `submit`, from an iterable or an async iterable.
 
         Returns:
-            To be iterated with ``for`` or ``async for``; a picture that cannot be used raises where its faces
-            would come.
+            Iterator for ``for`` or ``async for``; an image that cannot be used raises at its place.
         """
         return Results(images, self.submit, self._window)
 
     def stats(self) -> Stats:
-        """What it has done so far."""
+        """Return counts and times up to now."""
         return self._counters.stats()
 
     def close(self, *, cancel: bool = False) -> None:
-        """Deliver what is in the line, or cancel it, and free everything; closing twice is harmless.
+        """Finish the waiting images, or cancel them, and free everything; closing twice is harmless.
 
-        A runner that nobody closes cancels what waits when Python ends.
+        A runner that is not closed cancels its waiting images when Python exits.
 
         Args:
-            cancel: Whether pictures that wait are cancelled.
+            cancel: Whether to cancel waiting images.
         """
-        if os.getpid() != self._process:  # the threads are the other process's
+        if os.getpid() != self._process:  # the threads belong to the other process
             return
         self._closed = True
         if cancel:
-            for job in self._line.clear():
+            for job in self._queue.clear():
                 job.future.cancel()
-                job.future.set_running_or_notify_cancel()  # tells those who wait for it
-        with self._closing:  # whoever comes second waits, or goes on where the first was interrupted
+                job.future.set_running_or_notify_cancel()  # wakes those who wait for it
+        with self._closing:  # a second caller waits, or continues after an interrupted first one
             self._ring.close()
             self._open.close()
         atexit.unregister(self.close)
 
-    def __enter__(self) -> Runner:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self.close(cancel=kind is not None)
 
     def _check_usable(self) -> None:
         if os.getpid() != self._process:
             raise RunnerError(
-                "this process was forked from the one that made the runner, and has none of its threads: "
-                "make the runner after the fork, or use the start method spawn"
+                "the runner belongs to the process that this one was forked from; open a runner after the "
+                "fork, or use the start method spawn"
             )
         if self._closed:
-            raise RunnerError("the runner is closed: make a new one")
+            raise RunnerError("the runner is closed; open a new one")
         if self._ring.failure is not None:
             raise self._ring.broken()

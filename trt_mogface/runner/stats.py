@@ -1,4 +1,4 @@
-"""What a runner has done so far."""
+"""`Stats` of a runner: counts, and times by stage."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from trt_mogface.runner.batching import Job
 
 KEPT = 4096
-"""Times of each stage that quantiles are made of: the latest."""
+"""Number of latest times of a stage that quantiles are computed from."""
 
 QUEUE, RUN, TOTAL = "queue", "run", "total"
-"""From submission to its slot; in the slot; both."""
+"""Stages of an image: from submission to its slot; in the slot; both."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Milliseconds of one stage.
+    """Times of one stage in milliseconds.
 
     Attributes:
-        count: How many were measured.
-        sum: Of all of them.
-        median, p99: Of the latest `KEPT`.
+        count: Number of measurements.
+        sum: Sum of all measurements.
+        median, p99: Quantiles of the latest `KEPT` measurements.
     """
 
     count: int
@@ -41,11 +41,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Stats:
-    """What a runner has done.
+    """Counts of a runner since it was opened.
 
     Attributes:
-        frames: Pictures whose faces were delivered.
-        failed: Pictures that failed.
+        frames: Images whose detections were delivered.
+        failed: Images that failed.
         batches: Runs of the network.
         stages: Times by stage; empty unless the runner measures.
     """
@@ -56,10 +56,10 @@ class Stats:
     stages: dict[str, Stage] = field(default_factory=dict)
 
     def prometheus(self) -> str:
-        """In Prometheus' text format.
+        """Return the counts in Prometheus' text format.
 
         Raises:
-            MissingExtraError: The package prometheus-client is not installed.
+            MissingExtraError: If prometheus-client is not installed.
         """
         core = require("prometheus_client.core", extra="metrics")
         exposition = require("prometheus_client.exposition", extra="metrics")
@@ -67,8 +67,8 @@ class Stats:
         prefix = "trt_mogface_"
         families = []
         for name, text in (
-            ("frames", "Pictures whose faces were delivered"),
-            ("failed", "Pictures that failed"),
+            ("frames", "Images whose detections were delivered"),
+            ("failed", "Images that failed"),
             ("batches", "Runs of the network"),
         ):
             family = core.CounterMetricFamily(prefix + name, text)
@@ -91,10 +91,10 @@ class Stats:
 
 
 class Counters:
-    """Counts for `Stats`; times only where asked for, so that they cost nothing otherwise.
+    """Counters behind `Stats`, for several threads.
 
     Args:
-        measure: Whether times are kept.
+        measure: Whether to keep times of images; they cost nothing otherwise.
     """
 
     def __init__(self, *, measure: bool) -> None:
@@ -105,7 +105,7 @@ class Counters:
         self._totals: dict[str, tuple[int, float]] = {}
 
     def batch(self, jobs: Sequence[Job], started: float) -> None:
-        """A batch was delivered that got its slot at ``started``, monotonic seconds."""
+        """Count a delivered batch that got its slot at `started`, in monotonic seconds."""
         with self._lock:
             self._frames += len(jobs)
             self._batches += 1
@@ -117,19 +117,19 @@ class Counters:
                 self.add(TOTAL, (now - job.arrived) * 1e3)
 
     def failed(self, count: int) -> None:
-        """So many pictures failed."""
+        """Count images that failed."""
         with self._lock:
             self._failures += count
 
     def add(self, stage: str, milliseconds: float) -> None:
-        """A time of a stage."""
+        """Add the time of a stage."""
         with self._lock:
             self._times.setdefault(stage, deque(maxlen=KEPT)).append(milliseconds)
             count, total = self._totals.get(stage, (0, 0.0))
             self._totals[stage] = count + 1, total + milliseconds
 
     def stats(self) -> Stats:
-        """All so far."""
+        """Return all counts and times up to now."""
         with self._lock:
             stages = {
                 name: Stage(*self._totals[name], *map(float, np.percentile(list(times), [50, 99])))

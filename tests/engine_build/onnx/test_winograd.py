@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engine_build.onnx import contract, cpu, winograd
 from tests.support.mogface import Pair
-from trt_mogface.backends.onnxruntime import OnnxExecutor
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 
 CHANNELS = 256
 
@@ -76,7 +76,7 @@ def test_mogface_for_the_cpu_equals_the_exported_file(mogface: Pair, tmp_path: P
     head = [node.op_type for node in model.graph.node if node.op_type != "Constant"][:4]
     assert head == ["Transpose", "Cast", "Sub", "Conv"]  # the picture's scale is in the weights
     images = np.random.default_rng(0).integers(0, 256, (2, 97, 131, 3), np.uint8)
-    with OnnxExecutor(mogface.onnx) as direct, OnnxExecutor(tmp_path / "cpu.onnx") as fast:
+    with OnnxNetwork(mogface.onnx) as direct, OnnxNetwork(tmp_path / "cpu.onnx") as fast:
         expected, got = direct.run(images), fast.run(images)
     np.testing.assert_allclose(got.scores, expected.scores, rtol=0, atol=5e-5)
     np.testing.assert_allclose(got.deltas, expected.deltas, rtol=0, atol=5e-5)

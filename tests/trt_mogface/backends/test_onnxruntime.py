@@ -11,7 +11,7 @@ from onnx import TensorProto
 
 from tests.support.onnx_files import answers, constant_network
 from tests.support.specs import one_line, small_spec
-from trt_mogface.backends.onnxruntime import OnnxExecutor, read_spec
+from trt_mogface.backends.onnxruntime import OnnxNetwork, read_spec
 from trt_mogface.errors import ModelError
 from trt_mogface.models.files import embedded_file
 
@@ -24,7 +24,7 @@ COUNT = SPEC.anchor_count(8, 8)
 def refused(path: Path) -> str:
     """The message of both ways to open a file."""
     messages = []
-    for open_file in (OnnxExecutor, read_spec):
+    for open_file in (OnnxNetwork, read_spec):
         with pytest.raises(ModelError) as error:
             open_file(path)
         messages.append(one_line(error.value))
@@ -38,7 +38,7 @@ def test_a_contract_file_runs_and_tells_its_spec(tmp_path: Path) -> None:
     outputs["scores"][:] = np.linspace(0, 1, COUNT)
     path = constant_network(tmp_path / "good.onnx", outputs, spec=SPEC5.to_json())
     assert read_spec(path) == SPEC5
-    with OnnxExecutor(path) as executor:
+    with OnnxNetwork(path) as executor:
         found = executor.run(PIXELS)
     assert np.array_equal(found.scores, outputs["scores"])
     assert found.landmarks is not None
@@ -47,7 +47,7 @@ def test_a_contract_file_runs_and_tells_its_spec(tmp_path: Path) -> None:
 
 def test_without_landmarks_there_are_none(tmp_path: Path) -> None:
     path = constant_network(tmp_path / "good.onnx", answers(COUNT), spec=SPEC.to_json())
-    with OnnxExecutor(path, threads=1) as executor:
+    with OnnxNetwork(path, threads=1) as executor:
         assert executor.run(PIXELS).landmarks is None
 
 
@@ -107,7 +107,7 @@ def test_other_outputs_are_refused(tmp_path: Path) -> None:
 
 
 def run_refused(path: Path, images: Any = PIXELS) -> str:
-    with OnnxExecutor(path) as executor, pytest.raises(ModelError) as error:
+    with OnnxNetwork(path) as executor, pytest.raises(ModelError) as error:
         executor.run(images)
     return one_line(error.value)
 
@@ -140,7 +140,7 @@ def test_a_picture_of_another_type_is_refused() -> None:
 
 
 def test_a_closed_executor_says_so(tmp_path: Path) -> None:
-    executor = OnnxExecutor(constant_network(tmp_path / "a.onnx", answers(COUNT), spec=SPEC.to_json()))
+    executor = OnnxNetwork(constant_network(tmp_path / "a.onnx", answers(COUNT), spec=SPEC.to_json()))
     executor.close()
     executor.close()
     with pytest.raises(ModelError, match="closed"):

@@ -1,4 +1,4 @@
-"""The open loop against queueing theory: one server of constant service time, in made-up time."""
+"""The open loop against queueing theory: one server of constant service time, in simulated time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.clocks import Server
 from tests.support.fakes import FakeBackend, Gate, picture
 from tests.support.specs import one_line
 from trt_mogface.bench.load import Load, RealClock, open_loop
-from trt_mogface.errors import UsageError
+from trt_mogface.errors import ArgumentError
 from trt_mogface.runner import Runner
 
 PLENTY = 10**9
@@ -38,7 +38,7 @@ def test_beyond_its_rate_each_waits_longer_than_the_one_before() -> None:
     assert result.achieved == pytest.approx(100.0)  # what it can
 
 
-def test_what_finds_no_room_is_rejected_and_bounds_the_latency() -> None:
+def test_a_full_queue_rejects_and_bounds_the_latency() -> None:
     """D/D/1/K: all places taken, the server goes on at its own rate, and a latency is K services at most."""
     server = Server(0.010)
     result = open_loop(server.submit, Load(200.0, 20.0, 5), server)
@@ -68,7 +68,7 @@ def test_a_generator_that_was_held_up_cannot_hide_it() -> None:
     assert result.latency is not None
     assert result.lag == pytest.approx(1000.0)
     assert result.latency.max == pytest.approx(1001.0)
-    assert result.latency.mean > 250.0  # an on-off sort of clock would have said 1 ms
+    assert result.latency.mean > 250.0  # counted from the submission it would be 1 ms
 
 
 def test_failures_are_counted_and_have_no_latency() -> None:
@@ -83,7 +83,7 @@ def test_nothing_done_has_no_latency_and_not_a_zero() -> None:
     assert (result.count, result.failed, result.latency) == (0, 50, None)
 
 
-def test_a_seed_gives_the_same_arrivals_again_and_about_as_many_as_asked_for() -> None:
+def test_a_seed_gives_the_same_arrivals_again_and_about_the_requested_number() -> None:
     load = Load(100.0, 100.0, 1, seed=5)
     arrivals = list(load.arrivals())
     assert arrivals == list(load.arrivals())
@@ -97,31 +97,32 @@ def test_even_arrivals_do_not_drift() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "duration", "capacity", "named"),
+    ("rate", "duration", "queue", "named"),
     [
-        (0.0, 1.0, 1, "--rate"),
-        (-5.0, 1.0, 1, "--rate"),
-        (float("nan"), 1.0, 1, "--rate"),
-        (float("inf"), 1.0, 1, "--rate"),
-        (5.0, 0.0, 1, "--duration"),
-        (5.0, 1.0, 0, "--queue"),
+        (0.0, 1.0, 1, "rate"),
+        (-5.0, 1.0, 1, "rate"),
+        (float("nan"), 1.0, 1, "rate"),
+        (float("inf"), 1.0, 1, "rate"),
+        (5.0, 0.0, 1, "duration"),
+        (5.0, 1.0, 0, "queue"),
     ],
 )
-def test_impossible_loads_are_refused(rate: float, duration: float, capacity: int, named: str) -> None:
-    with pytest.raises(UsageError) as refusal:
-        Load(rate, duration, capacity)
-    assert named in one_line(refusal.value)
+def test_impossible_loads_are_refused(rate: float, duration: float, queue: int, named: str) -> None:
+    with pytest.raises(ArgumentError) as refusal:
+        Load(rate, duration, queue)
+    assert refusal.value.argument == named
+    assert one_line(refusal.value)
 
 
-def test_a_rate_at_which_nothing_comes_is_refused() -> None:
+def test_a_rate_without_an_arrival_is_refused() -> None:
     server = Server(0.01)
-    with pytest.raises(UsageError, match="nothing comes"):
+    with pytest.raises(ArgumentError, match="no image arrives"):
         open_loop(server.submit, Load(1e-3, 1.0, 1, seed=0), server)
 
 
-def test_pictures_that_never_come_out_are_not_waited_for_forever() -> None:
+def test_images_that_never_finish_are_not_waited_for_forever() -> None:
     clock = Server(0.01)
-    with pytest.raises(UsageError, match="3 pictures were not done"):
+    with pytest.raises(ArgumentError, match="3 images were not done"):
         open_loop(Future[int], Load(3.0, 1.0, PLENTY), clock, patience=5.0)
 
 

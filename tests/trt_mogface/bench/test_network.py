@@ -1,4 +1,4 @@
-"""The network alone: by ONNX Runtime, and on a device that host memory stands in for."""
+"""The network only: by ONNX Runtime, and on a device emulated in host memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.support.fakes import echo_network
 from tests.support.host_cuda import HostCuda, HostNetworks
 from tests.support.onnx_files import answers, constant_network
 from tests.support.specs import one_line, small_spec
-from trt_mogface.bench.measurement import Settings
-from trt_mogface.bench.network import IN_FLIGHT, DeviceNetwork, on_cpu
+from trt_mogface.bench.measurement import MeasureOptions
+from trt_mogface.bench.network import IN_FLIGHT, EngineTimer, on_cpu
 from trt_mogface.errors import CudaError, ModelError, OutOfMemoryError
 
-BRIEF = Settings(0.05, warm_up=0.01, iterations=10)
+BRIEF = MeasureOptions(0.05, warm_up=0.01, iterations=10)
 SHAPE = (2, 16, 24)
 
 
@@ -24,11 +24,11 @@ def network(tmp_path: Path) -> Path:
     return echo_network(tmp_path / "echo.onnx")
 
 
-def test_on_the_cpu_at_least_as_many_runs_and_as_long_as_asked_for(network: Path) -> None:
+def test_on_the_cpu_at_least_as_many_runs_and_as_long_as_requested(network: Path) -> None:
     measured = on_cpu(network, SHAPE, 1, BRIEF)
     assert measured.count >= 10
     assert measured.seconds >= 0.05
-    assert measured.pictures_per_s == pytest.approx(2 * measured.count / measured.seconds)
+    assert measured.images_per_s == pytest.approx(2 * measured.count / measured.seconds)
 
 
 def test_a_model_that_fails_says_so_in_one_line(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_model_that_fails_says_so_in_one_line(tmp_path: Path) -> None:
 
 
 class Counting(HostCuda):
-    """Counts the runs that were given and not yet waited for."""
+    """Counts the runs that are enqueued and not yet waited for."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Counting(HostCuda):
 def test_on_a_device_runs_overlap_as_far_as_allowed_and_each_has_its_time(network: Path) -> None:
     cuda = Counting()
     networks = HostNetworks(network, cuda)
-    with DeviceNetwork(cuda, networks.contexts(), small_spec(), SHAPE) as device:
+    with EngineTimer(cuda, networks.contexts(), small_spec(), SHAPE) as device:
         measured = device.measure(BRIEF)
         times, seconds = device.repeat(0.0, 7)
     networks.close()
@@ -70,11 +70,11 @@ def test_on_a_device_runs_overlap_as_far_as_allowed_and_each_has_its_time(networ
     assert not cuda.live
 
 
-def test_what_was_half_allocated_is_given_back(network: Path) -> None:
+def test_a_half_allocated_timer_is_freed(network: Path) -> None:
     cuda = HostCuda(memory=SHAPE[0] * SHAPE[1] * SHAPE[2] * 3 + 64)
     networks = HostNetworks(network, cuda)
     with pytest.raises(OutOfMemoryError):
-        DeviceNetwork(cuda, networks.contexts(), small_spec(), SHAPE)
+        EngineTimer(cuda, networks.contexts(), small_spec(), SHAPE)
     assert not cuda.live
     networks.close()
 
@@ -85,7 +85,7 @@ def test_an_error_of_the_device_comes_through_and_leaves_nothing(network: Path) 
     networks = HostNetworks(network, cuda)
     with (
         pytest.raises(CudaError, match="ILLEGAL"),
-        DeviceNetwork(cuda, networks.contexts(), small_spec(), SHAPE) as device,
+        EngineTimer(cuda, networks.contexts(), small_spec(), SHAPE) as device,
     ):
         device.measure(BRIEF)
     assert not cuda.live

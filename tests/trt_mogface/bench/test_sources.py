@@ -1,4 +1,4 @@
-"""Pictures without end, and folders and videos that give none."""
+"""Endless images, and folders and videos without any."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_video_has_frames_of_its_own_size(video: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no video at all"])
-def test_what_is_no_video_is_refused_at_once(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_that_is_not_a_video_is_refused_at_once(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "video.mp4"
     if content is not None:
         path.write_bytes(content)
@@ -51,7 +51,7 @@ def test_what_is_no_video_is_refused_at_once(tmp_path: Path, content: bytes | No
     assert str(path) in one_line(refusal.value)
 
 
-def test_files_are_decoded_each_time_they_are_asked_for(tmp_path: Path) -> None:
+def test_files_are_decoded_at_each_request(tmp_path: Path) -> None:
     for name, gray in (("a.jpg", 10), ("b.jpg", 200)):
         cv2.imwrite(str(tmp_path / name), np.full((16, 16, 3), gray, np.uint8))
     source = from_files(jpeg_files(tmp_path))
@@ -63,19 +63,19 @@ def test_files_are_decoded_each_time_they_are_asked_for(tmp_path: Path) -> None:
         next(source)
 
 
-def test_a_folder_of_other_pictures_has_no_jpeg(tmp_path: Path) -> None:
+def test_a_folder_of_other_images_has_no_jpeg(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(ImageError) as refusal:
         jpeg_files(tmp_path)
     assert "no JPEG" in one_line(refusal.value)
 
 
-def test_an_empty_folder_has_no_pictures(tmp_path: Path) -> None:
+def test_an_empty_folder_has_no_images(tmp_path: Path) -> None:
     with pytest.raises(ImageError):
         photos(tmp_path, (64, 48))
 
 
-def test_photos_keep_their_shape_in_the_size_asked_for(tmp_path: Path) -> None:
+def test_photos_keep_their_shape_in_the_requested_size(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "wide.png"), np.full((50, 200, 3), 255, np.uint8))
     (photo,) = photos(tmp_path, (100, 100))
     assert photo.shape == (100, 100, 3)
@@ -91,10 +91,10 @@ def test_noise_is_the_same_each_time() -> None:
     assert not np.array_equal(one[0], one[1])
 
 
-def test_pictures_in_memory_come_in_turn() -> None:
-    pictures = noise((4, 4), 2)
-    assert [id(each) for each in islice(from_memory(pictures), 3)] == [
-        id(pictures[0]),
-        id(pictures[1]),
-        id(pictures[0]),
+def test_images_in_memory_take_turns() -> None:
+    images = noise((4, 4), 2)
+    assert [id(each) for each in islice(from_memory(images), 3)] == [
+        id(images[0]),
+        id(images[1]),
+        id(images[0]),
     ]

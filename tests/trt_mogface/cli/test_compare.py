@@ -24,7 +24,7 @@ from trt_mogface.spec import BoxCoding, DetectorSpec, InputSpec, Level, Origin, 
 
 SIDE = 16
 CENTERS = np.array([[8, 8], [24, 8], [8, 24], [24, 24]], np.float32)
-"""Of the four anchors of a picture of 32x32."""
+"""Of the four anchors of a image of 32x32."""
 
 SPEC = DetectorSpec(
     name="made-up",
@@ -44,7 +44,7 @@ THIRD: Face = (2, 18, 13, 29, 0.6)
 
 
 def network(path: Path, *faces: Face) -> Path:
-    """A contract model that finds these faces, x0, y0, x1, y1 and score, in every picture of 32x32."""
+    """A contract model that finds these faces, x0, y0, x1, y1 and score, in every image of 32x32."""
     outputs = answers(len(CENTERS))
     for anchor, (x0, y0, x1, y1, score) in enumerate(faces):
         (x, y), outputs["scores"][0, anchor] = CENTERS[anchor], score
@@ -83,12 +83,12 @@ def numbers(text: str) -> Any:
 
 
 class Reader(HTMLParser):
-    """The text, the pictures and the addresses of a page."""
+    """The text, the images and the addresses of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.text, self.tags = "", set[str]()
-        self.pictures: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = {}
+        self.images: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = {}
         self.addresses: list[str] = []
         self.feed(page)
 
@@ -103,17 +103,17 @@ class Reader(HTMLParser):
             data = base64.b64decode((given["src"] or "").removeprefix("data:image/jpeg;base64,"))
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
             assert image is not None
-            self.pictures[given["alt"] or ""] = image.astype(np.uint8)
+            self.images[given["alt"] or ""] = image.astype(np.uint8)
 
 
 def test_it_counts_who_finds_what(run: Run, two: tuple[Path, Path], small: Path) -> None:
     result = run("compare", *two, small, "--json", "-")
     assert (result.status, result.err) == (0, "")
     read = numbers(result.out)
-    (picture,) = read["pictures"]
-    assert (read["a"], read["b"], picture.pop("image")) == (str(two[0]), str(two[1]), str(small))
-    assert read["total"] == {"pictures": 1, **picture}
-    assert [picture[name] for name in ("faces_a", "faces_b", "matched", "only_a", "only_b")] == [
+    (image,) = read["images"]
+    assert (read["a"], read["b"], image.pop("image")) == (str(two[0]), str(two[1]), str(small))
+    assert read["total"] == {"images": 1, **image}
+    assert [image[name] for name in ("faces_a", "faces_b", "matched", "only_a", "only_b")] == [
         2,
         3,
         1,
@@ -121,11 +121,11 @@ def test_it_counts_who_finds_what(run: Run, two: tuple[Path, Path], small: Path)
         2,
     ]
     overlap = 11 * 12 / (2 * 144 - 11 * 12)
-    assert picture["iou"] == pytest.approx(overlap)
-    assert picture["score_difference"] == pytest.approx(0.1)
-    assert (picture["coordinate_difference"], picture["coordinate_difference_max"]) == (0.5, 1)
-    assert picture["relative_difference_max"] == pytest.approx(1 / 12)
-    assert picture["disagreement"] == pytest.approx(0.1 + 1 - overlap + 0.75 + 0.95 + 0.6)
+    assert image["iou"] == pytest.approx(overlap)
+    assert image["score_difference"] == pytest.approx(0.1)
+    assert (image["coordinate_difference"], image["coordinate_difference_max"]) == (0.5, 1)
+    assert image["relative_difference_max"] == pytest.approx(1 / 12)
+    assert image["disagreement"] == pytest.approx(0.1 + 1 - overlap + 0.75 + 0.95 + 0.6)
 
 
 def test_the_table_says_it_too(run: Run, two: tuple[Path, Path], small: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_model_agrees_with_itself(run: Run, two: tuple[Path, Path], small: Pat
     assert result.status == 0
     assert "2 of 2 (100.0%)" in result.out
     assert "worst first" not in result.out
-    assert not Reader(small.with_name("a.html").read_text()).pictures
+    assert not Reader(small.with_name("a.html").read_text()).images
 
 
 @pytest.mark.parametrize(
@@ -158,15 +158,15 @@ def test_a_model_agrees_with_itself(run: Run, two: tuple[Path, Path], small: Pat
     ],
     ids=str,
 )
-def test_pictures_are_named_by_place_or_by_option(
+def test_images_are_named_by_place_or_by_option(
     run: Run, two: tuple[Path, Path], tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     places = {"one": black(folder / "1.png"), "two": black(folder / "2.png"), "folder": folder}
     given = [argument.format(a=two[0], b=two[1], **places) for argument in arguments]
     read = numbers(run("compare", *given, "--json", "-").out)
-    assert [Path(picture["image"]).name for picture in read["pictures"]] == ["1.png", "2.png"]
+    assert [Path(image["image"]).name for image in read["images"]] == ["1.png", "2.png"]
 
 
 def test_thresholds_hold_for_both_sides(run: Run, two: tuple[Path, Path], small: Path) -> None:
@@ -174,18 +174,18 @@ def test_thresholds_hold_for_both_sides(run: Run, two: tuple[Path, Path], small:
     assert (read["total"]["faces_a"], read["total"]["faces_b"]) == (1, 2)
 
 
-def test_bad_pictures_among_good_ones_are_listed_at_the_end(
+def test_bad_images_among_good_ones_are_listed_at_the_end(
     run: Run, two: tuple[Path, Path], small: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "cut.png").write_bytes(small.read_bytes()[:40])
-    pictures = (tmp_path / "missing.jpg", tmp_path / "cut.png", small, tmp_path / "empty.jpg")
-    result = run("compare", *two, *pictures, "--json", tmp_path / "a.json", "--html", tmp_path / "a.html")
+    images = (tmp_path / "missing.jpg", tmp_path / "cut.png", small, tmp_path / "empty.jpg")
+    result = run("compare", *two, *images, "--json", tmp_path / "a.json", "--html", tmp_path / "a.html")
     assert result.status == 1
-    assert [each["image"] for each in numbers((tmp_path / "a.json").read_text())["pictures"]] == [str(small)]
-    told = [line for line in result.err.splitlines() if line.startswith("trt-mogface: ")]
+    assert [each["image"] for each in numbers((tmp_path / "a.json").read_text())["images"]] == [str(small)]
+    lines = [line for line in result.err.splitlines() if line.startswith("trt-mogface: ")]
     page = (tmp_path / "a.html").read_text()
-    for line, name in zip(told, ["missing.jpg", "cut.png", "empty.jpg"], strict=True):
+    for line, name in zip(lines, ["missing.jpg", "cut.png", "empty.jpg"], strict=True):
         assert name in line
         assert name in page
     assert "Traceback" not in result.err
@@ -195,24 +195,24 @@ def test_nothing_usable_fails_and_writes_nothing(run: Run, two: tuple[Path, Path
     targets = ("--json", tmp_path / "a.json", "--html", tmp_path / "a.html")
     result = run("compare", *two, tmp_path / "1.jpg", tmp_path / "2.jpg", *targets)
     assert result.status == 2
-    assert all(name in result.err for name in ("1.jpg", "2.jpg", "none of the 2 pictures"))
+    assert all(name in result.err for name in ("1.jpg", "2.jpg", "none of the 2"))
     assert "1.jpg" in run("compare", *two, tmp_path / "1.jpg", *targets).message
     assert names(tmp_path) == ["models"]
 
 
-def test_the_page_shows_the_worst_pictures_scaled_down_and_fetches_nothing(run: Run, tmp_path: Path) -> None:
+def test_the_page_shows_the_worst_images_scaled_down_and_fetches_nothing(run: Run, tmp_path: Path) -> None:
     a, b = network(tmp_path / "a.onnx", FIRST), network(tmp_path / "b.onnx", FIRST, SECOND)
     for number, width in enumerate((640, 2000, 320)):
         black(tmp_path / f"{number}.png", width, width // 2)
-    pictures = [tmp_path / f"{number}.png" for number in range(3)]
+    images = [tmp_path / f"{number}.png" for number in range(3)]
     options = ("--size", "32x32", "--worst", "2")
-    result = run("compare", a, b, *pictures, *options, "--html", tmp_path / "a.html")
+    result = run("compare", a, b, *images, *options, "--html", tmp_path / "a.html")
     assert result.status == 0, result.err
     page = Reader((tmp_path / "a.html").read_text())
     # All three differ by the same face, and then the order given decides.
-    assert list(page.pictures) == ["legend", str(pictures[0]), str(pictures[1])]
-    assert page.pictures[str(pictures[1])].shape == (LONGEST_SIDE // 2, LONGEST_SIDE, 3)
-    assert page.pictures[str(pictures[0])].any()
+    assert list(page.images) == ["legend", str(images[0]), str(images[1])]
+    assert page.images[str(images[1])].shape == (LONGEST_SIDE // 2, LONGEST_SIDE, 3)
+    assert page.images[str(images[0])].any()
     assert "1 found by both, 0 only by A, 1 only by B" in page.text
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
     assert "svg" in page.tags
@@ -221,7 +221,7 @@ def test_the_page_shows_the_worst_pictures_scaled_down_and_fetches_nothing(run: 
 def test_worst_none_shows_none(run: Run, two: tuple[Path, Path], small: Path, tmp_path: Path) -> None:
     result = run("compare", *two, small, "--worst", "0", "--html", tmp_path / "a.html")
     assert "worst first" not in result.out
-    assert not Reader((tmp_path / "a.html").read_text()).pictures
+    assert not Reader((tmp_path / "a.html").read_text()).images
 
 
 @pytest.mark.parametrize("name", ["[bold]a.png", "<script>a.png", "&amp;.png", "ü😀.png", "a\nb.png"])
@@ -229,11 +229,11 @@ def test_odd_names_come_out_as_they_are(run: Run, two: tuple[Path, Path], small:
     odd = small.rename(small.with_name(name))
     targets = ("--html", small.with_name("a.html"), "--json", small.with_name("a.json"))
     assert run("compare", *two, odd, *targets).status == 0
-    assert numbers(small.with_name("a.json").read_text())["pictures"][0]["image"] == str(odd)
+    assert numbers(small.with_name("a.json").read_text())["images"][0]["image"] == str(odd)
     page = Reader(small.with_name("a.html").read_text())
     assert "script" not in page.tags
     assert str(odd) in page.text
-    assert str(odd) in page.pictures
+    assert str(odd) in page.images
 
 
 def test_a_name_that_is_not_unicode_can_be_used(two: tuple[Path, Path], small: Path) -> None:
@@ -292,10 +292,10 @@ def test_impossible_options_are_one_line(
 def test_models_that_are_none_and_missing_arguments_are_one_line(
     run: Run, two: tuple[Path, Path], small: Path
 ) -> None:
-    assert "neither a file nor a model name" in run("compare", "yolo", two[0], small).message
-    assert "neither a file nor a model name" in run("compare", two[0], "yolo", small).message
+    assert "unknown model 'yolo'" in run("compare", "yolo", two[0], small).message
+    assert "unknown model 'yolo'" in run("compare", two[0], "yolo", small).message
     assert str(small) in run("compare", two[0], small, small).message
-    assert "no pictures" in run("compare", *two).message
+    assert "no images" in run("compare", *two).message
     assert run("compare", two[0]).message
     assert run("compare").message
 

@@ -43,10 +43,10 @@ def test_no_face_is_no_failure(run: Run, tmp_path: Path) -> None:
 def test_json_on_stdout_is_json_alone_and_what_the_library_finds(run: Run, photo: Path) -> None:
     result = run("detect", photo, "--json", "-")
     assert (result.status, result.err) == (0, "")
-    (picture,) = json.loads(result.out)
+    (image,) = json.loads(result.out)
     with Detector() as detect:
         expected = detect(read_image(photo))
-    assert picture == {"image": str(photo), **expected.to_dict()}
+    assert image == {"image": str(photo), **expected.to_dict()}
 
 
 def test_json_into_a_file_is_written_whole_over_the_old_one(run: Run, photo: Path, tmp_path: Path) -> None:
@@ -55,12 +55,12 @@ def test_json_into_a_file_is_written_whole_over_the_old_one(run: Run, photo: Pat
     result = run("detect", photo, "--json", path)
     assert result.status == 0
     assert "6 faces" in result.out
-    (picture,) = json.loads(path.read_text())
-    assert len(picture["faces"]) == 6
+    (image,) = json.loads(path.read_text())
+    assert len(image["faces"]) == 6
     assert names(tmp_path) == ["faces.json", "photo.jpg"]
 
 
-def test_bad_pictures_among_good_ones_are_listed_at_the_end(run: Run, photo: Path, tmp_path: Path) -> None:
+def test_bad_images_among_good_ones_are_listed_at_the_end(run: Run, photo: Path, tmp_path: Path) -> None:
     (tmp_path / "cut.jpg").write_bytes(photo.read_bytes()[:9000])
     (tmp_path / "empty.jpg").touch()
     missing = tmp_path / "missing.jpg"
@@ -70,16 +70,16 @@ def test_bad_pictures_among_good_ones_are_listed_at_the_end(run: Run, photo: Pat
     assert result.status == 1
     assert "6 faces" in result.out
     assert [entry["image"] for entry in json.loads((tmp_path / "a.json").read_text())] == [str(photo)]
-    told = [line for line in result.err.splitlines() if line.startswith("trt-mogface: ")]
-    for line, name in zip(told, ["missing.jpg", "cut.jpg", "empty.jpg"], strict=True):
+    lines = [line for line in result.err.splitlines() if line.startswith("trt-mogface: ")]
+    for line, name in zip(lines, ["missing.jpg", "cut.jpg", "empty.jpg"], strict=True):
         assert name in line
     assert "Traceback" not in result.err
 
 
-def test_nothing_usable_fails_and_names_every_picture(run: Run, tmp_path: Path) -> None:
+def test_nothing_usable_fails_and_names_every_image(run: Run, tmp_path: Path) -> None:
     result = run("detect", tmp_path / "one.jpg", tmp_path / "two.jpg")
     assert result.status == 2
-    assert all(name in result.err for name in ("one.jpg", "two.jpg", "none of the 2 pictures"))
+    assert all(name in result.err for name in ("one.jpg", "two.jpg", "none of the 2"))
     assert "Traceback" not in result.err
 
 
@@ -129,19 +129,36 @@ def test_json_over_a_folder_is_one_line(run: Run, photo: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["a.xyz", "nosuffix", "a.json"])
-def test_an_unknown_picture_format_is_one_line(run: Run, photo: Path, tmp_path: Path, name: str) -> None:
-    assert "unknown picture format" in run("detect", photo, "--save", tmp_path / name).message
+def test_an_unknown_image_format_is_one_line(run: Run, photo: Path, tmp_path: Path, name: str) -> None:
+    assert "unknown image format" in run("detect", photo, "--save", tmp_path / name).message
     assert names(tmp_path) == ["photo.jpg"]
 
 
-def test_several_pictures_need_a_folder_to_be_drawn_into(run: Run, photo: Path, tmp_path: Path) -> None:
+def test_several_images_are_drawn_into_a_folder(run: Run, photo: Path, tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "photo.jpg").write_bytes(photo.read_bytes())
+    other = tmp_path / "other.jpg"
+    other.write_bytes(photo.read_bytes())
     pair = (photo, tmp_path / "b" / "photo.jpg")
-    assert "mkdir" in run("detect", *pair, "--save", tmp_path / "new").message
-    (tmp_path / "out").mkdir()
     assert "same name" in run("detect", *pair, "--save", tmp_path / "out").message
-    assert names(tmp_path / "out") == []
+    assert "2 images need a folder" in run("detect", photo, other, "--save", tmp_path / "out.png").message
+    assert names(tmp_path) == ["b", "other.jpg", "photo.jpg", "photo.jpg"]
+    assert run("detect", photo, other, "--save", tmp_path / "new" / "out").status == 0
+    assert names(tmp_path / "new" / "out") == ["other.jpg", "photo.jpg"]
+
+
+def test_a_folder_is_created_for_one_image_too(run: Run, photo: Path, tmp_path: Path) -> None:
+    assert run("detect", photo, "--save", f"{tmp_path}/new/").status == 0
+    assert names(tmp_path / "new") == ["photo.jpg"]
+
+
+def test_a_failed_command_leaves_no_folder(run: Run, photo: Path, tmp_path: Path) -> None:
+    photo.write_bytes(photo.read_bytes()[:9000])
+    assert run("detect", photo, "--save", f"{tmp_path}/new/").message
+    assert "file" in run("detect", photo, "--save", f"{photo}/new/").message.replace(
+        "Not a directory", "file"
+    )
+    assert names(tmp_path) == ["photo.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +170,7 @@ def test_several_pictures_need_a_folder_to_be_drawn_into(run: Run, photo: Path, 
         (["--size", "-1x5"], "WIDTHxHEIGHT"),
         (["--size", "0x480"], "at least 1 pixel"),
         (["--size", "999999x1"], "WIDTHxHEIGHT"),
-        (["--model", "yolo"], "neither a file nor a model name"),
+        (["--model", "yolo"], "unknown model 'yolo'"),
         (["--weights", "w.pt"], "--weights"),
         (["--conf", "7"], "0..1"),
         (["--conf", "nan"], "0..1"),
@@ -178,7 +195,7 @@ def test_a_command_without_sense_is_one_line(run: Run, arguments: list[str]) -> 
     assert run(*arguments).message
 
 
-def test_a_missing_picture_is_one_line(run: Run, tmp_path: Path) -> None:
+def test_a_missing_image_is_one_line(run: Run, tmp_path: Path) -> None:
     assert (
         run("detect", tmp_path / "a.jpg").message
         == f"{tmp_path}/a.jpg: cannot be read (No such file or directory)"
@@ -252,7 +269,7 @@ def without_a_reader(*arguments: object) -> Result:
 
 
 @pytest.mark.parametrize("options", [[], ["--json", "-"]], ids=str)
-def test_a_reader_that_has_gone_is_not_told(photo: Path, options: list[str]) -> None:
+def test_a_reader_that_has_gone_is_not_addressed(photo: Path, options: list[str]) -> None:
     result = without_a_reader("detect", photo, *options)
     assert result.status != 0
     assert result.err == ""
@@ -263,7 +280,7 @@ def test_a_reader_that_has_gone_is_a_failed_command(photo: Path) -> None:
 
 
 def interrupted(photo: Path, folder: Path, drawn: Path, json_path: Path) -> Result:
-    """What a run over 400 pictures says when it is interrupted after the third drawing."""
+    """What a run over 400 images says when it is interrupted after the third drawing."""
     for number in range(400):
         (folder / f"{number}.jpg").symlink_to(photo)
     process = subprocess.Popen(
@@ -308,5 +325,5 @@ def test_an_interrupt_leaves_no_half_written_file(
 
 def test_an_interrupt_says_so_in_one_line(photo: Path, tmp_path: Path, folders: tuple[Path, Path]) -> None:
     result = interrupted(photo, *folders, tmp_path / "faces.json")
-    told = [line for line in result.err.splitlines() if not line.startswith("drawn: ")]
-    assert [line for line in told if line.strip()] == ["trt-mogface: interrupted"]
+    lines = [line for line in result.err.splitlines() if not line.startswith("drawn: ")]
+    assert [line for line in lines if line.strip()] == ["trt-mogface: interrupted"]

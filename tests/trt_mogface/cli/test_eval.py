@@ -13,12 +13,12 @@ from trt_mogface.evaluation.wider_face import SETTINGS
 from trt_mogface.models.manifest import manifest_path
 
 KNOWN = {"easy": 0.9249, "medium": 0.8947, "hard": 0.7566}
-"""AP of the default model at original size on the 244 pictures, computed by other code before."""
+"""AP of the default model at original size on the 244 images, computed by other code before."""
 
 
 @pytest.fixture
 def few(test_data: Path, tmp_path: Path) -> Path:
-    """Eight of the pictures, by name."""
+    """Eight of the images, by name."""
     entries = json.loads((test_data / "wider_val_subset" / "annotations.json").read_text())
     path = tmp_path / "few.txt"
     path.write_text("".join(f"{entry['event']}/{entry['file']}\n" for entry in entries[::31]))
@@ -35,7 +35,7 @@ def test_the_default_model_has_its_known_figures(run: Run, test_data: Path, tmp_
     assert result.status == 0
     (row,) = json.loads((tmp_path / "a.json").read_text())
     assert {name: row["ap"][name] for name in SETTINGS} == pytest.approx(KNOWN, abs=1e-4)
-    assert (row["pictures"], row["missing"]) == (244, [])
+    assert (row["images"], row["missing"]) == (244, [])
     again = run(
         "eval", "wider", "--gt", subset / "annotations.json",
         "--predictions", tmp_path / "texts" / "fp32" / "original", "--json", "-",
@@ -54,7 +54,7 @@ def test_precisions_and_procedures_are_rows_of_one_table(
     )  # fmt: skip
     assert result.status == 0
     rows = json.loads((tmp_path / "a.json").read_text())
-    assert [row["of"] for row in rows] == [
+    assert [row["label"] for row in rows] == [
         "retinaface-mnet025, fp32, original",
         "retinaface-mnet025, fp32, single",
         "retinaface-mnet025, int8, original",
@@ -86,7 +86,7 @@ def test_missing_text_files_are_said(run: Run, test_data: Path, few: Path, tmp_p
     )
     assert result.status == 0
     assert (
-        f"1 pictures have no file, their faces count as missed; the first is {lost.parent.name}/{lost.stem}"
+        f"1 images have no file, their faces count as missed; the first is {lost.parent.name}/{lost.stem}"
         in result.err
     )
 
@@ -95,14 +95,20 @@ def test_missing_text_files_are_said(run: Run, test_data: Path, few: Path, tmp_p
     ("arguments", "said"),
     [
         ([], "give --images DIR to run a detector, or --predictions DIR for text files"),
-        (["--images", "{empty}"], "8 of the ground truth's 8 pictures are missing, the first is 0--Parade/"),
-        (["--predictions", "{empty}"], "holds none of the 8 pictures' files"),
-        (["--predictions", "{empty}", "--images", "{images}"], "leave --images and the model's out"),
-        (["--predictions", "{empty}", "--precision", "int8"], "leave --images and the model's out"),
-        (["--images", "{images}", "--procedure", "best"], "--procedure best: unknown"),
-        (["--images", "{images}", "--precision", "bf16"], "--precision bf16: without an engine use fp32"),
+        (["--images", "{empty}"], "8 of the ground truth's 8 images are missing, the first is 0--Parade/"),
+        (["--predictions", "{empty}"], "no predictions for any of the 8 images"),
+        (["--predictions", "{empty}", "--images", "{images}"], "leave out --images and the model's"),
+        (["--predictions", "{empty}", "--precision", "int8"], "leave out --images and the model's"),
+        (
+            ["--images", "{images}", "--procedure", "best"],
+            "--procedure best: unknown (choose from original, ",
+        ),
+        (
+            ["--images", "{images}", "--precision", "bf16"],
+            "--precision bf16: not a precision that runs without an engine",
+        ),
         (["--images", "{images}", "--precision", "int8"], "int8 and fp8 need calibration"),
-        (["--images", "{images}", "--model", "no-such-model"], "neither a file nor a model name"),
+        (["--images", "{images}", "--model", "no-such-model"], "unknown model"),
         (["--images", "{images}", "--procedure", "multi", "--size", "64x64"], "--size: the published"),
         (["--images", "{images}", "--size", "big"], "--size big: use native"),
         (["--images", "{images}", "--threads", "0"], "threads"),

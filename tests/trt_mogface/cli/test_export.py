@@ -34,19 +34,19 @@ def test_exports_mogface_and_detects_with_it(
     mogface: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    output, picture = tmp_path / "m.onnx", tmp_path / "gray.png"
-    picture.write_bytes(gray_png())
+    output, image = tmp_path / "m.onnx", tmp_path / "gray.png"
+    image.write_bytes(gray_png())
     weights = ("--weights", str(mogface.checkpoint))
     assert run(monkeypatch, "export", "--model", "mogface", *weights, "--output", str(output)) == 0
     assert output.stat().st_size <= 250e6
     assert run(monkeypatch, "inspect", str(output)) == 0
     assert "mogface" in capsys.readouterr().out
-    assert run(monkeypatch, "detect", str(picture), "--model", str(output), "--json", "-") == 0
+    assert run(monkeypatch, "detect", str(image), "--model", str(output), "--json", "-") == 0
     from_file = json.loads(capsys.readouterr().out)
     for _ in range(2):  # the second time from the cache
-        assert run(monkeypatch, "detect", str(picture), "--model", "mogface", *weights, "--json", "-") == 0
+        assert run(monkeypatch, "detect", str(image), "--model", "mogface", *weights, "--json", "-") == 0
         assert_same_faces(json.loads(capsys.readouterr().out), from_file)
-    assert len(list((tmp_path / "cache" / "trt-mogface").iterdir())) == 1
+    assert len(list((tmp_path / "cache" / "trt-mogface").iterdir())) == 2  # for TensorRT, and for CPUs
 
 
 def assert_same_faces(ours: Any, expected: Any) -> None:
@@ -66,11 +66,16 @@ def test_exports_the_default_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     onnx.checker.check_model(str(output), full_check=True)
 
 
+def test_a_folder_is_created_for_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert run(monkeypatch, "export", "--output", f"{tmp_path}/new/") == 0
+    onnx.checker.check_model(str(tmp_path / "new" / "retinaface-mnet025.onnx"))
+
+
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
-        (("--model", "nonsense"), "no such model"),
-        (("--weights", "x.pt"), "takes no --weights"),
+        (("--model", "nonsense"), "unknown model 'nonsense'"),
+        (("--weights", "x.pt"), "--weights x.pt: "),
         (("--min-face", "9999"), "sees faces up to"),
     ],
 )
@@ -79,10 +84,10 @@ def test_bad_requests_leave_nothing(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     arguments: tuple[str, ...],
-    told: str,
+    expected: str,
 ) -> None:
     assert run(monkeypatch, "export", *arguments, "--output", str(tmp_path / "out.onnx")) == 2
-    assert told in one_line(capsys)
+    assert expected in one_line(capsys)
     assert not list(tmp_path.iterdir())
 
 

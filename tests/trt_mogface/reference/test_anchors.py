@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from types import ModuleType
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.support.specs import MOGFACE, small_spec
 from trt_mogface.reference.anchors import anchors
-from trt_mogface.spec import DetectorSpec
+from trt_mogface.spec import BoxCoding, DetectorSpec
 
 SIZES = [(640, 640), (97, 131), (1, 1), (33, 5000), (128, 4)]
 
@@ -36,7 +37,31 @@ def test_ssd_anchors_equal_a_plain_loop(size: tuple[int, int]) -> None:
     assert anchors(spec, *size).tolist() == expected
 
 
-@pytest.mark.parametrize("spec", [MOGFACE, small_spec("ssd"), small_spec("distance")])
+SPREAD = dataclasses.replace(small_spec("ssd"), coding=BoxCoding("ssd", spread=True))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (97, 131), (1, 1), (9, 500), (240, 320)])
+def test_spread_anchors_equal_a_plain_loop(size: tuple[int, int]) -> None:
+    """Priors of ULFD (`define_img_size`, `generate_priors`), in pixels."""
+    expected = []
+    for level in SPREAD.levels:
+        rows, columns = (math.ceil(side / level.stride) for side in size)
+        for row in range(rows):
+            for column in range(columns):
+                for side in level.sides:
+                    x, y = (column + 0.5) * size[1] / columns, (row + 0.5) * size[0] / rows
+                    expected.append([x, y, min(side, size[1]), min(side, size[0])])
+    assert np.array_equal(anchors(SPREAD, *size), np.array(expected, np.float32))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (32, 96)])
+def test_spread_anchors_are_on_the_strides_where_these_divide_the_size(size: tuple[int, int]) -> None:
+    levels = tuple(dataclasses.replace(level, sides=(8.0, 16.0)) for level in SPREAD.levels)
+    one, other = (dataclasses.replace(spec, levels=levels) for spec in (SPREAD, small_spec("ssd")))
+    assert np.array_equal(anchors(one, *size), anchors(other, *size))
+
+
+@pytest.mark.parametrize("spec", [MOGFACE, SPREAD, small_spec("ssd"), small_spec("distance")])
 @pytest.mark.parametrize("size", SIZES)
 def test_the_count_is_the_specs(spec: DetectorSpec, size: tuple[int, int]) -> None:
     table = anchors(spec, *size)

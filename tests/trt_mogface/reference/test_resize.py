@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from trt_mogface.reference.resize import Placement, paint, place_letterbox, place_native
+from trt_mogface.reference.resize import (
+    Placement,
+    paint,
+    place_letterbox,
+    place_native,
+    place_stretch,
+    steps,
+)
 from trt_mogface.spec import InputSpec
 
 PAD = (104, 117, 123)
@@ -55,7 +62,7 @@ def test_long_sides_follow_the_published_rule_pixel_for_pixel(size: tuple[int, i
     ss = 1000.0 / max(size)
     placement = place_native(*size, RULE, pad=False)
     out = painted(image, placement)
-    assert placement.scale == ss
+    assert placement.scale == (ss, ss)
     if min(size) * ss >= 0.5:
         assert np.array_equal(out, cv2.resize(image, (0, 0), fx=ss, fy=ss))
     else:  # cv2.resize refuses; one row must be left
@@ -64,7 +71,7 @@ def test_long_sides_follow_the_published_rule_pixel_for_pixel(size: tuple[int, i
 
 @pytest.mark.parametrize("longest", [1499, 1500])
 def test_up_to_the_limit_nothing_is_scaled(longest: int) -> None:
-    assert place_native(longest, 20, RULE, pad=False) == Placement(1.0, (longest, 20), (longest, 20))
+    assert place_native(longest, 20, RULE, pad=False) == Placement((1.0, 1.0), (longest, 20), (longest, 20))
 
 
 @settings(max_examples=200, deadline=None)
@@ -77,7 +84,8 @@ def test_a_letterbox_fits_the_canvas_and_keeps_the_shape(
     assert all(1 <= side <= limit for side, limit in zip(placement.content, placement.canvas))
     assert rows in placement.content[:1] or columns in placement.content[1:]
     for side, own in zip(placement.content, (height, width)):
-        assert abs(side - max(1, own * placement.scale)) <= 0.5
+        assert placement.scale[0] == placement.scale[1]
+        assert abs(side - max(1, own * placement.scale[0])) <= 0.5
 
 
 @pytest.mark.parametrize("canvas", [(640, 640), (33, 64), (1, 1), (480, 7)])
@@ -100,5 +108,30 @@ def test_a_spot_lands_where_the_scale_says(size: tuple[int, int], canvas: tuple[
     placement = place_letterbox(*size, canvas)
     out = painted(image, placement)[: placement.content[0], : placement.content[1], 0]
     ys, xs = np.nonzero(out > 127)
-    back = np.array([ys.min(), xs.min(), ys.max() + 1, xs.max() + 1]) / placement.scale
-    np.testing.assert_allclose(back, [y0, x0, y1, x1], atol=1 / placement.scale)
+    back = np.array([ys.min(), xs.min(), ys.max() + 1, xs.max() + 1]) / placement.scale[0]
+    np.testing.assert_allclose(back, [y0, x0, y1, x1], atol=1 / placement.scale[0])
+
+
+@pytest.mark.parametrize("pad", [False, True])
+def test_the_rule_for_long_sides_can_be_switched_off(pad: bool) -> None:
+    placement = place_native(3000, 20, RULE, pad=pad, shrink=False)
+    assert placement == place_native(3000, 20, PLAIN, pad=pad)
+    assert placement.scale == (1.0, 1.0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(SIDES, SIDES, st.integers(1, 1500), st.integers(1, 1500))
+def test_a_stretched_image_fills_the_canvas(height: int, width: int, rows: int, columns: int) -> None:
+    placement = place_stretch(height, width, (rows, columns))
+    assert placement.content == placement.canvas == (rows, columns)
+    across, down = placement.scale
+    assert (width * across, height * down) == pytest.approx((columns, rows))
+    assert steps(placement, height, width) == pytest.approx((1 / across, 1 / down))
+
+
+@pytest.mark.parametrize("canvas", [(480, 640), (33, 64), (1, 1), (480, 7), (900, 1), (31, 33), (62, 33)])
+@pytest.mark.parametrize("size", [*EXTREME, (124, 66), (886, 1280)])
+def test_stretched_pixels_are_those_of_opencv(size: tuple[int, int], canvas: tuple[int, int]) -> None:
+    image = picture(*size)
+    out = painted(image, place_stretch(*size, canvas))
+    assert np.array_equal(out, cv2.resize(image, canvas[::-1]))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.support.specs import MOGFACE, Floats, small_spec
 from trt_mogface.reference.anchors import anchors
 from trt_mogface.reference.select import Selection, best, select
+from trt_mogface.spec import UNLIMITED
 
 
 def made_up(size: tuple[int, int], candidates: int, seed: int) -> tuple[Floats, Floats]:
@@ -67,7 +68,11 @@ COUNT = SMALL.anchor_count(*SIZE)
 
 
 def run(
-    scores: Floats, deltas: Floats | None = None, points: Floats | None = None, **limits: Any
+    scores: Floats,
+    deltas: Floats | None = None,
+    points: Floats | None = None,
+    content: tuple[int, int] | None = None,
+    **limits: Any,
 ) -> Selection:
     return select(
         scores,
@@ -76,6 +81,7 @@ def run(
         spec=SMALL,
         size=SIZE,
         thresholds=dataclasses.replace(SMALL.thresholds, **limits),
+        content=content,
     )
 
 
@@ -171,6 +177,45 @@ def test_a_huge_finite_box_passes_silently() -> None:
     deltas = np.zeros((COUNT, 4), np.float32)
     deltas[0, 2:] = 350  # 8 px times exp(70)
     assert len(run(scores_at({0: 0.9}), deltas).scores) == 1
+
+
+def test_boxes_are_cut_at_the_content_before_the_suppression() -> None:
+    deltas = np.zeros((COUNT, 4), np.float32)
+    deltas[0, :2] = -5, -5  # half of the 8 px box lies left of and above the image
+    whole = run(scores_at({0: 0.9}), deltas)
+    assert whole.boxes.tolist() == [[-4, -4, 4, 4]]
+    faces = run(scores_at({0: 0.9}), deltas, clip=True)
+    assert faces.boxes.tolist() == [[0, 0, 4, 4]]
+    assert faces.landmarks is not None
+    assert whole.landmarks is not None
+    assert np.array_equal(faces.landmarks, whole.landmarks)
+    assert run(scores_at({0: 0.9}), deltas, content=(3, 2), clip=True).boxes.tolist() == [[0, 0, 2, 3]]
+    assert run(scores_at({0: 0.9}), deltas, content=(3, 2)).boxes.tolist() == [[-4, -4, 4, 4]]
+    # Two boxes that overlap in a corner only are equal once they are cut at a pixel of that corner.
+    pair = scores_at({0: 0.9, 1: 0.8})
+    assert len(run(pair, iou_threshold=0.5).scores) == 2
+    assert len(run(pair, iou_threshold=0.5, clip=True, content=(8, 8)).scores) == 1
+
+
+def test_a_box_beside_the_content_is_empty_and_zeros_have_no_sign() -> None:
+    deltas = np.zeros((COUNT, 4), np.float32)
+    deltas[0, :2] = -50
+    box = run(scores_at({0: 0.9}), deltas, clip=True).boxes
+    assert box.tolist() == [[0, 0, 0, 0]]
+    assert not np.signbit(box).any()
+
+
+def test_infinite_boxes_are_dropped_though_they_could_be_cut() -> None:
+    deltas = np.zeros((COUNT, 4), np.float32)
+    deltas[0, 2] = 1e4
+    faces = run(scores_at({0: 0.9, 6: 0.8}), deltas, clip=True)
+    assert (faces.scores.tolist(), faces.dropped) == ([np.float32(0.8)], 1)
+
+
+def test_without_limits_all_candidates_stay() -> None:
+    scores = np.linspace(0.6, 0.9, COUNT, dtype=np.float32)
+    faces = run(scores, iou_threshold=1.0, top_k=UNLIMITED, max_detections=UNLIMITED)
+    assert len(faces.scores) == COUNT
 
 
 # Few distinct values, so that ties and the cut among them are common.

@@ -31,7 +31,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
 def gate(backend: FakeBackend) -> Iterator[Gate]:
     """Where the batches of `backend` wait before their faces are there."""
     gate = Gate()
-    backend.at_end = gate
+    backend.at_wait = gate
     yield gate
     gate.open()
 

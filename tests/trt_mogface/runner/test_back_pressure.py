@@ -26,7 +26,8 @@ from tests.support.fakes import (
     result,
 )
 from tests.support.specs import one_line
-from trt_mogface.backends.onnxruntime import OnnxExecutor, Outputs
+from trt_mogface.backends.base import Outputs
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.errors import RunnerError
 from trt_mogface.runner import Runner
 
@@ -35,13 +36,13 @@ from trt_mogface.runner import Runner
 def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     """Where ONNX Runtime waits before it runs a network."""
     gate = Gate()
-    plain = OnnxExecutor.run
+    plain = OnnxNetwork.run
 
-    def run(self: OnnxExecutor, images: NDArray[np.uint8]) -> Outputs:
+    def run(self: OnnxNetwork, images: NDArray[np.uint8]) -> Outputs:
         gate([len(images)])
         return plain(self, images)
 
-    monkeypatch.setattr(OnnxExecutor, "run", run)
+    monkeypatch.setattr(OnnxNetwork, "run", run)
     yield gate
     gate.open()
 
@@ -49,7 +50,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 def test_submit_waits_for_room(backend: FakeBackend, gate: Gate) -> None:
     with Runner(slots=1, capacity=2) as runner:
         futures = [runner.submit(picture(0))]
-        assert backend.next_begun() == [0]
+        assert backend.next_submitted() == [0]
         futures += [runner.submit(picture(number)) for number in (1, 2)]
         late = in_thread(runner.submit, picture(3))
         assert wait_for([late], timeout=0.05).not_done
@@ -64,10 +65,10 @@ def test_submit_waits_for_room(backend: FakeBackend, gate: Gate) -> None:
 def test_submit_says_when_there_was_no_room_in_time(backend: FakeBackend, gate: Gate, timeout: float) -> None:
     with Runner(slots=1, capacity=1) as runner:
         first = runner.submit(picture(0))
-        assert backend.next_begun() == [0]
+        assert backend.next_submitted() == [0]
         second = runner.submit(picture(1), timeout=timeout)  # there is room
         started = time.monotonic()
-        with pytest.raises(RunnerError, match="no room") as error:
+        with pytest.raises(RunnerError, match="queue was full") as error:
             runner.submit(picture(2), timeout=timeout)
         assert timeout <= time.monotonic() - started < WAIT / 3
         one_line(error.value)
@@ -75,13 +76,13 @@ def test_submit_says_when_there_was_no_room_in_time(backend: FakeBackend, gate: 
         assert [result(first), result(second)] == [0, 1]
         assert result(runner.submit(picture(3))) == 3
         assert runner.stats().failed == 0
-    assert backend.all_begun() == [[1], [3]]
+    assert backend.all_submitted() == [[1], [3]]
 
 
 def test_room_in_time_is_taken(backend: FakeBackend, gate: Gate) -> None:
     with Runner(slots=1, capacity=1) as runner:
         first = runner.submit(picture(0))
-        assert backend.next_begun() == [0]
+        assert backend.next_submitted() == [0]
         second = runner.submit(picture(1))
         late = in_thread(runner.submit, picture(2), timeout=WAIT)
         gate.open()
@@ -96,9 +97,9 @@ def test_by_default_as_many_wait_as_fill_the_slots_once_more(
         futures = []
         for first in range(0, batch * slots, batch):
             futures.append(runner.submit(picture(first)))
-            assert backend.next_begun() == [first]
+            assert backend.next_submitted() == [first]
         futures += [runner.submit(picture(100 + number), timeout=0) for number in range(batch * slots)]
-        with pytest.raises(RunnerError, match="no room"):
+        with pytest.raises(RunnerError, match="queue was full"):
             runner.submit(picture(200), timeout=0)
         gate.open()
         assert len([result(future) for future in futures]) == slots + batch * slots
@@ -107,7 +108,7 @@ def test_by_default_as_many_wait_as_fill_the_slots_once_more(
 def test_the_real_network_makes_submit_wait_as_well(echo: Path, slow: Gate) -> None:
     with Runner(echo, pad=False, threads=1, batch=2, slots=1, capacity=2) as runner:
         futures = []
-        with pytest.raises(RunnerError, match="no room"):  # noqa: PT012
+        with pytest.raises(RunnerError, match="queue was full"):  # noqa: PT012
             for number in range(100):
                 futures.append(runner.submit(picture(number), timeout=0.2))  # noqa: PERF401
         assert 3 <= len(futures) <= 4, "a batch of one or two in its slot, and two waiting"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 import time
 from concurrent.futures import Future
@@ -21,8 +20,11 @@ from tests.support.fakes import (
     picture,
     result,
 )
+from tests.support.specs import small_spec
 from trt_mogface import Detections
-from trt_mogface.backends.onnxruntime import OnnxExecutor, Outputs
+from trt_mogface.backends.base import Outputs
+from trt_mogface.backends.onnxruntime import OnnxNetwork
+from trt_mogface.backends.options import SlotOptions
 from trt_mogface.runner import Runner
 
 HOUR_MS = 3.6e6
@@ -31,18 +33,18 @@ HOUR_MS = 3.6e6
 def test_batches_are_full_where_pictures_wait(backend: FakeBackend, gate: Gate) -> None:
     with Runner(batch=4, slots=1, capacity=20) as runner:
         first = runner.submit(picture(0))
-        assert backend.next_begun() == [0]
+        assert backend.next_submitted() == [0]
         others = [runner.submit(picture(number)) for number in range(1, 11)]
         gate.open()
         assert [result(future) for future in [first, *others]] == list(range(11))
-    assert backend.all_begun() == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
+    assert backend.all_submitted() == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
 
 
 def test_a_batch_waits_for_others_until_it_is_full(backend: FakeBackend) -> None:
     with Runner(batch=3, max_delay_ms=HOUR_MS) as runner:
         futures = [runner.submit(picture(number)) for number in range(6)]
         assert [result(future) for future in futures] == list(range(6))
-    assert backend.all_begun() == [[0, 1, 2], [3, 4, 5]]
+    assert backend.all_submitted() == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_a_batch_that_does_not_fill_up_runs_after_the_delay(backend: FakeBackend) -> None:
@@ -51,14 +53,14 @@ def test_a_batch_that_does_not_fill_up_runs_after_the_delay(backend: FakeBackend
         futures = [runner.submit(picture(number)) for number in range(2)]
         assert [result(future) for future in futures] == [0, 1]
         assert time.monotonic() - started >= 0.2
-    assert backend.all_begun() == [[0, 1]]
+    assert backend.all_submitted() == [[0, 1]]
 
 
 def test_without_a_delay_nothing_waits_for_company(backend: FakeBackend) -> None:
     with Runner(batch=3) as runner:
         for number in range(4):
             assert result(runner.submit(picture(number))) == number
-    assert backend.all_begun() == [[0], [1], [2], [3]]
+    assert backend.all_submitted() == [[0], [1], [2], [3]]
 
 
 @pytest.mark.parametrize("capacity", [1, 3])
@@ -66,7 +68,7 @@ def test_a_line_too_short_for_a_batch_does_not_make_it_wait(backend: FakeBackend
     with Runner(batch=4, max_delay_ms=HOUR_MS, capacity=capacity) as runner:
         futures = [runner.submit(picture(number)) for number in range(3 * capacity)]
         assert [result(future) for future in futures] == list(range(3 * capacity))
-    assert {len(numbers) for numbers in backend.all_begun()} == {capacity}
+    assert {len(numbers) for numbers in backend.all_submitted()} == {capacity}
 
 
 def test_sizes_are_not_mixed_and_the_next_size_sends_a_batch_off(backend: FakeBackend) -> None:
@@ -76,30 +78,30 @@ def test_sizes_are_not_mixed_and_the_next_size_sends_a_batch_off(backend: FakeBa
         assert [result(future) for future in futures[:6]] == list(range(6))
         assert not futures[6].done()
     assert result(futures[6]) == 6
-    assert backend.all_begun() == [[0, 1], [2], [3, 4, 5], [6]]
+    assert backend.all_submitted() == [[0, 1], [2], [3, 4, 5], [6]]
 
 
 def test_pictures_of_one_network_input_size_run_together(backend: FakeBackend) -> None:
     """Sizes differ, but the padding makes them one."""
-    backend.settings = dataclasses.replace(backend.settings, pad=True)
+    backend.place = SlotOptions(spec := small_spec(), spec.thresholds).place
     with Runner(batch=3, max_delay_ms=HOUR_MS) as runner:
         futures = [runner.submit(picture(n, height, 30)) for n, height in enumerate([1, 20, 32])]
         found = [future.result(timeout=WAIT) for future in futures]
-    assert backend.all_begun() == [[0, 1, 2]]
+    assert backend.all_submitted() == [[0, 1, 2]]
     assert [faces.image_size for faces in found] == [(1, 30), (20, 30), (32, 30)]
 
 
 def test_cancelled_pictures_are_left_out(backend: FakeBackend, gate: Gate) -> None:
     with Runner(batch=4, slots=1, capacity=20) as runner:
         running = runner.submit(picture(0))
-        assert backend.next_begun() == [0]
+        assert backend.next_submitted() == [0]
         waiting = [runner.submit(picture(number)) for number in range(1, 9)]
         assert not running.cancel(), "it is in its slot"
         assert all(waiting[at].cancel() for at in (0, 2, 4, 5, 6, 7))
         gate.open()
         assert [result(running), result(waiting[1]), result(waiting[3])] == [0, 2, 4]
         assert result(runner.submit(picture(9))) == 9
-    assert backend.all_begun() == [[2, 4], [9]]
+    assert backend.all_submitted() == [[2, 4], [9]]
 
 
 def test_many_producers_share_batches(backend: FakeBackend, gate: Gate) -> None:
@@ -113,9 +115,9 @@ def test_many_producers_share_batches(backend: FakeBackend, gate: Gate) -> None:
         gate.open()
         futures = [in_thread(produce, number) for number in range(12)]
         assert [result(future.result(timeout=WAIT)) for future in futures] == list(range(12))
-    begun = backend.all_begun()
-    assert [len(numbers) for numbers in begun] == [6, 6]
-    assert sorted(begun[0] + begun[1]) == list(range(12))
+    submitted = backend.all_submitted()
+    assert [len(numbers) for numbers in submitted] == [6, 6]
+    assert sorted(submitted[0] + submitted[1]) == list(range(12))
 
 
 def test_a_producer_that_dies_leaves_the_others_unharmed(backend: FakeBackend) -> None:
@@ -135,20 +137,20 @@ def test_a_producer_that_dies_leaves_the_others_unharmed(backend: FakeBackend) -
             futures = producer.result(timeout=WAIT)
             assert [result(future) for future in futures] == list(range(start, start + 5))
         assert runner.stats().frames == 11
-    begun = backend.all_begun()
-    assert any(0 in numbers for numbers in begun)
-    assert len(begun[-1]) < 8, "the last batch is partial, and ran all the same"
+    submitted = backend.all_submitted()
+    assert any(0 in numbers for numbers in submitted)
+    assert len(submitted[-1]) < 8, "the last batch is partial, and ran all the same"
 
 
 def test_the_network_sees_the_batches(echo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = []
 
-    def run(self: OnnxExecutor, images: NDArray[np.uint8]) -> Outputs:
+    def run(self: OnnxNetwork, images: NDArray[np.uint8]) -> Outputs:
         shapes.append(images.shape)
         return plain(self, images)
 
-    plain = OnnxExecutor.run
-    monkeypatch.setattr(OnnxExecutor, "run", run)
+    plain = OnnxNetwork.run
+    monkeypatch.setattr(OnnxNetwork, "run", run)
     with Runner(echo, pad=False, threads=1, batch=4, max_delay_ms=HOUR_MS, capacity=20) as runner:
         sizes = [(8, 8)] * 4 + [(8, 16)] * 2 + [(8, 8)]
         futures = [runner.submit(picture(number, *size)) for number, size in enumerate(sizes)]

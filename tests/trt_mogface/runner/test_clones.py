@@ -23,7 +23,7 @@ from tests.support.fakes import (
 from tests.trt_mogface.test_detector import assert_same
 from trt_mogface import Detections, Detector, read_image
 from trt_mogface import detector as detector_module
-from trt_mogface.errors import EngineError, ModelError
+from trt_mogface.errors import EngineError, ModelError, RunnerError
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_clones_have_slots_of_their_own_and_one_model(shared: FakeBackend) -> No
         assert len(shared.slots) == 3
         for number, each in enumerate((detector, one, other)):
             assert number_of(each(picture(number))) == number
-        assert (one.spec, one.thresholds) == (detector.spec, detector.thresholds)
+        assert one.info == detector.info
     assert shared.closes == 1
     assert [slot.closes for slot in shared.slots] == [1, 1, 1]
 
@@ -62,9 +62,9 @@ def test_closing_one_leaves_the_others_usable_and_the_last_closes_the_model(
         assert shared.closes == (position == 2)
         for left in order[position + 1 :]:
             assert number_of(detectors[left](picture(left))) == left
-        with pytest.raises(ModelError, match="closed"):
+        with pytest.raises(RunnerError, match="closed"):
             detectors[index](picture(0))
-        with pytest.raises(ModelError, match="closed"):
+        with pytest.raises(RunnerError, match="closed"):
             detectors[index].clone()
 
 
@@ -72,7 +72,7 @@ def test_a_clone_without_room_leaves_the_detector_as_it_is(
     shared: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_room(*_: object, **__: object) -> None:
-        raise EngineError("no room")
+        raise EngineError("queue was full")
 
     with Detector() as detector:
         with monkeypatch.context() as patch:
@@ -88,7 +88,7 @@ def test_a_detector_without_room_closes_its_model(
     shared: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_room(*_: object, **__: object) -> None:
-        raise EngineError("no room")
+        raise EngineError("queue was full")
 
     monkeypatch.setattr(shared, "slot", no_room)
     with pytest.raises(EngineError):
@@ -138,7 +138,7 @@ def test_a_call_that_fails_lets_the_next_one_in(shared: FakeBackend) -> None:
     def call(number: int) -> int:
         return number_of(detector(picture(number)))
 
-    shared.at_end = fail
+    shared.at_wait = fail
     with Detector() as detector:
         calls = [in_thread(call, number) for number in (7, 8, 7, 9)]
         assert isinstance(error_of(calls[0]), ModelError)

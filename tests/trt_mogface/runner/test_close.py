@@ -28,7 +28,7 @@ from tests.support.fakes import (
 from tests.support.specs import one_line
 from trt_mogface import Detections, MogFaceError
 from trt_mogface.backends.cpu import CpuBackend
-from trt_mogface.backends.onnxruntime import OnnxExecutor
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.errors import EngineError, RunnerError
 from trt_mogface.runner import Runner
 
@@ -43,7 +43,7 @@ class Waiting:
     def __init__(self, backend: FakeBackend) -> None:
         self.runner = Runner(batch=2, slots=1, capacity=20)
         self.running = self.runner.submit(picture(0))
-        assert backend.next_begun() == [0]
+        assert backend.next_submitted() == [0]
         self.futures = [self.runner.submit(image) for image in pictures(range(1, 8))]
 
 
@@ -83,7 +83,7 @@ def test_closing_can_cancel_what_waits(waiting: Waiting, gate: Gate, backend: Fa
     closing.result(timeout=WAIT)
     assert waiting.running.done()
     assert result(waiting.running) == 0
-    assert backend.all_begun() == []
+    assert backend.all_submitted() == []
     assert backend.closes == 1
 
 
@@ -197,7 +197,7 @@ def test_a_closed_runner_takes_nothing_and_says_so(cancel: bool) -> None:
 def test_closing_sends_those_away_who_wait_for_room(backend: FakeBackend, gate: Gate, cancel: bool) -> None:
     runner = Runner(slots=1, capacity=1)
     runner.submit(picture(0))
-    assert backend.next_begun() == [0]
+    assert backend.next_submitted() == [0]
     runner.submit(picture(1))
     blocked = [in_thread(runner.submit, picture(2)) for _ in range(4)]
     assert len(wait_for(blocked, timeout=0.05).not_done) == 4
@@ -284,15 +284,15 @@ def test_no_future_is_forgotten_where_producers_and_the_end_meet(cancel: bool) -
 def test_impossible_options_are_one_line_and_leave_nothing(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[OnnxExecutor] = []
-    monkeypatch.setattr(CpuBackend, "close", lambda backend: opened.remove(backend.executor))
-    plain = OnnxExecutor.__init__
+    opened: list[OnnxNetwork] = []
+    monkeypatch.setattr(CpuBackend, "close", lambda backend: opened.remove(backend.network))
+    plain = OnnxNetwork.__init__
 
-    def init(executor: OnnxExecutor, *arguments: Any, **named: Any) -> None:
+    def init(executor: OnnxNetwork, *arguments: Any, **named: Any) -> None:
         plain(executor, *arguments, **named)
         opened.append(executor)
 
-    monkeypatch.setattr(OnnxExecutor, "__init__", init)
+    monkeypatch.setattr(OnnxNetwork, "__init__", init)
     with pytest.raises(MogFaceError) as error:
         Runner(**options)
     one_line(error.value)
@@ -374,7 +374,7 @@ def test_a_loop_over_pictures_is_told_that_the_runner_was_closed_elsewhere(
     """Not that it was itself cancelled, which an event loop would take for its own end."""
     runner = Runner(batch=1, slots=1, capacity=8)
     looping = in_thread(work, runner)
-    assert backend.next_begun() == [0]
+    assert backend.next_submitted() == [0]
     last = runner.submit(picture(9))
     closing = in_thread(runner.close, cancel=True)
     assert wait_for([last], timeout=WAIT).done == {last}

@@ -26,7 +26,8 @@ from tests.support.fakes import (
     result,
 )
 from tests.support.specs import one_line
-from trt_mogface.backends.onnxruntime import OnnxExecutor, Outputs
+from trt_mogface.backends.base import Outputs
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.errors import (
     CudaError,
     EngineError,
@@ -38,7 +39,7 @@ from trt_mogface.errors import (
 )
 from trt_mogface.runner import Runner
 
-STAGES = ["at_begin", "at_end"]
+STAGES = ["at_submit", "at_wait"]
 HARMLESS: list[Callable[[], Exception]] = [
     lambda: ModelError("the network failed"),
     lambda: OutOfMemoryError("GPU memory", 2, 1),
@@ -49,7 +50,7 @@ FATAL: list[Callable[[], Exception]] = [
     lambda: CudaError("an illegal memory access was encountered"),
     lambda: RuntimeError("what nobody thought of\nin two lines"),
     lambda: MemoryError(),
-    lambda: AssertionError("a slot begun twice"),
+    lambda: AssertionError("a slot submitted twice"),
 ]
 
 
@@ -91,7 +92,7 @@ def test_a_picture_that_cannot_be_used_fails_its_own_future_alone(echo: Path) ->
 def test_a_picture_that_cannot_be_used_needs_no_room(backend: FakeBackend, gate: Gate) -> None:
     with Runner(slots=1, capacity=1) as runner:
         running = runner.submit(picture(0))
-        assert backend.next_begun() == [0]
+        assert backend.next_submitted() == [0]
         waiting = runner.submit(picture(1))
         assert isinstance(error_of(runner.submit(UNUSABLE[0], timeout=0)), ImageError)
         gate.open()
@@ -114,8 +115,8 @@ def test_a_batch_that_fails_takes_its_own_pictures_along_and_no_others(
 
 
 def test_a_slot_is_used_again_after_each_failure(backend: FakeBackend) -> None:
-    backend.at_begin = fails_with(ModelError("begin"), 0)
-    backend.at_end = fails_with(ModelError("end"), 1)
+    backend.at_submit = fails_with(ModelError("begin"), 0)
+    backend.at_wait = fails_with(ModelError("end"), 1)
     with Runner(slots=2) as runner:
         for _ in range(10):
             for number in (0, 1):
@@ -126,13 +127,13 @@ def test_a_slot_is_used_again_after_each_failure(backend: FakeBackend) -> None:
 def test_a_network_that_fails_for_one_batch_runs_the_next(
     echo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, runs = OnnxExecutor.run, []
+    plain, runs = OnnxNetwork.run, []
 
-    def run(self: OnnxExecutor, images: NDArray[np.uint8]) -> Outputs:
+    def run(self: OnnxNetwork, images: NDArray[np.uint8]) -> Outputs:
         runs.append(len(images))
         return plain(self, images if len(runs) != 2 else images.astype(np.float32))
 
-    monkeypatch.setattr(OnnxExecutor, "run", run)
+    monkeypatch.setattr(OnnxNetwork, "run", run)
     with Runner(echo, pad=False, threads=1, batch=2, max_delay_ms=3.6e6, capacity=20) as runner:
         futures = [runner.submit(picture(number)) for number in range(6)]
         for future in futures[2:4]:
@@ -156,7 +157,7 @@ def test_what_nothing_can_run_after_breaks_the_runner(
     setattr(backend, stage, fail)
     runner = Runner(slots=1, batch=2, capacity=4)
     failed = runner.submit(picture(0))
-    assert backend.next_begun() == [0]
+    assert backend.next_submitted() == [0]
     waiting = [runner.submit(picture(number)) for number in range(1, 5)]
     cancelled = waiting[1].cancel()
     blocked = [in_thread(runner.submit, picture(9)) for _ in range(3)]
@@ -188,7 +189,7 @@ def assert_broken(error: BaseException, cause: Exception) -> None:
 
 
 def test_a_break_in_a_with_block_ends_it(backend: FakeBackend) -> None:
-    backend.at_end = fails_with(CudaError("lost"), 30)
+    backend.at_wait = fails_with(CudaError("lost"), 30)
 
     def work() -> None:
         with Runner(batch=2) as runner:
@@ -207,10 +208,10 @@ def test_batches_on_their_way_when_it_breaks_are_not_lost(backend: FakeBackend) 
         if numbers == [0]:
             raise CudaError("lost")
 
-    backend.at_end = end
+    backend.at_wait = end
     with Runner(slots=2) as runner:
         futures = [runner.submit(picture(number)) for number in (0, 1)]
-        assert [backend.next_begun(), backend.next_begun()] == [[0], [1]]
+        assert [backend.next_submitted(), backend.next_submitted()] == [[0], [1]]
         gates[0].open()
         assert isinstance(error_of(futures[0]), CudaError)
         gates[1].open()
@@ -222,7 +223,7 @@ def test_the_first_cause_is_told(backend: FakeBackend) -> None:
         raise CudaError(f"of {numbers[0]}")
 
     gate = Gate()
-    backend.at_begin, backend.at_end = gate, end
+    backend.at_submit, backend.at_wait = gate, end
     with Runner(slots=2) as runner:
         futures = [runner.submit(picture(number)) for number in (0, 1)]
         gate.open()
@@ -238,7 +239,7 @@ def test_the_real_backend_breaks_it_too(echo: Path, monkeypatch: pytest.MonkeyPa
     def run(*_: object) -> Outputs:
         raise cause
 
-    monkeypatch.setattr(OnnxExecutor, "run", run)
+    monkeypatch.setattr(OnnxNetwork, "run", run)
     with Runner(echo, pad=False, threads=1) as runner:
         assert error_of(runner.submit(picture(0))) is cause
         with pytest.raises(RunnerError) as error:
@@ -254,10 +255,10 @@ def test_a_callback_that_fails_is_its_own_affair(backend: FakeBackend) -> None:
         raise ZeroDivisionError
 
     with Runner(slots=1) as runner:
-        backend.at_end = Gate()
+        backend.at_wait = Gate()
         future = runner.submit(picture(0))
         future.add_done_callback(callback)
-        backend.at_end.open()
+        backend.at_wait.open()
         assert result(future) == 0
         assert called.wait(timeout=WAIT)
         assert numbers_of(runner.map(pictures(range(9)))) == list(range(9))

@@ -79,7 +79,7 @@ def test_faces_equal_the_detectors_in_order(
 def test_options_mean_what_they_mean_to_a_detector(photos: list[Picture], options: dict[str, Any]) -> None:
     with Detector(threads=1, **options) as detect, Runner(threads=1, batch=4, **options) as runner:
         assert_all_same(list(runner.map(photos)), [detect(photo) for photo in photos])
-        assert (runner.spec, runner.thresholds) == (detect.spec, detect.thresholds)
+        assert runner.info == detect.info
 
 
 def test_several_sources_each_get_their_own_in_order(

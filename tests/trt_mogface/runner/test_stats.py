@@ -65,7 +65,7 @@ def test_what_fails_is_counted_apart(backend: FakeBackend) -> None:
         if 4 in numbers:
             raise ModelError("the network failed")
 
-    backend.at_end = fail
+    backend.at_wait = fail
     bad: Any = None
     with Runner(batch=3, max_delay_ms=HOUR_MS, capacity=20) as runner:
         futures = [runner.submit(image) for image in pictures(range(9))]
@@ -78,14 +78,14 @@ def test_what_fails_is_counted_apart(backend: FakeBackend) -> None:
 def test_what_is_cancelled_is_not_counted(backend: FakeBackend, gate: Gate) -> None:
     with Runner(batch=2, slots=1, capacity=20) as runner:
         running = runner.submit(picture(0))
-        assert backend.next_begun() == [0]
+        assert backend.next_submitted() == [0]
         waiting = [runner.submit(image) for image in pictures(range(1, 9))]
         assert all(future.cancel() for future in waiting[:5])
         gate.open()
         assert [result(future) for future in [running, *waiting[5:]]] == [0, 6, 7, 8]
     stats = runner.stats()
     assert (stats.frames, stats.failed) == (4, 0)
-    assert stats.batches == 1 + len(backend.all_begun())
+    assert stats.batches == 1 + len(backend.all_submitted())
 
 
 def test_what_fails_with_a_broken_runner_is_counted_too(backend: FakeBackend) -> None:
@@ -95,10 +95,10 @@ def test_what_fails_with_a_broken_runner_is_counted_too(backend: FakeBackend) ->
         gate(numbers)
         raise CudaError("lost")
 
-    backend.at_end = fail
+    backend.at_wait = fail
     with Runner(batch=2, slots=1, capacity=20) as runner:
         futures = [runner.submit(picture(0))]
-        assert backend.next_begun() == [0]
+        assert backend.next_submitted() == [0]
         futures += [runner.submit(image) for image in pictures(range(1, 6))]
         assert futures.pop().cancel()
         gate.open()
@@ -114,7 +114,7 @@ def test_times_are_not_kept_unless_asked_for(echo: Path) -> None:
 
 def test_times_of_the_stages_are_those_of_the_network(backend: FakeBackend) -> None:
     """Each batch takes 20 ms; those behind the first one wait for it."""
-    backend.at_end = lambda _: time.sleep(0.02)
+    backend.at_wait = lambda _: time.sleep(0.02)
     with Runner(batch=2, slots=1, max_delay_ms=HOUR_MS, capacity=20, measure=True) as runner:
         started = time.monotonic()
         futures = [runner.submit(image) for image in pictures(range(10))]

@@ -1,27 +1,31 @@
-"""Engines at run time: a plan checked against its manifest, deserialized once, run through contexts."""
+"""`TensorRTNetwork`: a TensorRT plan, checked against its manifest, deserialized once, run by contexts."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from functools import cached_property
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trt_mogface._files import whole_file
+from trt_mogface.backends.base import Outputs
+from trt_mogface.backends.shared import Shared
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream
 from trt_mogface.errors import EngineError, OutputError
 from trt_mogface.machine.gpu import find_gpu
 from trt_mogface.machine.tensorrt import Flavor, find_tensorrt, flavor_name
 from trt_mogface.models.manifest import Manifest, Shape, check_plan, load_manifest
-from trt_mogface.spec import INPUT, DetectorSpec
+from trt_mogface.spec import INPUT
 
 
 def check_runs_here(path: Path, device: int) -> tuple[Manifest, Flavor]:
-    """An engine's manifest and the TensorRT that runs it, before CUDA or TensorRT see anything of it.
+    """Return an engine's manifest and the TensorRT that runs it, before CUDA or TensorRT see the engine.
 
     Raises:
-        EngineError: It does not fit this machine, or is not the plan of its manifest.
-        MissingExtraError: Its TensorRT is not installed.
+        EngineError: If the engine does not fit this machine, or is not the plan of its manifest.
+        MissingExtraError: If its TensorRT is not installed.
     """
     manifest = load_manifest(path)
     flavor = find_tensorrt(flavor_name(manifest.flavor))
@@ -30,17 +34,127 @@ def check_runs_here(path: Path, device: int) -> tuple[Manifest, Flavor]:
     return manifest, flavor
 
 
-class Engine:
-    """A deserialized plan.
+class TensorRTNetwork:
+    """An engine; see `trt_mogface.backends.base.Network`.
+
+    Clones share the plan.  Each has one execution context per optimization profile, created when its first
+    shape arrives; they never run at the same time, so they share scratch memory.
 
     Args:
-        path: The plan; its manifest lies beside it.
-        manifest, flavor: From `check_runs_here`.
-        cuda: The device it goes to.
+        path: Plan, with its manifest beside it.
+        manifest, flavor: Results of `check_runs_here`.
+        cuda: Device of the engine.
 
     Raises:
-        EngineError: TensorRT refuses it.
+        EngineError: If TensorRT refuses the plan.
     """
+
+    def __init__(self, path: Path, manifest: Manifest, flavor: Flavor, cuda: Cuda) -> None:
+        self._share(Shared(_Plan(path, manifest, flavor, cuda)))
+
+    def _share(self, shared: Shared[_Plan]) -> None:
+        self._shared, self._plan, self._closed = shared, shared.value, False
+        manifest = self._plan.manifest
+        self.spec, self.scratch_bytes = manifest.spec, self._plan.scratch_bytes
+        batch, height, width = (max(sizes) for sizes in zip(*(profile.max for profile in manifest.profiles)))
+        self.max_shape: Shape = batch, height, width
+        self._contexts: dict[int, tuple[Any, list[Shape]]] = {}
+
+    def check_shape(self, shape: Shape) -> None:
+        """Refuse a shape (batch, height, width) outside all profiles.
+
+        Raises:
+            EngineError: If no profile accepts `shape`; the message lists the profiles.
+        """
+        self._plan.manifest.check_shape(shape, self._plan.path)
+
+    def enqueue(
+        self, shape: Shape, images: int, outputs: dict[str, int], scratch: DeviceMemory, stream: Stream
+    ) -> None:
+        """Queue a run on a stream.
+
+        Args:
+            shape: Batch, height, width.
+            images: Device address of uint8 [N, H, W, 3].
+            outputs: Device addresses by output name.
+            scratch: Memory of at least `scratch_bytes`.
+            stream: Stream that the run is queued on.
+
+        Raises:
+            EngineError: If no profile accepts `shape`, or TensorRT fails.
+        """
+        context = self._context(shape, stream)
+        context.set_device_memory(scratch.handle, scratch.nbytes)
+        context.set_tensor_address(INPUT, images)
+        for name, address in outputs.items():
+            context.set_tensor_address(name, address)
+        if not context.execute_async_v3(stream.handle):
+            raise EngineError(f"{self._plan.path}: the network failed: {self._plan.last_error}")
+
+    def run(self, images: NDArray[np.uint8]) -> Outputs:
+        """Run the engine on uint8 [N, H, W, 3] in host memory; slots use `enqueue` instead.
+
+        Raises:
+            EngineError: If no profile accepts the shape, or TensorRT fails.
+            CudaError, OutOfMemoryError: If the GPU fails or its memory does not suffice.
+        """
+        batch, height, width, _ = images.shape
+        shape, cuda = (batch, height, width), self._plan.cuda
+        self.check_shape(shape)
+        cuda.activate()
+        with ExitStack() as made:
+
+            def keep(resource: Any) -> Any:
+                made.callback(resource.close)
+                return resource
+
+            stream, sizes = keep(cuda.stream()), self.spec.output_shapes(*shape)
+            host, device = keep(cuda.pin(images.nbytes)), keep(cuda.allocate(images.nbytes))
+            scratch = keep(cuda.allocate(max(1, self.scratch_bytes)))
+            results = {
+                name: (keep(cuda.pin(nbytes)), keep(cuda.allocate(nbytes)))
+                for name, nbytes in ((name, 4 * int(np.prod(sides))) for name, sides in sizes.items())
+            }
+            host.array[:] = images.reshape(-1)
+            cuda.copy_in(device, host, images.nbytes, stream)
+            self.enqueue(
+                shape, device.handle, {n: m.handle for n, (_, m) in results.items()}, scratch, stream
+            )
+            for there, here in results.values():
+                cuda.copy_out(there, here, there.nbytes, stream)
+            cuda.synchronize(stream)
+            found = {n: m.array.view(np.float32).reshape(sizes[n]).copy() for n, (m, _) in results.items()}
+        return Outputs(**found)
+
+    def clone(self) -> TensorRTNetwork:
+        """Return a network that shares the plan and has contexts of its own."""
+        twin = object.__new__(TensorRTNetwork)
+        twin._share(self._shared.retain())
+        return twin
+
+    def close(self) -> None:
+        """Free the contexts, and the plan with its last clone; closing twice is harmless."""
+        self._contexts.clear()
+        if not self._closed:
+            self._closed = True
+            self._shared.release()
+
+    def _context(self, shape: Shape, stream: Stream) -> Any:
+        """Return the context of the profile that accepts a shape, set to the shape."""
+        index = self._plan.manifest.check_shape(shape, self._plan.path)
+        if index not in self._contexts:
+            made = self._plan.new_context()
+            made.set_optimization_profile_async(index, stream.handle)
+            self._contexts[index] = made, []
+        context, last = self._contexts[index]
+        if last != [shape]:  # setting it again would cost, and is not allowed in a capture
+            context.set_input_shape(INPUT, (*shape, 3))
+            last[:] = [shape]
+        return context
+
+
+class _Plan:
+    """A deserialized plan; arguments as for `TensorRTNetwork`."""
 
     def __init__(self, path: Path, manifest: Manifest, flavor: Flavor, cuda: Cuda) -> None:
         self.path, self.manifest, self.cuda = path, manifest, cuda
@@ -50,32 +164,29 @@ class Engine:
         self._runtime: Any = self._trt.Runtime(self._logger)
         self._engine: Any = self._deserialized()
         self._cache: Any = None
-
-    @property
-    def spec(self) -> DetectorSpec:
-        """How its outputs become faces."""
-        return self.manifest.spec
+        self.scratch_bytes = max(
+            int(self._engine.get_device_memory_size_for_profile_v2(i))
+            for i in range(self._engine.num_optimization_profiles)
+        )
 
     @property
     def last_error(self) -> str:
-        """What TensorRT said last."""
+        """Last error that TensorRT logged."""
         return str(self._logger.last_error or "no reason given")
 
-    def contexts(self) -> Contexts:
-        """A way to run it, for one stream at a time."""
-        return Contexts(self)
+    def new_context(self) -> Any:
+        """Return an execution context whose scratch memory is the caller's.
 
-    @cached_property
-    def scratch_bytes(self) -> int:
-        """Device memory that a context needs while it runs, in the profile that needs most."""
-        engine = self._engine
-        return max(
-            int(engine.get_device_memory_size_for_profile_v2(i))
-            for i in range(engine.num_optimization_profiles)
-        )
+        Raises:
+            EngineError: If TensorRT creates none.
+        """
+        context = self._execution_context()
+        if context is None:
+            raise EngineError(f"{self.path}: no execution context: {self.last_error}")
+        return context
 
     def close(self) -> None:
-        """Keep what TensorRT-RTX compiled, and free the plan; its contexts must be closed before."""
+        """Save what TensorRT-RTX compiled, and free the plan."""
         if self._cache is not None:
             with suppress(OutputError), whole_file(self._cache_path()) as temporary:
                 temporary.write_bytes(memoryview(self._cache.serialize()))
@@ -90,21 +201,10 @@ class Engine:
                 engine = self._runtime.deserialize_cuda_engine(reader(file))
         if engine is None:
             raise EngineError(
-                f"{self.path}: {self._flavor.name} {self._flavor.version} refuses it ({self.last_error}): "
+                f"{self.path}: {self._flavor.name} {self._flavor.version} refuses it ({self.last_error}); "
                 f"rebuild it with: {self.manifest.command}"
             )
         return engine
-
-    def new_context(self) -> Any:
-        """A context of TensorRT's, whose scratch memory is the caller's.
-
-        Raises:
-            EngineError: TensorRT makes none.
-        """
-        context = self._execution_context()
-        if context is None:
-            raise EngineError(f"{self.path}: no context: {self.last_error}")
-        return context
 
     def _execution_context(self) -> Any:
         strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
@@ -123,65 +223,6 @@ class Engine:
         return self.path.with_name(self.path.name + ".cache")
 
 
-class Contexts:
-    """Execution contexts of an engine for one stream: one a profile, made when its first shape comes.
-
-    They never run at the same time, so that they share their scratch memory.
-
-    Args:
-        engine: Whose weights they share.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._by_profile: dict[int, tuple[Any, list[Shape]]] = {}
-
-    @property
-    def scratch_bytes(self) -> int:
-        """See `Engine.scratch_bytes`."""
-        return self._engine.scratch_bytes
-
-    def enqueue(
-        self, shape: Shape, images: int, outputs: dict[str, int], scratch: DeviceMemory, stream: Stream
-    ) -> None:
-        """Run the network.
-
-        Args:
-            shape: Pictures, height, width.
-            images: Address of uint8 [N, H, W, 3].
-            outputs: Address by the contract's name.
-            scratch: At least `scratch_bytes`.
-            stream: Where.
-
-        Raises:
-            EngineError: A shape outside the engine's profiles, or TensorRT could not.
-        """
-        context = self._context(shape, stream)
-        context.set_device_memory(scratch.handle, scratch.nbytes)
-        context.set_tensor_address(INPUT, images)
-        for name, address in outputs.items():
-            context.set_tensor_address(name, address)
-        if not context.execute_async_v3(stream.handle):
-            raise EngineError(f"{self._engine.path}: the network failed: {self._engine.last_error}")
-
-    def close(self) -> None:
-        """Free them; closing twice is harmless."""
-        self._by_profile.clear()
-
-    def _context(self, shape: Shape, stream: Stream) -> Any:
-        """That of the shape's profile, set to the shape."""
-        index = self._engine.manifest.check_shape(shape, self._engine.path)
-        if index not in self._by_profile:
-            made = self._engine.new_context()
-            made.set_optimization_profile_async(index, stream.handle)
-            self._by_profile[index] = made, []
-        context, last = self._by_profile[index]
-        if last != [shape]:  # setting it again would cost, and is not allowed in a capture
-            context.set_input_shape(INPUT, (*shape, 3))
-            last[:] = [shape]
-        return context
-
-
 def _logger(trt: Any) -> Any:
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -196,7 +237,7 @@ def _logger(trt: Any) -> Any:
 
 
 def _plan_reader(trt: Any) -> Any:
-    """A reader of an open file, where this release takes one: the plan is never whole in host memory."""
+    """Return the type of a reader of an open file, or None if this TensorRT wants a whole plan in memory."""
     if not hasattr(trt, "IStreamReaderV2"):
         return None
 
@@ -205,7 +246,7 @@ def _plan_reader(trt: Any) -> Any:
             trt.IStreamReaderV2.__init__(self)
             self._file = file
 
-        def read(self, count: int, stream: int) -> bytes:  # noqa: ARG002 -- the bytes are the host's
+        def read(self, count: int, stream: int) -> bytes:  # noqa: ARG002 -- the bytes are in host memory
             read: bytes = self._file.read(count)
             return read
 

@@ -1,98 +1,106 @@
-"""A slot on the GPU: copy in, letterbox, network, decode and suppress, copy out, as one launch of a graph."""
+"""`GpuSlot`: upload, letterbox, network, selection and download of a batch, as one launch of a CUDA graph."""
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from trt_mogface.backends.base import Placed
-from trt_mogface.backends.gpu.buffers import Staging
-from trt_mogface.backends.gpu.results import Results
-from trt_mogface.backends.options import Settings
+from trt_mogface.backends.base import OnStage
+from trt_mogface.backends.gpu.buffers import FaceBuffer, FrameBuffer
+from trt_mogface.backends.options import SlotOptions
 from trt_mogface.cuda import Cuda, DeviceArray, DeviceMemory, Event, Graph, Stream
 from trt_mogface.detections import Detections
 from trt_mogface.errors import CudaError, MogFaceError, OutOfMemoryError
+from trt_mogface.frame import Frame
 from trt_mogface.kernels import Kernels
+from trt_mogface.kernels.arrays import stream_handle
 from trt_mogface.models.manifest import Shape
 from trt_mogface.spec import DELTAS, LANDMARKS, SCORES
 
-GRAPHS = 16
-"""Graphs that a slot keeps: the latest used."""
+MAX_GRAPHS = 16
+"""Number of graphs that a slot keeps, the most recently used."""
 
 STAGES = ("copy in", "letterbox", "network", "select", "copy out")
 
 log = logging.getLogger("trt_mogface")
 
 
-class Network(Protocol):
-    """What runs the network in a slot, for one stream at a time: `.engine.Contexts`."""
+class DeviceNetwork(Protocol):
+    """A network on the GPU, such as `trt_mogface.backends.gpu.engine.TensorRTNetwork`, for one stream at a time.
+
+    Attributes:
+        scratch_bytes: Device memory that a run needs.
+    """
 
     @property
-    def scratch_bytes(self) -> int:
-        """Device memory that it needs while it runs."""
+    def scratch_bytes(self) -> int: ...  # noqa: D102 -- see above
+
+    def check_shape(self, shape: Shape) -> None:
+        """Refuse a shape (batch, height, width) that the network does not accept."""
 
     def enqueue(
         self, shape: Shape, images: int, outputs: dict[str, int], scratch: DeviceMemory, stream: Stream
     ) -> None:
-        """Run it on pictures x height x width."""
+        """Queue a run; see `trt_mogface.backends.gpu.engine.TensorRTNetwork.enqueue`."""
+
+    def clone(self) -> DeviceNetwork:
+        """Return a network that shares the weights, for another stream."""
 
     def close(self) -> None:
-        """Free it."""
+        """Free the network."""
 
 
 class Key(NamedTuple):
-    """What a graph depends on: pictures, their network input size, bytes copied, and to where."""
+    """Properties of a batch that a graph depends on: number of frames, network input size, uploaded bytes."""
 
-    pictures: int
+    batch: int
     canvas: tuple[int, int]
     nbytes: int
     address: int
 
 
 class GpuSlot:
-    """See `trt_mogface.backends.base.Slot`.
+    """One batch on the GPU; see `trt_mogface.backends.base.Slot`.
 
-    All memory but that of the frames is allocated here, for the largest batch; smaller ones use a part of it.
-    The first batch of a shape is launched step by step, as TensorRT may wait then; the second is captured,
-    later ones are launched as graphs.
+    All memory but that of the frames is allocated here for the largest batch; smaller ones use a part of it.
+    The first batch of a shape is launched step by step, because TensorRT may synchronize then; the second is
+    captured, later ones are launched as graphs.
 
     Args:
-        cuda: The device.
-        kernels: Before and after the network.
-        network: For this slot alone; closed with it.
-        settings: How pictures are placed and faces chosen.
-        largest: Most pictures, and the largest height and width of the network's input.
-        told: Called with the milliseconds of each stage of a batch; None measures nothing.
-        views: Whether faces are views of pinned memory, which the next batch overwrites, and not copies.
+        cuda: Device of the slot.
+        kernels: Kernels around the network.
+        network: Network of this slot alone, closed with it.
+        options: Resolved options.
+        max_shape: Largest batch, height and width of the network input.
+        on_stage: Called with the milliseconds of each stage of a batch; None measures nothing.
+        views: Whether detections are views of pinned memory, which the next batch overwrites.
 
     Raises:
-        OutOfMemoryError: It names the batch that would fit; nothing is kept.
+        OutOfMemoryError: If memory does not suffice; the message names the batch that would fit.
     """
 
     def __init__(
         self,
         cuda: Cuda,
         kernels: Kernels,
-        network: Network,
-        settings: Settings,
-        largest: Shape,
-        told: Callable[[str, float], None] | None = None,
+        network: DeviceNetwork,
+        options: SlotOptions,
+        max_shape: Shape,
+        on_stage: OnStage | None = None,
         *,
         views: bool = False,
     ) -> None:
-        self._cuda, self._kernels, self._network, self._settings = cuda, kernels, network, settings
-        self._told, self._views = told, views
-        self._pictures: tuple[Placed, ...] = ()
+        self._cuda, self._kernels, self._network, self._options = cuda, kernels, network, options
+        self._on_stage, self._views = on_stage, views
+        self._frames: tuple[Frame, ...] = ()
         self._graphs: OrderedDict[Key, Graph] = OrderedDict()
         self._warm: set[Key] = set()
         self._captures = True
-        cuda.activate()
-        sizes = _sizes(kernels, network, settings, largest)
         with ExitStack() as made:
 
             def keep(resource: Any) -> Any:
@@ -100,44 +108,48 @@ class GpuSlot:
                 return resource
 
             keep(network)
+            cuda.activate()
+            sizes = _sizes(kernels, network, options, max_shape)
             self._stream: Stream = keep(cuda.stream())
             self._done: Event = keep(cuda.event())
-            self._marks = [keep(cuda.event(timed=True)) for _ in (*STAGES, "end")] if told else []
+            self._marks = [keep(cuda.event(timed=True)) for _ in (*STAGES, "end")] if on_stage else []
             try:
-                self._results: Results = keep(Results(cuda, settings, largest[0]))
-                self._rooms: dict[str, DeviceMemory] = {
+                self._faces: FaceBuffer = keep(FaceBuffer(cuda, options, max_shape[0]))
+                self._buffers: dict[str, DeviceMemory] = {
                     name: keep(cuda.allocate(nbytes)) for name, nbytes in sizes.items()
                 }
             except OutOfMemoryError as error:
-                raise _advised(error, cuda, sum(sizes.values()), largest[0]) from error
-            self._staging: Staging = keep(Staging(cuda, kernels))
+                raise _advised(error, cuda, sum(sizes.values()), max_shape[0]) from error
+            self._input: FrameBuffer = keep(FrameBuffer(cuda, kernels))
             self._open = made.pop_all()
 
-    def begin(self, pictures: Sequence[Placed]) -> None:
-        """Copy to pinned memory, and launch everything."""
+    def submit(self, frames: Sequence[Frame]) -> None:
+        """Pack the frames and launch everything."""
+        placements = [self._options.place(*frame.size) for frame in frames]
+        canvas = placements[0].canvas
+        self._network.check_shape((len(frames), *canvas))
         self._cuda.activate()
-        canvas = pictures[0].placement.canvas
-        for stream in {picture.stream for picture in pictures if picture.stream is not None}:
-            self._cuda.follow(self._stream, stream)
-        nbytes = self._staging.fill(pictures, canvas, self._stream)
-        self._launch(Key(len(pictures), canvas, nbytes, self._staging.address))
+        for stream in {stream_handle(frame.stream) for frame in frames if frame.stream is not None}:
+            self._cuda.wait_stream(self._stream, stream)
+        nbytes = self._input.fill(frames, placements, canvas, self._stream)
+        self._launch(Key(len(frames), canvas, nbytes, self._input.address))
         self._cuda.record(self._done, self._stream)
-        self._pictures = tuple(pictures)
+        self._frames = tuple(frames)
 
-    def end(self) -> list[Detections]:
-        """Wait for the faces and copy them."""
-        pictures, self._pictures = self._pictures, ()
+    def wait(self) -> list[Detections]:
+        """Block until the faces have arrived, and return them."""
+        frames, self._frames = self._frames, ()
         self._cuda.activate()
         self._cuda.wait(self._done)
-        if self._told is not None:
-            for stage, first, second in zip(STAGES, self._marks, self._marks[1:]):
-                self._told(stage, self._cuda.elapsed(first, second))
-        return self._results.detections(pictures, views=self._views)
+        if self._on_stage is not None:
+            for stage, begin, end in zip(STAGES, self._marks, self._marks[1:]):
+                self._on_stage(stage, self._cuda.elapsed(begin, end))
+        return self._faces.detections(frames, views=self._views)
 
     def close(self) -> None:
-        """Wait for what runs, and free everything, the latest first; closing twice is harmless."""
+        """Wait for running work and free everything, the latest first; closing twice is harmless."""
         if not self._stream.closed:
-            with suppress(CudaError):  # of a device that is lost
+            with suppress(CudaError):  # the device may be lost
                 self._cuda.activate()
                 self._cuda.synchronize(self._stream)
         while self._graphs:
@@ -158,58 +170,56 @@ class GpuSlot:
             self._cuda.launch(graph, self._stream)
 
     def _capture(self, key: Key) -> None:
-        """Make a graph of this shape; where that fails, no further one is tried."""
+        """Capture a graph; if that fails, capture none in future."""
         try:
             self._cuda.begin_capture(self._stream)
             try:
                 self._enqueue(key)
             except MogFaceError:
-                with suppress(CudaError):  # ends the capture; what failed is told below
+                with suppress(CudaError):  # ends the capture; the failure itself is logged below
                     self._cuda.end_capture(self._stream).close()
                 raise
             self._graphs[key] = self._cuda.end_capture(self._stream)
         except MogFaceError as error:
             self._captures = False
-            log.warning("no CUDA graphs, every step is launched by itself: %s", error)
-        while len(self._graphs) > GRAPHS:
+            log.warning("CUDA graphs are off, every step is launched by itself: %s", error)
+        while len(self._graphs) > MAX_GRAPHS:
             self._graphs.popitem(last=False)[1].close()
 
     def _enqueue(self, key: Key) -> None:
-        spec, stream, marks = self._settings.spec, self._stream, iter(self._marks)
-        images = self._part("images", (key.pictures, *key.canvas, 3), np.uint8)
+        spec, stream, marks = self._options.spec, self._stream, iter(self._marks)
+        shape = (key.batch, *key.canvas)
+        images = self._part("images", (*shape, 3), np.uint8)
         outputs = {
-            name: self._part(name, shape, np.float32)
-            for name, shape in _output_shapes(self._settings, key.pictures, key.canvas).items()
+            name: self._part(name, sides, np.float32) for name, sides in spec.output_shapes(*shape).items()
         }
         self._mark(marks)
-        self._staging.upload(key.nbytes, stream)
+        self._input.upload(key.nbytes, stream)
         self._mark(marks)
-        table = self._staging.table(key.pictures)
+        table = self._input.table(key.batch)
         self._kernels.letterbox(table, images, pad=spec.input.pad, stream=stream)
         self._mark(marks)
         addresses = {name: output.pointer for name, output in outputs.items()}
-        self._network.enqueue(
-            (key.pictures, *key.canvas), images.pointer, addresses, self._rooms["scratch"], stream
-        )
+        self._network.enqueue(shape, images.pointer, addresses, self._buffers["scratch"], stream)
         self._mark(marks)
         self._kernels.detect(
             outputs[SCORES],
             outputs[DELTAS],
             outputs.get(LANDMARKS),
-            self._results.on_device(key.pictures),
+            self._faces.on_device(key.batch),
             spec=spec,
             size=key.canvas,
-            thresholds=self._settings.thresholds,
-            workspace=self._rooms["workspace"].view(0, (self._rooms["workspace"].nbytes,), np.uint8),
+            thresholds=self._options.thresholds,
+            workspace=self._part("workspace", (self._buffers["workspace"].nbytes,), np.uint8),
             frames=table,
             stream=stream,
         )
         self._mark(marks)
-        self._results.download(stream)
+        self._faces.download(stream)
         self._mark(marks)
 
     def _part(self, name: str, shape: tuple[int, ...], dtype: type) -> DeviceArray:
-        return self._rooms[name].view(0, shape, dtype)
+        return self._buffers[name].view(0, shape, dtype)
 
     def _mark(self, marks: Iterator[Event]) -> None:
         event = next(marks, None)
@@ -217,28 +227,22 @@ class GpuSlot:
             self._cuda.record(event, self._stream)
 
 
-def _output_shapes(settings: Settings, count: int, canvas: tuple[int, int]) -> dict[str, tuple[int, ...]]:
-    anchors = settings.spec.anchor_count(*canvas)
-    shapes: dict[str, tuple[int, ...]] = {SCORES: (count, anchors), DELTAS: (count, anchors, 4)}
-    if settings.spec.landmarks:
-        shapes[LANDMARKS] = count, anchors, 2 * settings.spec.landmarks
-    return shapes
-
-
-def _sizes(kernels: Kernels, network: Network, settings: Settings, largest: Shape) -> dict[str, int]:
-    """Bytes of each piece of device memory."""
-    count, height, width = largest
-    outputs = _output_shapes(settings, count, (height, width))
+def _sizes(
+    kernels: Kernels, network: DeviceNetwork, options: SlotOptions, max_shape: Shape
+) -> dict[str, int]:
+    """Return the bytes of each piece of device memory."""
+    batch, height, width = max_shape
+    outputs = options.spec.output_shapes(*max_shape)
     return {
-        "images": count * height * width * 3,
+        "images": batch * height * width * 3,
         **{name: 4 * int(np.prod(shape, dtype=np.int64)) for name, shape in outputs.items()},
         "scratch": max(1, network.scratch_bytes),
-        "workspace": kernels.detect_workspace(settings.spec, settings.thresholds, count, (height, width)),
+        "workspace": kernels.detect_workspace(options.spec, options.thresholds, batch, (height, width)),
     }
 
 
 def _advised(error: OutOfMemoryError, cuda: Cuda, needed: int, batch: int) -> OutOfMemoryError:
-    """The same with the batch that would fit."""
+    """Return the error with the batch that would fit."""
     free = cuda.free_memory()
     fits = min(batch - 1, int(batch * free / needed))
     advice = f"a batch of {fits} would fit" if fits > 0 else "use a smaller size, or another GPU"

@@ -1,7 +1,7 @@
-"""The roofline: what a network needs at least on a machine, layer by layer, and how much of it is reached.
+"""Roofline: the least time of a network on a machine, layer by layer, and the share that is reached.
 
-`roofline` is the way in: a contract file under the `Ceilings` of `measure_cpu`, `measure_gpu` or `card`,
-with the times of `cpu_times` where there are any.  Its text is one line, `rows` a table and `draw` a figure.
+Start with `roofline`: a contract file under the `Ceilings` of `measure_cpu`, `measure_gpu` or `card`, with
+the times of `cpu_times` if measured.  Its text is one line, `rows` is a table and `draw` a figure.
 """
 
 from __future__ import annotations

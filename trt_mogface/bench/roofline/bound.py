@@ -1,8 +1,8 @@
-"""The roofline (Williams, Waterman and Patterson, 2009): the least time of a network, layer by layer.
+"""Roofline model (Williams, Waterman and Patterson, 2009): the least time of a network, layer by layer.
 
 A layer takes at least its operations at the machine's rate, or its bytes at the machine's bandwidth,
-whichever is longer.  One may still come out above its ceiling: maps that stay in a cache from one layer to
-the next do not pass through memory, and a runtime may compute a convolution in fewer operations (Winograd).
+whichever is longer.  A layer may still exceed its ceiling: maps that stay in a cache from one layer to the
+next do not pass through memory, and a runtime may need fewer operations for a convolution (Winograd).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Limit = Literal["compute", "memory"]
 
 @dataclass(frozen=True)
 class BoundLayer:
-    """A layer under a roof.
+    """Bound of one layer.
 
     Attributes:
-        layer: Its work.
-        seconds: The least time.
-        limit: What decides it.
-        measured: The time it took; None where it was not measured.
+        layer: Work of the layer.
+        seconds: Least time.
+        limit: Whether compute or memory limits the layer.
+        measured: Measured time in seconds; None without a measurement.
     """
 
     layer: Layer
@@ -39,20 +39,20 @@ class BoundLayer:
 
     @property
     def share(self) -> float | None:
-        """Of the ceiling that was reached: the least time by the measured one."""
+        """Share of the ceiling that was reached: least time over measured time."""
         return self.seconds / self.measured if self.measured else None
 
 
 @dataclass(frozen=True)
 class Roofline:
-    """A network under a roof.
+    """Bound of a network.
 
     Attributes:
-        model: Its name.
-        batch, height, width, precision: What it was counted at.
-        ceilings: The roof.
-        layers: In the order of the file.
-        times: What was measured, if anything.
+        model: Name of the model.
+        batch, height, width, precision: Input shape and precision.
+        ceilings: Ceilings of the machine.
+        layers: Bounds of the layers, in the order of the file.
+        times: Measured times; None without a measurement.
     """
 
     model: str
@@ -66,41 +66,41 @@ class Roofline:
 
     @cached_property
     def seconds(self) -> float:
-        """The least time of a batch, layer after layer."""
+        """Least time of a batch, layer after layer."""
         return sum(bound.seconds for bound in self.layers)
 
     @property
-    def pictures_per_s(self) -> float:
-        """At most."""
+    def images_per_s(self) -> float:
+        """Highest possible throughput."""
         return self.batch / self.seconds
 
     @property
     def operations(self) -> int:
-        """Of a batch."""
+        """Operations of a batch."""
         return sum(bound.layer.operations for bound in self.layers)
 
     @property
     def bytes_moved(self) -> int:
-        """Of a batch, read and written."""
+        """Bytes of a batch, read and written."""
         return sum(bound.layer.bytes_moved for bound in self.layers)
 
     @property
     def memory_share(self) -> float:
-        """The share of the least time in layers that memory decides."""
+        """Share of the least time in layers that memory limits."""
         return sum(bound.seconds for bound in self.layers if bound.limit == "memory") / self.seconds
 
     @property
     def limit(self) -> Limit:
-        """What decides most of the least time."""
+        """Limit of most of the least time."""
         return "memory" if self.memory_share > 0.5 else "compute"
 
     @property
     def share(self) -> float | None:
-        """Of the ceiling that the whole network reached, with all that belongs to no layer."""
+        """Share of the ceiling that the whole network reached, time outside of layers included."""
         return self.seconds / self.times.total if self.times and self.times.total else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and texts: seconds, bytes and operations; what was not measured is None."""
+        """Return plain values in seconds, bytes and operations; None without a measurement."""
         return {
             "model": self.model,
             "machine": self.ceilings.machine,
@@ -112,8 +112,8 @@ class Roofline:
             "operations_per_s": self.ceilings.rate(self.precision),
             "operations": self.operations,
             "bytes": self.bytes_moved,
-            "least_seconds": self.seconds,
-            "most_pictures_per_s": self.pictures_per_s,
+            "min_seconds": self.seconds,
+            "max_images_per_s": self.images_per_s,
             "memory_bound": self.memory_share,
             "seconds": None if self.times is None else self.times.total,
             "share_of_ceiling": self.share,
@@ -123,7 +123,7 @@ class Roofline:
                     "kind": each.layer.kind,
                     "operations": each.layer.operations,
                     "bytes": each.layer.bytes_moved,
-                    "least_seconds": each.seconds,
+                    "min_seconds": each.seconds,
                     "bound_by": each.limit,
                     "seconds": each.measured,
                     "share_of_ceiling": each.share,
@@ -137,13 +137,13 @@ class Roofline:
             f"{self.model} {self.width}x{self.height}, batch {self.batch}, {self.precision} on "
             f"{self.ceilings.machine} ({self.ceilings.source}): {self.operations / 1e9:.4g} GFLOP, "
             f"{self.bytes_moved / 1e6:.4g} MB; at least {self.seconds * 1e3:.4g} ms, at most "
-            f"{self.pictures_per_s:.4g} pictures/s, {self.memory_share:.0%} of it bound by memory"
+            f"{self.images_per_s:.4g} images/s, {self.memory_share:.0%} of the time memory-bound"
         )
         if self.times is None or self.share is None:
             return text
         return (
             f"{text}; took {self.times.total * 1e3:.4g} ms, {self.share:.0%} of the ceiling "
-            f"({self.times.matched:.0%} of the time is that of known layers)"
+            f"({self.times.matched:.0%} of the time in known layers)"
         )
 
 
@@ -156,23 +156,23 @@ def roofline(
     ceilings: Ceilings,
     times: Times | None = None,
 ) -> Roofline:
-    """A contract ONNX file under a roof.
+    """Return the bound of a contract ONNX file.
 
     Args:
-        model: The file.
-        batch: Pictures at once.
-        size: Width and height of the network's input.
-        precision: What it is to compute in; see `layers.layers_of`.
-        ceilings: From `measure_cpu`, `measure_gpu` or `card`.
-        times: From `measured.cpu_times` at the same batch and size.
+        model: Contract file.
+        batch: Batch size.
+        size: Width and height of the network input.
+        precision: Precision to count in; see `engine_build.workload.layers.layers_of`.
+        ceilings: Result of `measure_cpu`, `measure_gpu` or `card`.
+        times: Result of `cpu_times` at the same batch and size; None without a measurement.
 
     Raises:
-        ModelError: Not a contract file, or one without anything to count.
-        UsageError: An impossible batch or size, or a precision that the machine has no ceiling in.
-        MissingExtraError: onnx is not installed.
+        ModelError: If `model` is not a contract file, or has no layer to count.
+        ArgumentError: If the batch or size is impossible, or the machine has no ceiling in `precision`.
+        MissingExtraError: If onnx is not installed.
     """
     width, height = size
-    ceilings.rate(precision)  # refused before the work of counting
+    ceilings.rate(precision)  # refuse before the layers are counted
     counted = layers_of(model, batch=batch, height=height, width=width, precision=precision)
     bounds = under(counted, precision, ceilings, times)
     return Roofline(model.stem, batch, height, width, precision, ceilings, bounds, times)
@@ -181,10 +181,10 @@ def roofline(
 def under(
     counted: Sequence[Layer], precision: Precision, ceilings: Ceilings, times: Times | None = None
 ) -> tuple[BoundLayer, ...]:
-    """Layers under a roof.
+    """Return the bounds of layers.
 
     Raises:
-        UsageError: A precision that the machine has no ceiling in.
+        ArgumentError: If the machine has no ceiling in `precision`.
     """
     rate, bandwidth = ceilings.rate(precision), ceilings.bytes_per_s
     measured = {} if times is None else times.layers

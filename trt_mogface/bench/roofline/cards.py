@@ -1,15 +1,15 @@
-"""Cards that are not at hand: what NVIDIA's data sheets say they can do, without sparsity.
+"""Ceilings of cards by NVIDIA's data sheets, without sparsity.
 
 Data sheets give theoretical peaks at the highest clock, which no kernel reaches: a bound from them is lower
 than one from measured ceilings.  The figures were checked against pages that quote the sheets, not against
-the sheets themselves.  Where a sheet gives the rate "with sparsity" alone, half of it stands here.
+the sheets themselves.  Where a sheet only gives the rate with sparsity, this table has half of it.
 """
 
 from __future__ import annotations
 
 from engine_build.precision import Precision
 from trt_mogface.bench.roofline.ceilings import Ceilings
-from trt_mogface.errors import UsageError
+from trt_mogface.errors import ArgumentError
 
 TERA, GIGA = 1e12, 1e9
 
@@ -39,7 +39,7 @@ CARDS = {
         {"fp16": 17, "bf16": 17, "int8": 33.5},
         NO_FP8 | NO_FP32,
     ),
-    # Of its 275 INT8 TOPS with sparsity 170 are the GPU's; the DLAs are for other networks beside this one.
+    # Of its 275 INT8 TOPS with sparsity, 170 are the GPU's; the rest are the DLAs'.
     "orin-agx": _card(
         "Jetson AGX Orin 64GB (GPU, without DLA)",
         "NVIDIA Jetson AGX Orin Series technical brief v1.2, 2022",
@@ -47,7 +47,7 @@ CARDS = {
         {"fp32": 5.3, "fp16": 42.5, "bf16": 42.5, "int8": 85},
         NO_FP8,
     ),
-    # Newer pages of NVIDIA's say 300 GB/s; the memory's clock and width give what the older sheet says.
+    # Newer NVIDIA pages say 300 GB/s; the memory's clock and width agree with the older sheet.
     "t4": _card(
         "NVIDIA T4",
         "NVIDIA T4 Tensor Core GPU data sheet, 2019",
@@ -70,15 +70,15 @@ CARDS = {
         {"fp32": 67, "fp16": 989.5, "bf16": 989.5, "int8": 1979, "fp8": 1979},
     ),
 }
-"""By the names that ``--simulate`` takes."""
+"""Cards by name."""
 
 
 def card(name: str) -> Ceilings:
-    """The ceilings of a card by its data sheet.
+    """Return the ceilings of a card by its data sheet.
 
     Raises:
-        UsageError: No such name; the message lists the known ones.
+        ArgumentError: If the name is unknown; the message lists the known ones.
     """
     if name not in CARDS:
-        raise UsageError(f"{name!r}: no such card ({', '.join(CARDS)})")
+        raise ArgumentError("simulate", f"unknown card (choose from {', '.join(CARDS)})", repr(name[:40]))
     return CARDS[name]

@@ -1,4 +1,4 @@
-"""What a machine can do at most: bytes a second, and operations a second by precision."""
+"""`Ceilings` of a machine: bytes per second, and operations per second by precision."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from engine_build.precision import Precision
-from trt_mogface.errors import UsageError, first_line
+from trt_mogface.errors import ArgumentError, first_line
 
 MEASURED = "measured"
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """The roof of a machine.
+    """Ceilings of a machine.
 
     Attributes:
-        machine: Its name.
-        bytes_per_s: Of a copy, those read and those written together.
-        operations_per_s: Of dense matrix products, two for each multiply-add, by precision.
+        machine: Name of the machine.
+        bytes_per_s: Bandwidth of a copy, bytes read and written together.
+        operations_per_s: Rate of dense matrix products by precision, two operations for each multiply-add.
         source: `MEASURED`, or the data sheet.
-        missing: Why a precision is left out there.
+        missing: Reason for each precision without a rate.
     """
 
     machine: str
@@ -30,22 +30,22 @@ class Ceilings:
     missing: Mapping[Precision, str] = field(default_factory=dict)
 
     def rate(self, precision: Precision) -> float:
-        """Operations a second.
+        """Return the operations per second in a precision.
 
         Raises:
-            UsageError: The machine has no such rate; the message says why and what there is.
+            ArgumentError: If the machine has no such rate; the message has the reason and the known ones.
         """
         if precision in self.operations_per_s:
             return self.operations_per_s[precision]
         reason = self.missing.get(precision, "not measured")
-        there = ", ".join(self.operations_per_s) or "none"
-        raise UsageError(f"{self.machine} has no ceiling in {precision} ({reason}); it has: {there}")
+        known = ", ".join(self.operations_per_s) or "none"
+        raise ArgumentError("precision", f"{self.machine} has no ceiling in it ({reason}); use {known}", precision)
 
     def ridge(self, precision: Precision) -> float:
-        """Operations a byte from which on a layer is bound by compute.
+        """Return the operations per byte above which compute limits a layer.
 
         Raises:
-            UsageError: See `rate`.
+            ArgumentError: See `rate`.
         """
         return self.rate(precision) / self.bytes_per_s
 
@@ -53,12 +53,12 @@ class Ceilings:
 def gathered(
     machine: str, bandwidth: float, rates: Iterable[tuple[Precision, Callable[[], float]]]
 ) -> Ceilings:
-    """Ceilings from measurements of which some may fail: those are left out, with the reason.
+    """Return ceilings from measurements, some of which may fail: those become `Ceilings.missing`.
 
     Args:
-        machine: Its name.
-        bandwidth: Bytes a second.
-        rates: What measures the operations a second of each precision.
+        machine: Name of the machine.
+        bandwidth: Bytes per second.
+        rates: Precisions, each with a function that measures the operations per second.
     """
     found: dict[Precision, float] = {}
     missing: dict[Precision, str] = {}
@@ -74,5 +74,5 @@ def gathered(
 def _rate_or_reason(measure: Callable[[], float]) -> float | str:
     try:
         return measure()
-    except Exception as error:  # noqa: BLE001 -- what a card or a library cannot do, it says in many ways
+    except Exception as error:  # noqa: BLE001 -- cards and libraries refuse in many ways
         return first_line(error)

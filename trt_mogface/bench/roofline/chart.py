@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from trt_mogface._optional import require
 from trt_mogface.bench.roofline.bound import BoundLayer, Roofline
-from trt_mogface.errors import UsageError
+from trt_mogface.errors import ArgumentError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,22 +21,22 @@ HEAD = (
     "MFLOP",
     "MB",
     "FLOP/byte",
-    "at least, us",
-    "of it all",
-    "bound by",
-    "took, us",
-    "ceiling",
+    "min us",
+    "share",
+    "limit",
+    "us",
+    "of ceiling",
 )
-"""The columns of `rows`; the last one is the share of the ceiling that was reached."""
+"""Columns of `rows`."""
 
 TOTAL = "all layers"
 
 
 def rows(found: Roofline, top: int = TOP) -> list[tuple[str, ...]]:
-    """The layers with the longest least times, longest first, and all of them together as the last row.
+    """Return the layers with the longest least times, longest first; the last row is the whole network.
 
     Returns:
-        Texts under `HEAD`; empty ones where nothing was measured.
+        Texts under `HEAD`; empty without a measurement.
     """
     longest = sorted(found.layers, key=lambda bound: -bound.seconds)[:top]
     moved = found.bytes_moved
@@ -80,19 +80,19 @@ def _share(share: float | None) -> str:
 
 
 def draw(found: Sequence[Roofline]) -> Figure:
-    """Roofs, with the layers as points: where they were measured, else at their bound (hollow).
+    """Draw roofs, and layers as points: filled where measured, else hollow at their bound.
 
-    Layers without operations have no place on logarithmic axes; the table has them.
+    Layers without operations are left out: the axes are logarithmic.
 
     Args:
-        found: One or more, each with a roof of its own in a color of its own.
+        found: One or more rooflines; each gets a color.
 
     Raises:
-        UsageError: Nothing to draw.
-        MissingExtraError: matplotlib is not installed.
+        ArgumentError: If there is no roofline.
+        MissingExtraError: If matplotlib is not installed.
     """
     if not found:
-        raise UsageError("a roofline chart needs at least one roofline")
+        raise ArgumentError("found", "at least one roofline is needed")
     require("matplotlib", extra="bench")
     from matplotlib.figure import Figure
 
@@ -104,7 +104,7 @@ def draw(found: Sequence[Roofline]) -> Figure:
     for number, each in enumerate(found):
         _roof(axes, each, ends, f"C{number % 10}")
         _points(axes, each, f"C{number % 10}")
-    axes.set(xscale="log", yscale="log", xlabel="operations a byte", ylabel="operations a second")
+    axes.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="operations per second")
     axes.grid(visible=True, which="major", alpha=0.3)
     axes.legend(
         fontsize="small",
@@ -121,7 +121,7 @@ def draw(found: Sequence[Roofline]) -> Figure:
 def _roof(axes: Axes, found: Roofline, ends: tuple[float, float], color: str) -> None:
     rate, bandwidth = found.ceilings.rate(found.precision), found.ceilings.bytes_per_s
     corners = sorted({ends[0], found.ceilings.ridge(found.precision), ends[1]})
-    label = f"{found.ceilings.machine}, {found.precision}: {found.pictures_per_s:.4g} pictures/s at most"
+    label = f"{found.ceilings.machine}, {found.precision}: at most {found.images_per_s:.4g} images/s"
     axes.plot(corners, [min(rate, bandwidth * each) for each in corners], color=color, label=label)
 
 

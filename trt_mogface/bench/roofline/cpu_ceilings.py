@@ -1,7 +1,7 @@
-"""The ceilings of this machine's CPU, measured in a few seconds: a copy, and matrix products by ONNX Runtime.
+"""Ceilings of this machine's CPU, measured in a few seconds: a copy, and matrix products by ONNX Runtime.
 
-The best of several runs counts, since a ceiling is what the machine can do when nobody else disturbs it; on a
-shared machine even that may be low, and a network can then come out above it.
+The best of several runs counts: a ceiling is the speed of an idle machine.  On a shared machine even the best
+may be low, and a network may then exceed it.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from numpy.typing import NDArray
 from trt_mogface._optional import require
 from trt_mogface.backends.onnxruntime import session
 from trt_mogface.bench.roofline.ceilings import Ceilings, gathered
-from trt_mogface.errors import UsageError
+from trt_mogface.errors import ArgumentError
 
 COPIED = 256 << 20
-"""Bytes, beyond the caches of all but a few servers."""
+"""Size of a copy in bytes, larger than the caches of all but a few servers."""
 
 SIDES = (512, 1024)
-"""Of the square matrices; the better rate counts.  Far more work than data, and so short that on a shared
-machine some run is not disturbed."""
+"""Sides of the square matrices; the better rate counts.  Compute-bound, and so short that on a shared machine
+some run is undisturbed."""
 
 SECONDS, MIN_RUNS = 0.6, 4
-"""Of each measurement, after one run to warm up."""
+"""Length of each measurement, after one run to warm up."""
 
 
 def measure_cpu(threads: int | None = None, *, seconds: float = SECONDS, copied: int = COPIED) -> Ceilings:
-    """Bandwidth, and rates in FP32 and INT8.
+    """Measure the bandwidth, and the rates in FP32 and INT8.
 
     Args:
-        threads: As the network is given; None for one a core.
-        seconds: How long each of the three measurements repeats.
-        copied: Bytes of the array that is copied.
+        threads: CPU threads, as of the network; None for one per core.
+        seconds: Seconds of each of the three measurements.
+        copied: Size of the copy in bytes.
 
     Raises:
-        UsageError: An impossible number of threads.
-        MissingExtraError: onnx is not installed.
+        ArgumentError: If `threads` is not positive.
+        MissingExtraError: If onnx is not installed.
     """
     if threads is not None and threads < 1:
-        raise UsageError(f"{threads} threads: use at least one")
+        raise ArgumentError("threads", "must be positive", threads)
     require("onnx", extra="bench")
     count = threads or len(os.sched_getaffinity(0))
 
     def unsupported() -> float:
-        raise UsageError("ONNX Runtime has no such products on CPUs")
+        raise NotImplementedError("ONNX Runtime has no such products on CPUs")
 
     return gathered(
         f"{cpu_name()}, {count} thread{'s' if count > 1 else ''}",
@@ -67,14 +67,11 @@ def measure_cpu(threads: int | None = None, *, seconds: float = SECONDS, copied:
 
 
 def copy_bandwidth(threads: int, size: int, seconds: float) -> float:
-    """Bytes a second of a copy by several threads, read and written.
+    """Return the bytes per second of a copy by several threads, read and written.
 
-    What a write may fetch from memory before it is not counted.
+    Memory that the CPU fetches before it writes is not counted.
     """
-    source, target = (
-        np.ones(size, np.uint8),
-        np.zeros(size, np.uint8),
-    )  # written to, so that the memory is there
+    source, target = np.ones(size, np.uint8), np.full(size, 2, np.uint8)  # pages are allocated by writing
     parts = list(zip(np.array_split(source, threads), np.array_split(target, threads)))
     with ThreadPoolExecutor(threads) as pool:
 
@@ -86,7 +83,7 @@ def copy_bandwidth(threads: int, size: int, seconds: float) -> float:
 
 
 def product_rate(kind: str, threads: int, seconds: float) -> float:
-    """Operations a second of ``MatMul`` (FP32) or ``MatMulInteger`` (uint8 by int8, the second stored)."""
+    """Return the operations per second of ``MatMul`` (FP32) or ``MatMulInteger`` (uint8 by constant int8)."""
     return max(_rate(kind, side, threads, seconds / len(SIDES)) for side in SIDES)
 
 
@@ -97,7 +94,7 @@ def _rate(kind: str, side: int, threads: int, seconds: float) -> float:
 
 
 def best_seconds(function: Callable[[], object], seconds: float) -> float:
-    """The least time of a call, over calls for so many seconds after one to warm up."""
+    """Return the shortest time of a call, over `seconds` of calls after one to warm up."""
     function()
     times: list[float] = []
     while len(times) < MIN_RUNS or sum(times) < seconds:
@@ -108,7 +105,7 @@ def best_seconds(function: Callable[[], object], seconds: float) -> float:
 
 
 def cpu_name() -> str:
-    """What the processor calls itself."""
+    """Return the name of the processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

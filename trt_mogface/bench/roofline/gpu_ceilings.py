@@ -1,7 +1,6 @@
-"""The ceilings of this machine's GPU, measured with torch: a device copy, and matrix products by precision.
+"""Ceilings of this machine's GPU, measured with torch: a device copy, and matrix products by precision.
 
-CUDA events around runs on the device, the median after a warm-up.  This has not run on a GPU yet: the tests
-put a torch of their own in its place.
+Times are medians between CUDA events, after a warm-up.  Untested on a GPU: the tests replace torch.
 """
 
 from __future__ import annotations
@@ -14,31 +13,31 @@ from typing import Any
 
 from trt_mogface._optional import require
 from trt_mogface.bench.roofline.ceilings import Ceilings, gathered
-from trt_mogface.errors import UsageError
+from trt_mogface.errors import DeviceError
 
 COPIED = 1 << 30
-"""Bytes; the largest L2 caches hold some 50 MB."""
+"""Size of a copy in bytes; the largest L2 caches hold some 50 MB."""
 
 SIDES = (8192, 4096, 2048)
-"""Of the square matrices: the largest that fits."""
+"""Sides of the square matrices; the largest that fits counts."""
 
 WARM_UP, RUNS = 5, 20
 
 
 def measure_gpu(copied: int = COPIED, *, device: int = 0) -> Ceilings:
-    """Bandwidth, and the rates of what the GPU can multiply; the rest is left out with the reason.
+    """Measure the bandwidth, and the rate in each precision; precisions that fail are left out.
 
     Args:
-        copied: Bytes of the array that is copied.
+        copied: Size of the copy in bytes.
         device: Number of the GPU, which becomes torch's current one.
 
     Raises:
-        UsageError: There is no GPU, or a torch without CUDA.
-        MissingExtraError: torch is not installed.
+        DeviceError: If there is no GPU, or torch has no CUDA.
+        MissingExtraError: If torch is not installed.
     """
     torch = require("torch", extra="build")
     if not torch.cuda.is_available():
-        raise UsageError("the ceilings of a GPU need an NVIDIA GPU and a torch with CUDA: none was found")
+        raise DeviceError("ceilings of a GPU: no NVIDIA GPU, or no torch with CUDA, was found")
     torch.cuda.set_device(device)
     return gathered(
         torch.cuda.get_device_name(),
@@ -54,21 +53,21 @@ def measure_gpu(copied: int = COPIED, *, device: int = 0) -> Ceilings:
 
 
 def copy_bandwidth(torch: ModuleType, copied: int) -> float:
-    """Bytes a second of a copy on the device, read and written."""
+    """Return the bytes per second of a copy on the device, read and written."""
     source = torch.ones(copied, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
     return float(2 * copied / _seconds(torch, lambda: target.copy_(source)))
 
 
 def product_rate(torch: ModuleType, product: Callable[[int], Callable[[], object]]) -> float:
-    """Operations a second of the product of square matrices.
+    """Return the operations per second of the product of square matrices.
 
     Args:
-        torch: With CUDA.
-        product: Of a side, what multiplies two such matrices.
+        torch: The module torch, with CUDA.
+        product: Returns a function that multiplies two matrices of a side.
 
     Raises:
-        RuntimeError: The product is not supported, or not even the least side fits.
+        RuntimeError: If the product is not supported, or even the smallest side does not fit.
     """
     for side in SIDES:
         with contextlib.suppress(torch.cuda.OutOfMemoryError):
@@ -77,14 +76,14 @@ def product_rate(torch: ModuleType, product: Callable[[int], Callable[[], object
 
 
 def _plain(torch: ModuleType, side: int, kind: Any) -> Callable[[], object]:
-    """By ``torch.matmul``; FP32 is not rounded to TF32 unless the program asked torch for that."""
+    """Multiply by ``torch.matmul``; FP32 is not rounded to TF32 unless the program enabled that."""
     left, right = (torch.ones(side, side, device="cuda").to(kind) for _ in range(2))
     return lambda: torch.matmul(left, right)
 
 
 def _int8(torch: ModuleType, side: int) -> Callable[[], object]:
     left, right = (torch.ones(side, side, dtype=torch.int8, device="cuda") for _ in range(2))
-    return lambda: torch._int_mm(left, right.t())  # the second by columns, as tensor cores read it
+    return lambda: torch._int_mm(left, right.t())  # the second column-major, as tensor cores read it
 
 
 def _fp8(torch: ModuleType, side: int) -> Callable[[], object]:
@@ -94,7 +93,7 @@ def _fp8(torch: ModuleType, side: int) -> Callable[[], object]:
 
 
 def _seconds(torch: ModuleType, launch: Callable[[], object]) -> float:
-    """The median time of a launch on the device."""
+    """Return the median time of a launch on the device."""
     for _ in range(WARM_UP):
         launch()
     times = []

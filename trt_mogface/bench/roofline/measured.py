@@ -1,7 +1,7 @@
-"""The time of each layer on the CPU, from ONNX Runtime's profiler.
+"""Time of each layer on the CPU, from ONNX Runtime's profiler.
 
-ONNX Runtime fuses nodes and renames them, mostly after what they compute; what can be matched with a layer
-is, and the rest (copies between layouts, concatenations) belongs to no layer.
+ONNX Runtime fuses nodes and renames them, mostly after their outputs.  Nodes that match a layer count for it;
+the others (copies between layouts, concatenations) count for none.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ import numpy as np
 
 from engine_build.workload.layers import Layer, load
 from trt_mogface.backends.onnxruntime import session
-from trt_mogface.errors import ModelError, UsageError, first_line
+from trt_mogface.errors import ArgumentError, ModelError, first_line
 from trt_mogface.spec import INPUT
 
 RUNS = 7
 
 KERNEL, RUN = "_kernel_time", "model_run"
-"""How the profiler names the time of a node and of a whole run."""
+"""Names of the profiler for the time of a node and of a whole run."""
 
 RENAMED = re.compile(r"^(?:fused )?(.*?)(?:_nchwc)?(?:_token_\d+)?$", re.DOTALL)
-"""What ONNX Runtime puts around a name when it fuses a node or changes its layout."""
+"""Name that ONNX Runtime gives a node when it fuses it or changes its layout."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Times:
     """Measured times of a network, medians over runs.
 
     Attributes:
-        layers: Seconds by the name of the layer; layers that were not seen apart are left out.
+        layers: Seconds by the name of the layer, without layers that the profile does not separate.
         total: Seconds of a whole run.
-        matched: The share of a run that is in known layers, within 0..1; the rest is other.
-        runs: How many.
+        matched: Share of a run in known layers, within 0..1.
+        runs: Number of runs.
     """
 
     layers: dict[str, float]
@@ -59,23 +59,23 @@ def cpu_times(
     threads: int | None = None,
     runs: int = RUNS,
 ) -> Times:
-    """Run a contract file on noise and look at the profile, which is in a temporary folder.
+    """Run a contract file on noise and read its profile, which is written to a temporary folder.
 
     Args:
-        model: The file.
-        layers: Its layers.
-        batch: Pictures at once.
-        size: Width and height of the network's input.
-        threads: CPU threads; None lets ONNX Runtime choose, as in `executor.session`.
-        runs: That count; one before them warms up.
+        model: Contract file.
+        layers: Layers of the file.
+        batch: Batch size.
+        size: Width and height of the network input.
+        threads: CPU threads; None lets ONNX Runtime choose.
+        runs: Number of runs measured, after one to warm up.
 
     Raises:
-        ModelError: Not a contract file, or it cannot run at this size.
-        UsageError: An impossible number of runs.
-        MissingExtraError: onnx is not installed.
+        ModelError: If `model` is not a contract file, or cannot run at this size.
+        ArgumentError: If `runs` is not positive.
+        MissingExtraError: If onnx is not installed.
     """
     if runs < 1:
-        raise UsageError(f"{runs} runs: use at least one")
+        raise ArgumentError("runs", "must be positive", runs)
     content = load(model).SerializeToString()  # as it was counted, so that the names are the same
     width, height = size
     images = np.random.default_rng(0).integers(0, 256, (batch, height, width, 3), np.uint8)
@@ -91,20 +91,20 @@ def cpu_times(
 
 
 def times_of(events: Iterable[dict[str, Any]], layers: Sequence[Layer], skip: int = 0) -> Times:
-    """Times from a profile.
+    """Return the times in a profile.
 
     Args:
-        events: Of ONNX Runtime's profile: ``name``, ``ts`` and ``dur`` in microseconds.
-        layers: Of the network.
-        skip: Runs at the beginning that do not count.
+        events: Events of ONNX Runtime's profile: ``name``, ``ts`` and ``dur`` in microseconds.
+        layers: Layers of the network.
+        skip: Number of runs to skip at the beginning.
 
     Raises:
-        ModelError: There is no run in it that counts.
+        ModelError: If the profile has no further run.
     """
     events = list(events)
     runs = sorted((e["ts"], e["dur"]) for e in events if e["name"] == RUN)
     if len(runs) <= skip:
-        raise ModelError("the profile of the network has no runs in it")
+        raise ModelError("profile of the network: it has no runs")
     starts = [start for start, _ in runs]
     owners = _owners(layers)
     times: defaultdict[str, list[float]] = defaultdict(lambda: [0.0] * len(runs))
@@ -115,7 +115,7 @@ def times_of(events: Iterable[dict[str, Any]], layers: Sequence[Layer], skip: in
             times[layer][run] += event["dur"] * 1e-6
     medians = {name: statistics.median(seconds[skip:]) for name, seconds in times.items()}
     totals = [duration * 1e-6 for _, duration in runs]
-    # Run by run: where other programs disturb, the medians of layers add up to less than the median run.
+    # Run by run: under disturbances the medians of layers add up to less than the median run.
     shares = [sum(each) / total if total else 0.0 for each, total in zip(zip(*times.values()), totals)]
     return Times(
         layers={name: seconds for name, seconds in medians.items() if seconds > 0},
@@ -126,7 +126,7 @@ def times_of(events: Iterable[dict[str, Any]], layers: Sequence[Layer], skip: in
 
 
 def _owners(layers: Sequence[Layer]) -> dict[str, str]:
-    """The layer of each name, without names that several layers have."""
+    """Return the layer of each name, without names shared by several layers."""
     counts = Counter(name for layer in layers for name in layer.names)
     return {name: layer.name for layer in layers for name in layer.names if counts[name] == 1}
 

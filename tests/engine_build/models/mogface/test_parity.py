@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engine_build.models.mogface.spec import EXTRA_DIVISOR, MEAN, STD
 from tests.support.mogface import Pair, pair
 from trt_mogface import Detections, Detector
-from trt_mogface.backends.onnxruntime import OnnxExecutor
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.images import read_image
 
 torch = pytest.importorskip("torch", reason="MogFace's network needs torch")
@@ -55,7 +55,7 @@ def test_torch_network_equals_the_published_one(mogface: Pair, size: tuple[int, 
 def test_exported_file_equals_the_published_network(mogface: Pair, size: tuple[int, int, int]) -> None:
     images = pixels(*size)
     scores, deltas = outputs_of_published(mogface.published, images)
-    with OnnxExecutor(mogface.onnx) as executor:
+    with OnnxNetwork(mogface.onnx) as executor:
         outputs = executor.run(images)
     np.testing.assert_allclose(outputs.scores, scores, rtol=0, atol=1e-4)
     np.testing.assert_allclose(outputs.deltas, deltas, rtol=0, atol=1e-4)
@@ -75,7 +75,7 @@ def test_weights_as_initialized(mogface_reference: ModuleType, tmp_path: Path) -
         our_scores, our_deltas = plain.ours(normalized(images))
     np.testing.assert_allclose(our_scores, scores, rtol=0, atol=1e-5)
     np.testing.assert_allclose(our_deltas, deltas, rtol=0, atol=1e-5)
-    with OnnxExecutor(plain.onnx) as executor:
+    with OnnxNetwork(plain.onnx) as executor:
         outputs = executor.run(images)
     np.testing.assert_allclose(outputs.scores, scores, rtol=0, atol=1e-4)
     np.testing.assert_allclose(outputs.deltas, deltas, rtol=0, atol=1e-4)

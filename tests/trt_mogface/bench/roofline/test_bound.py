@@ -8,9 +8,9 @@ from tests.support.networks import residual_file
 from tests.support.specs import one_line
 from trt_mogface.bench.roofline import Ceilings, Layer, Roofline, Times, card, roofline
 from trt_mogface.bench.roofline.bound import under
-from trt_mogface.errors import ModelError, UsageError
+from trt_mogface.errors import ArgumentError, ModelError
 
-ROOF = Ceilings("made up", 100.0, {"fp32": 1000.0}, missing={"fp8": "too old"})
+ROOF = Ceilings("invented", 100.0, {"fp32": 1000.0}, missing={"fp8": "too old"})
 
 HEAVY = Layer("heavy", "Conv", 5000, 60, 40)  # 5 s of work, 1 s of bytes
 LIGHT = Layer("light", "Conv", 1000, 150, 50)  # 1 s of work, 2 s of bytes
@@ -32,7 +32,7 @@ def test_a_layer_takes_the_longer_of_its_work_and_its_bytes() -> None:
 def test_the_network_takes_the_sum_of_its_layers() -> None:
     whole = found()
     assert whole.seconds == 11.0
-    assert whole.pictures_per_s == 4 / 11
+    assert whole.images_per_s == 4 / 11
     assert whole.operations == 7000
     assert whole.bytes_moved == 700
     assert whole.memory_share == 5 / 11
@@ -56,15 +56,15 @@ def test_a_layer_may_come_out_above_its_ceiling_and_is_not_hidden() -> None:
 def test_the_whole_in_one_line() -> None:
     text = str(found())
     assert "\n" not in text
-    assert "m 12x8, batch 4, fp32 on made up (measured)" in text
+    assert "m 12x8, batch 4, fp32 on invented (measured)" in text
     assert "at least 1.1e+04 ms" in text
 
 
 def test_a_precision_without_a_rate_is_refused_before_anything_is_counted(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="NVIDIA T4 has no ceiling in fp8") as caught:
+    with pytest.raises(ArgumentError, match="NVIDIA T4 has no ceiling in fp8") as caught:
         roofline(tmp_path / "none.onnx", batch=1, size=(8, 8), precision="fp8", ceilings=card("t4"))
     one_line(caught.value)
-    with pytest.raises(UsageError, match="too old"):
+    with pytest.raises(ArgumentError, match="too old"):
         under([HEAVY], "fp8", ROOF)
 
 

@@ -9,24 +9,24 @@ from tests.support.specs import one_line
 from trt_mogface.bench.roofline import CARDS, Ceilings, card, measure_cpu
 from trt_mogface.bench.roofline.ceilings import MEASURED, gathered
 from trt_mogface.bench.roofline.cpu_ceilings import best_seconds
-from trt_mogface.errors import UsageError
+from trt_mogface.errors import ArgumentError
 
-MADE_UP = Ceilings("made up", 100.0, {"fp16": 1000.0}, missing={"fp8": "too old"})
+INVENTED = Ceilings("invented", 100.0, {"fp16": 1000.0}, missing={"fp8": "too old"})
 
 
 def test_the_ridge_is_where_both_roofs_meet() -> None:
-    assert MADE_UP.ridge("fp16") == 10.0
-    assert MADE_UP.rate("fp16") == 1000.0
+    assert INVENTED.ridge("fp16") == 10.0
+    assert INVENTED.rate("fp16") == 1000.0
 
 
 def test_a_precision_without_a_rate_is_refused_with_the_reason_and_what_there_is() -> None:
     with pytest.raises(
-        UsageError, match=r"made up has no ceiling in fp8 \(too old\); it has: fp16"
+        ArgumentError, match=r"precision fp8: invented has no ceiling in it \(too old\); use fp16"
     ) as caught:
-        MADE_UP.rate("fp8")
+        INVENTED.rate("fp8")
     one_line(caught.value)
-    with pytest.raises(UsageError, match="not measured"):
-        MADE_UP.ridge("fp32")
+    with pytest.raises(ArgumentError, match="not measured"):
+        INVENTED.ridge("fp32")
 
 
 def test_what_cannot_be_measured_is_left_out_with_one_line() -> None:
@@ -61,7 +61,7 @@ def test_the_ceilings_of_this_cpu_are_measured_in_bounded_time() -> None:
 
 
 def test_no_threads_are_refused_in_a_line() -> None:
-    with pytest.raises(UsageError, match="at least one") as caught:
+    with pytest.raises(ArgumentError, match="threads 0: must be positive") as caught:
         measure_cpu(0)
     one_line(caught.value)
 
@@ -71,7 +71,7 @@ def test_the_best_run_counts_and_the_first_does_not() -> None:
     assert 0.01 <= best_seconds(lambda: time.sleep(next(naps)), 0.0) < 0.02
 
 
-def test_every_card_tells_its_data_sheet_and_why_it_lacks_a_precision() -> None:
+def test_every_card_names_its_data_sheet_and_why_it_lacks_a_precision() -> None:
     assert set(CARDS) == {"orin-nano", "orin-agx", "t4", "l4", "h200"}
     for name in CARDS:
         found = card(name)
@@ -100,6 +100,6 @@ def test_the_rates_are_dense_ones(name: str, multiprocessors: int, per_clock: in
 
 @pytest.mark.parametrize("name", ["", "rtx", "H200", "orin-nano,t4", os.sep])
 def test_an_unknown_card_is_refused_with_the_known_ones(name: str) -> None:
-    with pytest.raises(UsageError, match=r"no such card \(orin-nano, orin-agx, t4, l4, h200\)") as caught:
+    with pytest.raises(ArgumentError, match=r"unknown card \(choose from orin-nano, orin-agx, t4, l4, h200\)") as caught:
         card(name)
     one_line(caught.value)

@@ -6,7 +6,7 @@ import pytest
 from tests.support.specs import one_line
 from tests.trt_mogface.bench.roofline.test_bound import found
 from trt_mogface.bench.roofline import HEAD, Roofline, Times, draw, rows
-from trt_mogface.errors import UsageError
+from trt_mogface.errors import ArgumentError
 from trt_mogface.reporting.html import plot
 
 TIMES = Times({"heavy": 10.0, "moved": 3.0}, total=22.0, matched=0.6, runs=3)
@@ -60,6 +60,6 @@ def test_several_roofs_share_a_chart_that_a_page_can_hold() -> None:
 
 
 def test_nothing_to_draw_is_refused_in_a_line() -> None:
-    with pytest.raises(UsageError, match="at least one") as caught:
+    with pytest.raises(ArgumentError, match="at least one") as caught:
         draw([])
     one_line(caught.value)

@@ -1,4 +1,4 @@
-"""The measurements of a GPU with a torch in its place that keeps time by what it is asked to do."""
+"""The measurements of a GPU with a simulated torch, whose clock advances by the work requested."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 from tests.support.specs import one_line
 from trt_mogface.bench.roofline import measure_gpu
-from trt_mogface.errors import UsageError
+from trt_mogface.errors import DeviceError
 
 BANDWIDTH = 1e12
 RATES = {"float32": 5e13, "float16": 8e14, "bfloat16": 8e14, "int8": 16e14}
-"""Of the device that is played."""
+"""Rates of the simulated device."""
 
 
 class OutOfMemoryError(RuntimeError):
@@ -42,8 +42,8 @@ class Tensor:
         self.device.now += 1e3 * 2 * other.shape[0] / BANDWIDTH
 
 
-def played(device: Device) -> Any:
-    """As much of torch as the module asks for."""
+def simulated(device: Device) -> Any:
+    """The part of torch that the module uses."""
 
     def ones(*shape: int, dtype: str = "float32", device_name: str = "cuda") -> Tensor:
         assert device_name == "cuda"
@@ -71,7 +71,7 @@ def played(device: Device) -> Any:
     return SimpleNamespace(
         cuda=SimpleNamespace(
             is_available=lambda: True,
-            get_device_name=lambda: "NVIDIA Played",
+            get_device_name=lambda: "NVIDIA Simulated",
             set_device=lambda _: None,
             synchronize=lambda: None,
             Event=Event,
@@ -90,22 +90,22 @@ def played(device: Device) -> Any:
 
 @pytest.mark.parametrize("largest", [1 << 20, 4096])
 def test_rates_are_operations_by_the_time_of_events(monkeypatch: pytest.MonkeyPatch, largest: int) -> None:
-    monkeypatch.setitem(sys.modules, "torch", played(Device(largest)))
+    monkeypatch.setitem(sys.modules, "torch", simulated(Device(largest)))
     found = measure_gpu()
-    assert found.machine == "NVIDIA Played"
+    assert found.machine == "NVIDIA Simulated"
     assert found.bytes_per_s == pytest.approx(BANDWIDTH)
     names = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "int8": "int8"}
     assert found.operations_per_s == pytest.approx({key: RATES[kind] for key, kind in names.items()})
 
 
 def test_what_the_card_cannot_do_is_left_out_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch", played(Device()))
+    monkeypatch.setitem(sys.modules, "torch", simulated(Device()))
     (reason,) = measure_gpu().missing.items()
     assert reason == ("fp8", "torch._scaled_mm is only supported on CUDA devices of 8.9 and later")
 
 
 def test_a_card_without_memory_has_no_rates_and_nothing_crashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch", played(Device(largest=100)))
+    monkeypatch.setitem(sys.modules, "torch", simulated(Device(largest=100)))
     found = measure_gpu()
     assert not found.operations_per_s
     assert set(found.missing.values()) == {"not enough free memory on the GPU"}
@@ -114,7 +114,7 @@ def test_a_card_without_memory_has_no_rates_and_nothing_crashes(monkeypatch: pyt
 def test_without_a_gpu_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: False))
     monkeypatch.setitem(sys.modules, "torch", fake)
-    with pytest.raises(UsageError, match="none was found") as caught:
+    with pytest.raises(DeviceError, match="was found") as caught:
         measure_gpu()
     one_line(caught.value)
 

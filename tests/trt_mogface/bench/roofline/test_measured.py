@@ -12,7 +12,7 @@ from tests.support.networks import residual_file, weight
 from tests.support.specs import one_line
 from trt_mogface.bench.roofline import Layer, cpu_times, layers_of
 from trt_mogface.bench.roofline.measured import times_of
-from trt_mogface.errors import ModelError, UsageError
+from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.files import DEFAULT, embedded_file
 
 A = Layer("a", "Conv", 1, 1, 1, frozenset({"a", "a0", "relu a", "ra"}))
@@ -52,7 +52,7 @@ def test_names_that_onnx_runtime_gives_to_fused_nodes_are_found(name: str) -> No
 
 
 @pytest.mark.parametrize("name", ["ReorderOutput_token_3", "both", "", "aa", "a_", "_nchwc", "fused "])
-def test_what_belongs_to_no_single_layer_is_other(name: str) -> None:
+def test_other_names_belong_to_no_layer(name: str) -> None:
     found = times_of(run(0, 10, **{name: 5}), [A, B, C])
     assert found.layers == {}
     assert found.matched == 0.0
@@ -113,7 +113,7 @@ def test_nodes_of_functions_and_without_names_are_found(tmp_path: Path) -> None:
     assert set(found.layers) == {layer.name for layer in known}
 
 
-def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_text("?")
     with pytest.raises(ModelError) as caught:
         cpu_times(tmp_path / "a.onnx", [A], batch=1, size=(8, 8))
@@ -121,7 +121,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_runs_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="at least one"):
+    with pytest.raises(ArgumentError, match="must be positive"):
         cpu_times(residual_file(tmp_path / "m.onnx"), [A], batch=1, size=(8, 8), runs=0)
 
 

@@ -1,4 +1,4 @@
-"""Whole commands: their time and peak memory."""
+"""Time and peak memory of whole commands."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import NamedTuple
 
 
 class Cost(NamedTuple):
-    """What a command took: wall-clock seconds, and peak resident gigabytes."""
+    """Cost of a command: wall-clock seconds, and peak resident gigabytes."""
 
     seconds: float
     gigabytes: float
 
 
 def run(arguments: list[str], cache: Path) -> Cost:
-    """Run ``trt-mogface`` once; the operating system accounts for its memory.
+    """Run ``trt-mogface`` once; the operating system reports its memory.
 
     Args:
-        arguments: Of the command line.
-        cache: Where it keeps what it makes once.
+        arguments: Arguments of the command line.
+        cache: Folder of the command's cache.
 
     Raises:
-        RuntimeError: The command failed.
+        RuntimeError: If the command fails.
     """
     started = time.monotonic()
     process = subprocess.Popen(

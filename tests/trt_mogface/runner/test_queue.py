@@ -1,4 +1,4 @@
-"""The waiting line: which jobs are handed out together, and when."""
+"""The queue: which jobs are handed out together, and when."""
 
 from __future__ import annotations
 
@@ -13,32 +13,31 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.support.fakes import WAIT, in_thread
-from trt_mogface.backends.base import Placed
-from trt_mogface.reference.resize import Placement
-from trt_mogface.runner.batching import Job, Line
+from trt_mogface.frame import Frame
+from trt_mogface.runner.batching import BatchQueue, Job
 
 HOUR = 3600.0
 
 
 def job(side: int = 8, *, age: float = 0.0) -> Job:
-    """One that asks for a network input of this size, and has been here for some seconds."""
-    placement = Placement(1.0, (side, side), (side, side))
-    return Job(Placed(np.zeros((side, side, 3), np.uint8), placement), arrived=time.monotonic() - age)
+    """A job of a network input of this size, which has waited for some seconds."""
+    frame = Frame((np.zeros((side, side, 3), np.uint8),))
+    return Job(frame, (side, side), arrived=time.monotonic() - age)
 
 
 def side_of(one: Job) -> int:
-    return one.picture.placement.canvas[0]
+    return one.canvas[0]
 
 
-def filled(jobs: list[Job], *, capacity: int = 100, batch: int = 4, delay: float = HOUR) -> Line:
-    line = Line(capacity, batch, delay)
-    assert all(line.put(each, timeout=0) for each in jobs)
-    return line
+def filled(jobs: list[Job], *, capacity: int = 100, batch: int = 4, delay: float = HOUR) -> BatchQueue:
+    queue = BatchQueue(capacity, batch, delay)
+    assert all(queue.put(each, timeout=0) for each in jobs)
+    return queue
 
 
-def taken(line: Line) -> list[Job]:
+def taken(queue: BatchQueue) -> list[Job]:
     """What is handed out, and not only after an hour."""
-    return in_thread(line.take).result(timeout=WAIT)
+    return in_thread(queue.take).result(timeout=WAIT)
 
 
 def assert_waits(future: Future[list[Job]], seconds: float = 0.05) -> None:
@@ -47,23 +46,23 @@ def assert_waits(future: Future[list[Job]], seconds: float = 0.05) -> None:
 
 def test_a_full_batch_waits_for_nobody() -> None:
     jobs = [job() for _ in range(9)]
-    line = filled(jobs)
-    assert [taken(line), taken(line)] == [jobs[:4], jobs[4:8]]
+    queue = filled(jobs)
+    assert [taken(queue), taken(queue)] == [jobs[:4], jobs[4:8]]
 
 
 def test_a_batch_that_is_not_full_waits_for_others() -> None:
     first, second = job(), job()
-    line = filled([first], batch=2)
-    batch = in_thread(line.take)
+    queue = filled([first], batch=2)
+    batch = in_thread(queue.take)
     assert_waits(batch)
-    line.put(second)
+    queue.put(second)
     assert batch.result(timeout=WAIT) == [first, second]
 
 
 def test_a_batch_waits_no_longer_than_the_delay() -> None:
     one = job()
-    line = filled([one], delay=0.2)
-    assert taken(line) == [one]
+    queue = filled([one], delay=0.2)
+    assert taken(queue) == [one]
     assert time.monotonic() - one.arrived >= 0.2
 
 
@@ -79,72 +78,72 @@ def test_without_a_delay_those_that_are_there_are_taken() -> None:
 
 def test_another_size_ends_a_batch_which_cannot_grow_any_more() -> None:
     jobs = [job(8), job(8), job(16), job(8)]
-    line = filled(jobs)
-    assert [taken(line), taken(line)] == [jobs[:2], jobs[2:3]]
-    assert_waits(last := in_thread(line.take))
-    line.close()
+    queue = filled(jobs)
+    assert [taken(queue), taken(queue)] == [jobs[:2], jobs[2:3]]
+    assert_waits(last := in_thread(queue.take))
+    queue.close()
     assert last.result(timeout=WAIT) == jobs[3:]
 
 
-def test_a_full_line_ends_a_batch_which_cannot_grow_any_more() -> None:
+def test_a_full_queue_ends_a_batch_which_cannot_grow_any_more() -> None:
     jobs = [job(), job()]
     assert taken(filled(jobs, capacity=2, batch=4)) == jobs
 
 
-def test_a_closed_line_ends_a_batch_and_then_hands_out_nothing() -> None:
+def test_a_closed_queue_ends_a_batch_and_then_hands_out_nothing() -> None:
     jobs = [job(), job()]
-    line = filled(jobs)
-    batch = in_thread(line.take)
+    queue = filled(jobs)
+    batch = in_thread(queue.take)
     assert_waits(batch)
-    line.close()
+    queue.close()
     assert batch.result(timeout=WAIT) == jobs
-    assert taken(line) == taken(line) == []
+    assert taken(queue) == taken(queue) == []
 
 
 def test_closing_ends_the_wait_for_a_first_job() -> None:
-    line = filled([])
-    batch = in_thread(line.take)
+    queue = filled([])
+    batch = in_thread(queue.take)
     assert_waits(batch)
-    line.close()
+    queue.close()
     assert batch.result(timeout=WAIT) == []
 
 
-def test_a_full_line_lets_nobody_in_in_time() -> None:
-    line = filled([job(), job()], capacity=2)
+def test_a_full_queue_lets_nobody_in_in_time() -> None:
+    queue = filled([job(), job()], capacity=2)
     started = time.monotonic()
-    assert not line.put(job(), timeout=0.1)
+    assert not queue.put(job(), timeout=0.1)
     assert time.monotonic() - started >= 0.1
-    assert not line.put(job(), timeout=0)
-    assert not line.put(job(), timeout=-1)
+    assert not queue.put(job(), timeout=0)
+    assert not queue.put(job(), timeout=-1)
 
 
 def test_room_lets_one_in_who_waits_for_it() -> None:
     jobs = [job(), job(), job()]
-    line = filled(jobs[:2], capacity=2)
-    entry = in_thread(line.put, jobs[2])
+    queue = filled(jobs[:2], capacity=2)
+    entry = in_thread(queue.put, jobs[2])
     assert wait_for([entry], timeout=0.05).not_done
-    assert taken(line) == jobs[:2]
+    assert taken(queue) == jobs[:2]
     assert entry.result(timeout=WAIT)
-    line.close()
-    assert taken(line) == jobs[2:]
+    queue.close()
+    assert taken(queue) == jobs[2:]
 
 
 @pytest.mark.parametrize("end", ["close", "clear"])
-def test_a_line_that_ends_sends_those_away_who_wait_for_room(end: str) -> None:
-    line = filled([job()], capacity=1)
-    entries = [in_thread(line.put, job()) for _ in range(3)]
+def test_a_queue_that_ends_sends_those_away_who_wait_for_room(end: str) -> None:
+    queue = filled([job()], capacity=1)
+    entries = [in_thread(queue.put, job()) for _ in range(3)]
     assert len(wait_for(entries, timeout=0.05).not_done) == 3
-    getattr(line, end)()
+    getattr(queue, end)()
     assert [entry.result(timeout=WAIT) for entry in entries] == [False] * 3
-    assert not line.put(job())
+    assert not queue.put(job())
 
 
 def test_clearing_gives_back_what_was_not_handed_out() -> None:
     jobs = [job() for _ in range(6)]
-    line = filled(jobs)
-    assert taken(line) == jobs[:4]
-    assert line.clear() == jobs[4:]
-    assert line.clear() == taken(line) == []
+    queue = filled(jobs)
+    assert taken(queue) == jobs[:4]
+    assert queue.clear() == jobs[4:]
+    assert queue.clear() == taken(queue) == []
 
 
 def test_cancelled_jobs_are_left_out() -> None:
@@ -157,9 +156,9 @@ def test_cancelled_jobs_are_left_out() -> None:
 
 def test_those_who_wait_for_cancelled_jobs_are_told() -> None:
     jobs = [job(), job()]
-    line = filled(jobs, batch=2)
+    queue = filled(jobs, batch=2)
     jobs[0].future.cancel()
-    taken(line)
+    taken(queue)
     assert wait_for([jobs[0].future], timeout=WAIT).done
     with pytest.raises(CancelledError):
         jobs[0].future.result()
@@ -167,23 +166,23 @@ def test_those_who_wait_for_cancelled_jobs_are_told() -> None:
 
 def test_a_batch_of_cancelled_jobs_alone_is_not_handed_out() -> None:
     jobs = [job() for _ in range(3)]
-    line = filled(jobs[:2], batch=2)
+    queue = filled(jobs[:2], batch=2)
     for each in jobs[:2]:
         each.future.cancel()
-    batch = in_thread(line.take)
+    batch = in_thread(queue.take)
     assert_waits(batch)
-    line.put(jobs[2])
-    line.close()
+    queue.put(jobs[2])
+    queue.close()
     assert batch.result(timeout=WAIT) == jobs[2:]
 
 
-class LineMachine(RuleBasedStateMachine):
-    """A line beside a plain list; what is handed out is what the list says, job for job."""
+class QueueMachine(RuleBasedStateMachine):
+    """A queue beside a plain list; what is handed out is what the list says, job for job."""
 
     @initialize(capacity=st.integers(1, 6), batch=st.integers(1, 4), delay=st.sampled_from([0.0, HOUR]))
     def make(self, capacity: int, batch: int, delay: float) -> None:
         self.capacity, self.batch, self.delay = capacity, batch, delay
-        self.line = Line(capacity, batch, delay)
+        self.queue = BatchQueue(capacity, batch, delay)
         self.waiting: list[Job] = []
         self.closed = False
 
@@ -214,7 +213,7 @@ class LineMachine(RuleBasedStateMachine):
     def put(self, side: int) -> None:
         one = job(side)
         has_room = len(self.waiting) < self.capacity and not self.closed
-        assert self.line.put(one, timeout=0) == has_room
+        assert self.queue.put(one, timeout=0) == has_room
         if has_room:
             self.waiting.append(one)
 
@@ -227,30 +226,30 @@ class LineMachine(RuleBasedStateMachine):
     @rule()
     def take(self) -> None:
         running, left = self.next_taken()
-        assert taken(self.line) == running
+        assert taken(self.queue) == running
         assert all(each.future.running() for each in running)
         del self.waiting[:left]
 
     @rule()
     def close(self) -> None:
-        self.line.close()
+        self.queue.close()
         self.closed = True
 
     @rule()
     def clear(self) -> None:
-        assert self.line.clear() == self.waiting
+        assert self.queue.clear() == self.waiting
         self.waiting, self.closed = [], True
 
     def teardown(self) -> None:
-        if hasattr(self, "line"):
+        if hasattr(self, "queue"):
             self.close()
             while self.waiting:
                 self.take()
-            assert taken(self.line) == []
+            assert taken(self.queue) == []
 
 
-LineMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
-test_a_line_is_a_list_with_rules = LineMachine.TestCase
+QueueMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+test_a_queue_is_a_list_with_rules = QueueMachine.TestCase
 
 
 SIDES = st.lists(st.sampled_from([8, 8, 8, 16]), max_size=12)
@@ -268,13 +267,13 @@ SIDES = st.lists(st.sampled_from([8, 8, 8, 16]), max_size=12)
 def test_of_many_threads_nothing_is_lost_or_doubled_or_overtaken(
     sources: list[list[int]], capacity: int, batch: int, delay: float, cancelled: int, early: bool
 ) -> None:
-    line = Line(capacity, batch, delay)
+    queue = BatchQueue(capacity, batch, delay)
 
     def produce(sides: list[int]) -> list[Job]:
         jobs = []
         for position, side in enumerate(sides):
             one = job(side)
-            if not line.put(one, timeout=WAIT):
+            if not queue.put(one, timeout=WAIT):
                 break
             jobs.append(one)
             if cancelled and position % cancelled == 0:
@@ -283,7 +282,7 @@ def test_of_many_threads_nothing_is_lost_or_doubled_or_overtaken(
 
     def consume() -> list[list[Job]]:
         batches = []
-        while found := line.take():
+        while found := queue.take():
             batches.append(found)
         return batches
 
@@ -294,7 +293,7 @@ def test_of_many_threads_nothing_is_lost_or_doubled_or_overtaken(
     if not early:
         produced = [producer.result(timeout=WAIT) for producer in producers]
         assert list(map(len, produced)) == list(map(len, sources))
-    line.close()
+    queue.close()
     produced = [producer.result(timeout=WAIT) for producer in producers]
     batches = consumer.result(timeout=WAIT)
     out = [one for found in batches for one in found]

@@ -1,0 +1,38 @@
+"""`Shared`: a resource of several users, freed with the last of them."""
+
+from __future__ import annotations
+
+import threading
+from typing import Generic, Protocol, TypeVar
+
+
+class Closable(Protocol):
+    """A resource that is freed by `close`."""
+
+    def close(self) -> None:
+        """Free the resource."""
+
+
+T = TypeVar("T", bound=Closable)
+
+
+class Shared(Generic[T]):
+    """A resource and the number of its users, which starts at one."""
+
+    def __init__(self, value: T) -> None:
+        self.value = value
+        self._users, self._lock = 1, threading.Lock()
+
+    def retain(self) -> Shared[T]:
+        """Add a user."""
+        with self._lock:
+            self._users += 1
+        return self
+
+    def release(self) -> None:
+        """Remove a user; the last one closes the resource."""
+        with self._lock:
+            self._users -= 1
+            last = self._users == 0
+        if last:
+            self.value.close()

@@ -1,0 +1,200 @@
+"""`Session`: measure a model in every mode, batch and load, and report it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+
+from trt_mogface.backends.onnxruntime import read_spec
+from trt_mogface.backends.registry import is_engine
+from trt_mogface.bench.bounds import achieved, simulated
+from trt_mogface.bench.load import Load
+from trt_mogface.bench.report import Report
+from trt_mogface.bench.roofline import Ceilings, Roofline
+from trt_mogface.bench.sources import (
+    IN_MEMORY,
+    Source,
+    from_files,
+    from_memory,
+    from_video,
+    jpeg_files,
+    noise,
+    photos,
+)
+from trt_mogface.bench.trials import (
+    Conditions,
+    LoadRow,
+    Mode,
+    Row,
+    Subject,
+    load_row,
+    network_row,
+    pipeline_row,
+)
+from trt_mogface.errors import ArgumentError, EngineError
+from trt_mogface.machine.facts import machine
+from trt_mogface.models.manifest import load_manifest
+
+OnStatus = Callable[[str], None]
+
+QUIET = "-8"
+"""AV_LOG_QUIET of FFmpeg."""
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """What to measure.
+
+    Attributes:
+        conditions: Input size, threads, GPU and duration, which all rows share.
+        batches: Batch sizes.
+        modes: Modes of closed loops.
+        loads: Open loops.
+        images: Folder of images; None measures noise, and no mode ``jpeg``.
+        video: Video of mode ``video``.
+        roofline: Whether to measure this machine's ceilings and the share that is reached.
+        cards: Ceilings of other machines, by data sheet.
+    """
+
+    conditions: Conditions
+    batches: Sequence[int] = (1,)
+    modes: Sequence[Mode] = ("network", "memory")
+    loads: Sequence[Load] = ()
+    images: Path | None = None
+    video: Path | None = None
+    roofline: bool = False
+    cards: Sequence[Ceilings] = ()
+
+
+class Session:
+    """One benchmark; its images are opened and checked at once.
+
+    Args:
+        options: What to measure.
+
+    Raises:
+        ArgumentError: If a mode lacks its images or video.
+        ImageError: If images or the video cannot be read.
+    """
+
+    def __init__(self, options: BenchOptions) -> None:
+        self._options = options
+        self._load_before = os.getloadavg()[0]  # later it is our own
+        self._started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._sources, self._images = _sources(options)
+
+    def report(
+        self,
+        subjects: Sequence[Subject],
+        model: str,
+        command: str,
+        counted: Path | None = None,
+        on_status: OnStatus = lambda _: None,
+    ) -> Report:
+        """Measure everything.
+
+        Args:
+            subjects: Files of the model, one for each precision.
+            model: Name or file of the model.
+            command: Command line, for the report.
+            counted: Contract file whose layers are counted for rooflines; None makes none.
+            on_status: Called with a description of each step as it starts.
+
+        Raises:
+            EngineError: If an engine does not run here, or not at one of the batch sizes.
+            MogFaceError: If the network fails.
+        """
+        options, conditions = self._options, self._options.conditions
+        for subject in subjects:
+            if subject.is_engine:
+                _check_engine(subject.path, options)
+        rows, loads = self._measured(subjects, on_status)
+        rooflines: list[Roofline] = []
+        notes: list[str] = []
+        if counted is not None:
+            if options.roofline:
+                rooflines, notes = achieved(counted, subjects, options.batches, rows, conditions, on_status)
+            rooflines += simulated(counted, options.batches, conditions.size, options.cards)
+        on_status("writing the report")
+        about = machine(conditions.device)
+        return Report(
+            command=command,
+            started=self._started,
+            machine=about,
+            load_before=self._load_before,
+            model=(subjects[0].spec.name, model),
+            runs_on=about.get("gpu", "a GPU") if subjects[0].is_engine else "the CPU",
+            size=conditions.size,
+            threads=conditions.threads,
+            images=self._images,
+            options=conditions.options,
+            rows=rows,
+            load=loads,
+            rooflines=rooflines,
+            notes=notes,
+        )
+
+    def _measured(self, subjects: Sequence[Subject], on_status: OnStatus) -> tuple[list[Row], list[LoadRow]]:
+        options, conditions = self._options, self._options.conditions
+        rows, loads = [], []
+        for subject in subjects:
+            for batch in options.batches:
+                for mode in options.modes:
+                    on_status(f"{mode}, {subject.precision}, batch {batch}")
+                    if mode == "network":
+                        rows.append(network_row(subject, batch, conditions))
+                    else:
+                        rows.append(pipeline_row(subject, mode, self._sources[mode], batch, conditions))
+                for load in options.loads:
+                    on_status(f"load of {load.rate:g}/s, {subject.precision}, batch {batch}")
+                    loads.append(load_row(subject, self._sources["memory"], batch, load, conditions))
+        return rows, loads
+
+
+def subject(precision: str, path: Path) -> Subject:
+    """Return a file as the subject of a benchmark.
+
+    Raises:
+        ModelError, EngineError: If it is neither a contract file nor an engine with its manifest.
+    """
+    engine = is_engine(path)
+    return Subject(precision, path, load_manifest(path).spec if engine else read_spec(path), engine)
+
+
+def _sources(options: BenchOptions) -> tuple[dict[Mode, Callable[[], Source]], str]:
+    """Return the images of each mode, and a description of those in memory."""
+    size, images, video = options.conditions.size, options.images, options.video
+    held = noise(size, IN_MEMORY // 4) if images is None else photos(images, size)
+    content = (
+        "images of noise, without faces" if images is None else f"images of {images}, scaled to that size"
+    )
+    sources: dict[Mode, Callable[[], Source]] = {"memory": partial(from_memory, held)}
+    if "jpeg" in options.modes:
+        if images is None:
+            raise ArgumentError("mode", "reads files; give --images DIR", "jpeg")
+        sources["jpeg"] = partial(from_files, jpeg_files(images))
+    if "video" in options.modes:
+        if video is None:
+            raise ArgumentError("mode", "reads a video; give --video FILE", "video")
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", QUIET)  # it would print to our stderr
+        from_video(video).close()  # type: ignore[attr-defined]
+        sources["video"] = partial(from_video, video)
+    elif video is not None:
+        raise ArgumentError("video", "is for mode video")
+    return sources, f"{len(held)} {content}"
+
+
+def _check_engine(path: Path, options: BenchOptions) -> None:
+    """Refuse an engine before anything is measured."""
+    from trt_mogface.backends.gpu.engine import check_runs_here
+
+    manifest, (width, height) = load_manifest(path), options.conditions.size
+    for batch in options.batches:
+        manifest.check_shape((batch, height, width), path)
+    if manifest.end_to_end:
+        raise EngineError(f"{path}: ends in faces; measure it with trtexec, or build without --end-to-end")
+    check_runs_here(path, options.conditions.device)

@@ -1,0 +1,51 @@
+"""Images of the command line: each one that can be used, and at the end what is wrong with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from trt_mogface.cli import output
+from trt_mogface.errors import ImageError
+from trt_mogface.images import read_image
+
+SOME_FAILED = 1
+"""Exit status if some images failed and the others did not."""
+
+
+def usable(
+    paths: Sequence[Path], task: str, failures: list[ImageError]
+) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+    """Yield each image that can be read, uint8 [H, W, 3] in BGR; add the errors of the others to `failures`.
+
+    Args:
+        paths: Files.
+        task: Name of the progress bar.
+        failures: Extended while iterating.
+    """
+    for path in track(paths, task, console=output.err, transient=True, disable=len(paths) == 1):
+        try:
+            image = read_image(path)
+        except ImageError as failure:
+            failures.append(failure)
+            continue
+        yield path, image
+
+
+def report(paths: Sequence[Path], failures: Sequence[ImageError]) -> int:
+    """Print a line for each failure and return the exit status.
+
+    Raises:
+        ImageError: If no image could be used.
+    """
+    if len(failures) == len(paths) == 1:
+        raise failures[0]
+    for failure in failures:
+        output.say(f"trt-mogface: {failure}")
+    if len(failures) == len(paths):
+        raise ImageError(f"images: none of the {len(paths)} could be used")
+    return SOME_FAILED if failures else 0
