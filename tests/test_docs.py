@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from trt_mogface.models.cards import CARDS
 
 import trt_mogface
 from engine_build import lowering
@@ -14,7 +15,6 @@ from engine_build.calibration.ranges import PERCENTILE
 from engine_build.models.mogface.spec import mogface_spec
 from tests.support.project import REPOSITORY, project, tracked
 from trt_mogface import errors
-from trt_mogface.models.cards import CARDS
 
 DOCS = REPOSITORY / "docs"
 PAGES = tracked("*.md")
