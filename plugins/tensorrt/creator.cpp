@@ -60,7 +60,7 @@ public:
 
 MogFaceDetectCreator creator;
 
-// A function of the TensorRT in this process, however it was loaded; null if there is none.
+// A function of the TensorRT in this process, however it was loaded, or null.
 template <typename Function>
 Function* find(char const* name)
 {

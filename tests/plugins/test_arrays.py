@@ -35,7 +35,7 @@ class OnDevice:
 
 
 class Unwilling(OnDevice):
-    """An array that raises when it is asked for itself."""
+    """An array that raises when it is to be shared."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(np.zeros(1))

@@ -138,7 +138,7 @@ def distinct(count: int) -> Floats:
 
 
 def neighbors(count: int) -> Floats:
-    """Scores that differ in their last bits alone, so that the cut falls in the last digit of the score."""
+    """Scores that differ in their last bits only, so that the cut falls in the last digit of the score."""
     bits = np.float32(0.9).view(np.uint32) + np.arange(count, dtype=np.uint32)
     made: Floats = bits.view(np.float32)
     return made

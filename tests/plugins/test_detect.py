@@ -107,7 +107,7 @@ def test_without_an_exp_everything_is_equal_to_the_last_bit(kernels: Kernels, as
 
 
 def mogface_outputs(candidates: int, size: tuple[int, int], seed: int = 0) -> Problem:
-    """Outputs of MogFace with distinct scores, so many of them above its threshold."""
+    """Outputs of MogFace with distinct scores, ``candidates`` of them above its threshold."""
     rng = np.random.default_rng(seed)
     count = MOGFACE.anchor_count(*size)
     scores = np.concatenate([np.linspace(0, 0.8, count - candidates), np.linspace(0.83, 0.999, candidates)])
@@ -115,7 +115,7 @@ def mogface_outputs(candidates: int, size: tuple[int, int], seed: int = 0) -> Pr
     return problem(MOGFACE, rng.permutation(scores.astype(np.float32)), deltas, size=size)
 
 
-def test_a_picture_of_640_pixels(kernels: Kernels) -> None:
+def test_an_image_of_640_pixels(kernels: Kernels) -> None:
     asked = mogface_outputs(300, (640, 640))
     assert asked.scores.shape == (1, 34125)
     found = detect(kernels, asked)

@@ -183,7 +183,7 @@ def test_padding_is_black_unless_said(kernels: Kernels) -> None:
     assert (images[0, 1] == 0).all()
 
 
-def test_a_row_cut_out_of_a_wider_picture_is_read_where_it_lies(kernels: Kernels) -> None:
+def test_a_row_cut_out_of_a_wider_image_is_read_where_it_lies(kernels: Kernels) -> None:
     wide = noise(60, 200, 3)
     window = wide[11:51, 33:90]
     placement = place_letterbox(40, 57, (64, 64))

@@ -290,7 +290,7 @@ def test_what_lies_beyond_the_candidates_does_not_matter(kernels: Kernels) -> No
 def test_a_number_of_candidates_that_was_overwritten_reads_nothing_beyond_them(
     kernels: Kernels, count: int
 ) -> None:
-    """Below none is none, above all is all; run under the address sanitizer too."""
+    """Below zero counts as zero, above all as all; also run under the address sanitizer."""
     made = given_boxes(apart(100), top_k=100)
     made.counts[0] = count
     found = select(kernels, made, LIMITS)

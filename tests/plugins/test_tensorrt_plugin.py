@@ -164,7 +164,7 @@ def test_faces_are_those_of_the_specification(plugin: c.CDLL, name: str, dtype: 
             np.testing.assert_array_equal(outputs[3][image, :found], expected.landmarks)
 
 
-def test_scores_of_another_size_of_picture_are_refused(
+def test_scores_of_another_size_of_image_are_refused(
     plugin: c.CDLL, capfd: pytest.CaptureFixture[str]
 ) -> None:
     scores, deltas, _ = random_outputs(SPECS["mogface"], (97, 131), np.float32)

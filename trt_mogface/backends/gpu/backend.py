@@ -32,10 +32,11 @@ class GpuBackend:
         self, network: DeviceNetwork, cuda: Cuda, kernels: Kernels, options: SlotOptions, max_shape: Shape
     ) -> None:
         self._network, self._cuda, self._kernels = network, cuda, kernels
-        candidates = min(options.spec.anchor_count(*max_shape[1:]), MAX_TOP_K)
-        options = dataclasses.replace(options, thresholds=options.thresholds.bounded(candidates))
-        self.options, self._max_shape, self.max_batch = options, max_shape, max_shape[0]
-        self.info, self.place = options.info, options.place
+        self._max_shape, self.max_batch = max_shape, max_shape[0]
+        candidates = min(MAX_TOP_K, options.spec.anchor_count(*max_shape[1:]))
+        bounded = options.thresholds.bounded(candidates)
+        self.options = dataclasses.replace(options, thresholds=bounded)
+        self.info, self.place = self.options.info, self.options.place
 
     def check(self, frame: Frame) -> None:
         """Accept any frame: planes may lie on the host, page-locked or not, or on the device.
