@@ -14,7 +14,7 @@ from onnx import numpy_helper
 
 from engine_build.models import registry as zoo
 from engine_build.onnx.graph import name_convolutions
-from engine_build.precision.equalize import WIDEST, Peaks, equalize, factors, links
+from engine_build.precision.equalize import MAX_FACTOR, Peaks, equalize, factors, links
 from engine_build.precision.prepare import normalized
 from tests.engine_build.precision.test_casts import (
     Floats,
@@ -355,8 +355,8 @@ def test_factors_are_limited(peaks: list[float], group: int) -> None:
     model = chain("Relu", group)
     found = factors(model, {"r": np.array(peaks, np.float32)})["r"]
     assert found.dtype == np.float32
-    assert np.all((found >= np.float32(1 / WIDEST)) & (found <= np.float32(WIDEST)))
-    assert WIDEST == 1e3
+    assert np.all((found >= np.float32(1 / MAX_FACTOR)) & (found <= np.float32(MAX_FACTOR)))
+    assert MAX_FACTOR == 1e3
     np.testing.assert_array_equal(found[np.array(peaks) == 0], 1)
 
 

@@ -45,7 +45,7 @@ def test_questions_that_a_gpu_does_not_answer_are_left_out() -> None:
     def refuses() -> float:
         raise LookupError("NVML_ERROR_NOT_SUPPORTED")
 
-    assert sensors._answers(LookupError, {"power_w": refuses, "gpu_memory_mb": lambda: 4.0}) == {
+    assert sensors._available(LookupError, {"power_w": refuses, "gpu_memory_mb": lambda: 4.0}) == {
         "gpu_memory_mb": 4.0
     }
 
