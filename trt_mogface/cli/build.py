@@ -228,6 +228,17 @@ def build(
             metavar="MODEL", help="Model name or contract ONNX file.", autocompletion=options.complete_model
         ),
     ],
+    *,
+    precision: Annotated[
+        str,
+        options.model_option(
+            metavar="LIST",
+            autocompletion=options.completion(_precision_names),
+            help="fp32, fp16, bf16, int8, fp8; several with commas.",
+        ),
+    ] = "fp16",
+    weights: options.Weights = None,
+    min_face: options.MinFace = None,
     detection: EndToEndGroup,
     calibration: CalibrationGroup,
     tensorrt: TensorRTGroup,
@@ -241,16 +252,6 @@ def build(
             help="Engine or folder; FILE.onnx writes the ONNX of the precision instead.",
         ),
     ] = None,
-    precision: Annotated[
-        str,
-        options.model_option(
-            metavar="LIST",
-            autocompletion=options.completion(_precision_names),
-            help="fp32, fp16, bf16, int8, fp8; several with commas.",
-        ),
-    ] = "fp16",
-    weights: options.Weights = None,
-    min_face: options.MinFace = None,
 ) -> None:
     """Build TensorRT engines of a model, each with a manifest that states its accuracy.
 

@@ -14,18 +14,18 @@ from onnx import numpy_helper
 
 from engine_build.calibration.images import Images, find_images
 from engine_build.calibration.record import Calibration, calibrate, load_calibration, save_calibration
-from engine_build.models import registry as zoo
 from engine_build.precision.prepare import at_precision, normalized
+from tests.support.onnx_files import default_model
 from tests.support.specs import one_line
 from trt_mogface.errors import ImageError, ModelError
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.spec import InputSpec
 
 HERE = Path("here.json")
 
 
 def model() -> onnx.ModelProto:
-    return normalized(zoo.make(DEFAULT), "int8")
+    return normalized(default_model(), "int8")
 
 
 def photos(folder: Path, count: int) -> Images:

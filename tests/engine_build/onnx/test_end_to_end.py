@@ -13,9 +13,9 @@ import pytest
 from onnx import helper
 
 from engine_build.lowering import Lowered, Lowering, LoweringOptions
-from engine_build.models import registry as zoo
 from engine_build.onnx import contract
 from engine_build.onnx.end_to_end import append_detection, attributes
+from tests.support.onnx_files import default_model
 from tests.support.specs import MOGFACE, small_spec
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ModelError, UsageError
@@ -150,7 +150,7 @@ def test_without_it_the_outputs_stay_those_of_the_contract() -> None:
 
 
 def test_a_model_of_older_age_is_told_of_the_domain_once() -> None:
-    model = zoo.make(MODEL)
+    model = default_model()
     spec = contract.spec_of(model, Path("made.onnx"))
     append_detection(model, spec, spec.thresholds)
     assert [each.domain for each in model.opset_import].count("trt-mogface") == 1

@@ -17,7 +17,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engine_build.calibration.images import find_images
 from engine_build.calibration.record import Calibration, calibrate
-from engine_build.models import registry as zoo
 from engine_build.precision import PRECISIONS, QUANTIZED, Precision
 from engine_build.precision.casts import to_low_precision
 from engine_build.precision.prepare import at_precision, normalized
@@ -26,11 +25,12 @@ from engine_build.tensorrt.builder import BuilderOptions, Built, build
 from engine_build.tensorrt.engine_layers import check_computes_in
 from engine_build.tensorrt.network_types import check_types
 from engine_build.tensorrt.profiles import parse_profiles
+from tests.support.onnx_files import default_model
 from tests.support.specs import one_line
 from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.machine.gpu import find_gpu
 from trt_mogface.machine.tensorrt import Flavor, find_tensorrt
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.spec import InputSpec
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
@@ -46,7 +46,7 @@ def flavor() -> Flavor:
 
 @pytest.fixture(scope="module")
 def model() -> onnx.ModelProto:
-    return zoo.make(DEFAULT)
+    return default_model()
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ import onnx
 import pytest
 from onnx import helper
 
-from engine_build.models import registry as zoo
 from engine_build.onnx.graph import name_convolutions
 from engine_build.precision.prepare import normalized
 from engine_build.precision.quantize import convolutions
 from engine_build.workload.convolutions import SIDE, work_by_convolution
 from tests.engine_build.precision.test_casts import network, node, weight
+from tests.support.onnx_files import default_model
 
 
 def positions(size: int, kernel: int, *, stride: int, dilation: int, pad: int) -> int:
@@ -103,7 +103,7 @@ def test_nodes_without_names() -> None:
 
 
 def test_the_default_model() -> None:
-    model = normalized(zoo.make("retinaface-mnet025"), "fp32")
+    model = normalized(default_model(), "fp32")
     work = work_by_convolution(model)
     assert list(work) == [one.name for one in convolutions(model)]
     assert len(set(work)) == len(work) == 59
@@ -114,7 +114,7 @@ def test_the_default_model() -> None:
 
 
 def test_models_stay_as_they_are() -> None:
-    model = normalized(zoo.make("retinaface-mnet025"), "fp32")
+    model = normalized(default_model(), "fp32")
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     work_by_convolution(model)
