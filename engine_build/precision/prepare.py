@@ -30,7 +30,7 @@ def normalized(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
         ModelError: If the model is one for CPUs only, or cannot be raised to the opset.
     """
     if model.functions:
-        raise ModelError("the model is for CPUs only (Winograd convolutions); export it again without that option")
+        raise ModelError("the model is for CPUs only (Winograd convolutions); export it again for GPUs")
     name_convolutions(model)
     pixels.cast_first(model)
     return upgraded(model, precision)

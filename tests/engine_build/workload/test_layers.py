@@ -302,7 +302,7 @@ def test_a_image_too_small_for_the_network_is_refused_in_a_line(
     assert str(tmp_path) in one_line(caught.value)
 
 
-def test_nodes_without_names_are_told_apart(tmp_path: Path) -> None:
+def test_nodes_without_names_get_names(tmp_path: Path) -> None:
     nodes = [
         node("Conv", ["a", "wb"], ["b"]),
         node("Conv", ["b", "wb"], ["m"]),
