@@ -14,7 +14,6 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -76,11 +75,11 @@ def model_file(model: str, folder: Path) -> Path:
 def overhead(model: Path, threads: int | None, every: int, parts: int) -> float:
     """Return the time of `eval` divided by the time of the network, median over the parts."""
     procedure, truth = PROCEDURES["original"], read_ground_truth(ANNOTATIONS)[::every]
-    backend = open_backend(model, **procedure.options(), threads=threads)
+    backend = open_backend(model, **(procedure.options() | {"threads": threads}))
     together, ratios = at_a_time(model, threads), []
     with (
         Detector(backend) as detect,
-        closing(OnnxNetwork(model, threads=threads)) as network,
+        OnnxNetwork(model, threads=threads) as network,
         tempfile.TemporaryDirectory() as folder,
     ):
         for part in range(parts + 1):

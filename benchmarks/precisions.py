@@ -1,7 +1,7 @@
-"""AP of the default model in each precision on the 244 annotated WIDER FACE pictures, at original size.
+"""AP of the default model in each precision on the 244 annotated WIDER FACE images, at original size.
 
-Calibrated on the 122 further pictures of the test data alone.  The ONNX of each precision is run by ONNX
-Runtime on the CPU, where INT8 and FP8 convolutions are computed on dequantized numbers.
+Calibrated on the 122 other images of the test data.  ONNX Runtime runs the ONNX of each precision on the CPU,
+where it computes INT8 and FP8 convolutions on dequantized numbers.
 
     python -m benchmarks.precisions
 """
@@ -15,14 +15,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.data import ANNOTATIONS, CALIBRATION, SUBSET
-from benchmarks.machine import record
-from engine_build.calibration.pictures import find_pictures
+from benchmarks._lib.data import ANNOTATIONS, CALIBRATION, image_file
+from benchmarks._lib.results import record
+from engine_build.calibration.images import find_images
 from engine_build.calibration.ranges import Method
-from engine_build.lowering import Lowering, Request
+from engine_build.lowering import Lowering, LoweringOptions
 from engine_build.onnx import contract
 from engine_build.precision import Precision
-from engine_build.workload.convolutions import multiply_adds
+from engine_build.workload.convolutions import work_by_convolution
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.detector import Detector
 from trt_mogface.evaluation.detecting import detect_all
@@ -45,9 +45,7 @@ ROWS: tuple[tuple[str, Precision, Method, str], ...] = (
 
 
 def main() -> None:
-    table = Table()
-    for column in ("precision", *SETTINGS, "quantized multiply-adds"):
-        table.add_column(column)
+    table = Table("precision", *SETTINGS, "quantized multiply-adds")
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for label, precision, method, keep in ROWS:
@@ -61,23 +59,22 @@ def main() -> None:
 
 
 def measured(file: Path) -> dict[str, float]:
-    """AP of each setting."""
+    """Return the AP of each setting."""
     truth, procedure = read_ground_truth(ANNOTATIONS), PROCEDURES["original"]
-    pictures = [SUBSET / "images" / each.event / f"{each.name}.jpg" for each in truth]
-    with Detector(file, conf=procedure.choices().conf) as detect:
-        ap = evaluate(truth, list(detect_all(detect, procedure, pictures))).ap
+    with Detector(file, **procedure.options()) as detect:
+        ap = evaluate(truth, list(detect_all(detect, procedure, [image_file(each) for each in truth]))).ap
     return {setting: round(ap[setting], 4) for setting in SETTINGS}
 
 
 def lower(precision: Precision, method: Method, keep: str, output: Path) -> float:
-    """Write the default model at a precision; the share of its multiply-adds that is quantized."""
+    """Write the default model at a precision; return the share of its multiply-adds that is quantized."""
     model = contract_file(DEFAULT, for_cpu=False)
-    pictures = find_pictures(str(CALIBRATION), read_spec(model).input, None, 512)
+    pictures = find_images(str(CALIBRATION), read_spec(model).input, None, 512)
     allowed = None if keep == "auto" else 100
-    request = Request(model, pictures, method=method, keep_fp16=keep, max_loss=allowed)
+    request = LoweringOptions(model, pictures, calib_method=method, keep_fp16=keep, max_loss=allowed)
     lowered = Lowering(request).at(precision)
     contract.save(lowered.model, output)
-    work = multiply_adds(contract.load(model))
+    work = work_by_convolution(contract.load(model))
     quantized = sum(work[name] for name, kind in lowered.types.items() if kind in ("int8", "fp8"))
     return round(quantized / sum(work.values()), 4)
 

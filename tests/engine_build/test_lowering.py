@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from engine_build.lowering import Lowering, Request
+from engine_build.lowering import Lowering, LoweringOptions
 from engine_build.onnx import contract
 from engine_build.onnx.graph import attribute, constants
 from engine_build.precision.equalize import links
@@ -40,8 +40,8 @@ def overflowing(tmp_path: Path) -> Path:
 
 def test_an_overflow_in_fp16_is_refused(overflowing: Path) -> None:
     with pytest.raises(EngineError, match=r"not finite|differ from FP32"):
-        Lowering(Request(overflowing)).at("fp16")
+        Lowering(LoweringOptions(overflowing)).at("fp16")
 
 
 def test_bf16_holds_it(overflowing: Path) -> None:
-    onnx.checker.check_model(Lowering(Request(overflowing)).at("bf16").model, full_check=True)
+    onnx.checker.check_model(Lowering(LoweringOptions(overflowing)).at("bf16").model, full_check=True)

@@ -144,9 +144,8 @@ class CalibrationGroup:
         if self.calib_size != "auto":
             size = options.parse_size("calib_size", self.calib_size)
         else:  # the one size that the engine will see
-            size = sizes.pop() if len(sizes) == 1 else "native"
-        fixed = None if size == "native" else size
-        return find_images(self.calib, read_spec(model).input, fixed, self.calib_images)
+            size = sizes.pop() if len(sizes) == 1 else None
+        return find_images(self.calib, read_spec(model).input, size, self.calib_images)
 
 
 @dataclass(frozen=True)

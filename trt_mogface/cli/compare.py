@@ -88,7 +88,7 @@ def _own_options(
 
     known = recipes()
     takes = {
-        "weights": [side in known and known[side].weights is not None for side in (a, b)],
+        "weights": [side in known and not known[side].card.embedded for side in (a, b)],
         "threads": [not is_engine(side) for side in (a, b)],
     }
     own: tuple[dict[str, Any], dict[str, Any]] = ({}, {})

@@ -105,7 +105,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """Return readable JSON; `from_json` reads it back equal."""
-        fields = {"format": FORMAT} | _json.dump(self) | {"spec": self.spec.to_dict()}
+        fields = {"format": FORMAT, **_json.dump(self), "spec": self.spec.to_dict()}
         return json.dumps(fields, indent=1) + "\n"
 
     @staticmethod

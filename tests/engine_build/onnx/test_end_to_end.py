@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from onnx import helper
 
-from engine_build.lowering import Lowered, Lowering, Request
+from engine_build.lowering import Lowered, Lowering, LoweringOptions
 from engine_build.onnx import contract
 from engine_build.onnx.end_to_end import append_detection, attributes
 from tests.support.onnx_files import default_model
@@ -31,7 +31,7 @@ def lowered(precision: Any = "fp32", **changes: Any) -> Lowered:
     path = embedded_file(MODEL)
     spec = contract.spec_of(contract.load(path), path)
     thresholds = dataclasses.replace(spec.thresholds, **changes)
-    return Lowering(Request(path, end_to_end=thresholds)).at(precision)
+    return Lowering(LoweringOptions(path, end_to_end=thresholds)).at(precision)
 
 
 def node_of(model: onnx.ModelProto) -> onnx.NodeProto:
@@ -145,7 +145,7 @@ def test_impossible_thresholds_are_refused() -> None:
 
 
 def test_without_it_the_outputs_stay_those_of_the_contract() -> None:
-    model = Lowering(Request(embedded_file(MODEL))).at("fp32").model
+    model = Lowering(LoweringOptions(embedded_file(MODEL))).at("fp32").model
     assert [value.name for value in model.graph.output] == ["scores", "deltas", "landmarks"]
 
 

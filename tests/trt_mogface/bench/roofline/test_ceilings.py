@@ -100,6 +100,8 @@ def test_the_rates_are_dense_ones(name: str, multiprocessors: int, per_clock: in
 
 @pytest.mark.parametrize("name", ["", "rtx", "H200", "orin-nano,t4", os.sep])
 def test_an_unknown_card_is_refused_with_the_known_ones(name: str) -> None:
-    with pytest.raises(ArgumentError, match=r"unknown card \(choose from orin-nano, orin-agx, t4, l4, h200\)") as caught:
+    with pytest.raises(
+        ArgumentError, match=r"unknown card \(choose from orin-nano, orin-agx, t4, l4, h200\)"
+    ) as caught:
         card(name)
     one_line(caught.value)
