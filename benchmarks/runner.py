@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from trt_mogface.models.cards import DEFAULT
 
 from benchmarks._lib.results import record, slug
 from benchmarks._lib.timing import in_turn, seconds
@@ -27,6 +26,7 @@ from trt_mogface.bench.sources import noise
 from trt_mogface.errors import MogFaceError
 from trt_mogface.frame import Frame
 from trt_mogface.machine.gpu import find_gpu
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.files import embedded_file
 from trt_mogface.runner import Runner
 

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-from trt_mogface.models.cards import CARDS
 
 import trt_mogface
 from engine_build import lowering
