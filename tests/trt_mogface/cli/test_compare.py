@@ -134,7 +134,7 @@ def test_the_table_says_it_too(run: Run, two: tuple[Path, Path], small: Path) ->
     assert f"A: {two[0]}\nB: {two[1]}\n" in result.out
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.out.splitlines()]
     assert ["found by both", "1 of 4 (25.0%)"] in rows
-    assert ["only B", "2, the best scored 0.950"] in rows
+    assert ["only B", "2, best score 0.950"] in rows
     assert ["2.554", "1", "1", "2", "0.846", "0.100"] in [row[:6] for row in rows]  # a long name is folded
 
 
