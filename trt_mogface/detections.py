@@ -137,7 +137,7 @@ class Detections:
         return detections
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values: width, height and faces, each with box, confidence, landmarks and tracker_id."""
+        """Return plain values: width, height and faces with box, confidence, landmarks and tracker_id."""
         columns = {"box": self.xyxy, "confidence": self.confidence}
         more = {"landmarks": self.landmarks, "tracker_id": self.tracker_id}
         lists = {n: v.tolist() for n, v in {**columns, **more}.items() if v is not None}

@@ -17,7 +17,7 @@ from trt_mogface.backends.shared import Shared
 from trt_mogface.detections import Detections
 from trt_mogface.errors import ImageError, RunnerError
 from trt_mogface.frame import Frame, Image
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.spec import Thresholds
 
 One: TypeAlias = "Image | Frame"
@@ -119,13 +119,7 @@ class Detector:
         self._check_open()
         if not isinstance(images, (list, tuple)):
             return self._detect([self._frame(images, stream)])[0]
-        frames = []
-        for number, image in enumerate(images):
-            try:
-                frames.append(self._frame(image, stream))
-            except ImageError as error:
-                raise ImageError(f"image {number}{str(error).removeprefix('image')}") from error
-        return self._detect(frames)
+        return self._detect([self._frame(image, stream, f" {i}") for i, image in enumerate(images)])
 
     def close(self) -> None:
         """Free the detector, and the model with its last clone; closing twice is harmless."""
@@ -145,9 +139,12 @@ class Detector:
         if self._closed:
             raise RunnerError("the detector is closed; open a new one")
 
-    def _frame(self, image: Any, stream: object) -> Frame:
-        frame = Frame.of(image, stream=stream)
-        self._backend.check(frame)
+    def _frame(self, image: Any, stream: object, number: str = "") -> Frame:
+        try:
+            frame = Frame.of(image, stream=stream)
+            self._backend.check(frame)
+        except ImageError as error:
+            raise ImageError(f"image{number}{str(error).removeprefix('image')}") from error
         return frame
 
     def _detect(self, frames: Sequence[Frame]) -> list[Detections]:

@@ -73,7 +73,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def _header(path: Path, data: bytes) -> tuple[int, int]:
-    """Return width and height from a file's header alone, which OpenCV cannot."""
+    """Return width and height from the header of a file, which OpenCV cannot."""
     from PIL import Image as pillow
     from PIL import UnidentifiedImageError
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from trt_mogface import _json
@@ -118,6 +118,10 @@ class Thresholds:
     def most_faces(self) -> int:
         """Largest possible number of faces of one image: no more stay than enter the suppression."""
         return min(self.max_detections, self.top_k)
+
+    def bounded(self, limit: int) -> Thresholds:
+        """Return the thresholds with ``top_k`` at ``limit`` if it is `UNLIMITED`."""
+        return replace(self, top_k=limit) if self.top_k == UNLIMITED else self
 
 
 @dataclass(frozen=True)

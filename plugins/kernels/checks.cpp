@@ -64,7 +64,7 @@ cudaError_t checkPointer(const char* name, const void* pointer, size_t alignment
 {
     if (pointer == nullptr)
     {
-        return refuse("%s: is null", name);
+        return refuse("%s: must not be null", name);
     }
     if (reinterpret_cast<uintptr_t>(pointer) % alignment != 0)
     {
@@ -84,9 +84,9 @@ cudaError_t checkDetector(const MogfaceDetector* detector)
         return refuse(
             "detector.levelCount %d: must lie within 1..%d", detector->levelCount, MOGFACE_MAX_LEVELS);
     }
-    if (detector->coding < MOGFACE_CODING_MOGFACE || detector->coding > MOGFACE_CODING_DISTANCE)
+    if (detector->coding < MOGFACE_SSD || detector->coding > MOGFACE_DISTANCE)
     {
-        return refuse("detector.coding %d: is no MogfaceCoding", detector->coding);
+        return refuse("detector.coding %d: not a MogfaceCoding", detector->coding);
     }
     if (detector->landmarkCount < 0 || detector->landmarkCount > kMAX_LANDMARKS)
     {
@@ -144,13 +144,14 @@ cudaError_t layOut(const MogfaceDetector& detector, int height, int width, Ancho
         AnchorGrid::Level& to = grid.levels[i];
         to.first = static_cast<int>(count);
         to.stride = from.stride;
+        to.rows = (height + from.stride - 1) / from.stride;
         to.columns = (width + from.stride - 1) / from.stride;
         to.sideCount = from.sideCount;
         for (int side = 0; side < from.sideCount; ++side)
         {
             to.sides[side] = from.sides[side];
         }
-        count += static_cast<int64_t>((height + from.stride - 1) / from.stride) * to.columns * from.sideCount;
+        count += static_cast<int64_t>(to.rows) * to.columns * from.sideCount;
         if (count > INT_MAX - kSEGMENT)
         {
             return refuse("height %d, width %d: more than 2^31 anchors", height, width);
@@ -160,8 +161,12 @@ cudaError_t layOut(const MogfaceDetector& detector, int height, int width, Ancho
     grid.center = detector.center;
     grid.varianceCenter = detector.varianceCenter;
     grid.varianceSize = detector.varianceSize;
+    grid.height = height;
+    grid.width = width;
     grid.levelCount = detector.levelCount;
     grid.coding = detector.coding;
+    grid.inclusive = detector.inclusive;
+    grid.spread = detector.spread;
     grid.landmarkCount = detector.landmarkCount;
     return cudaSuccess;
 }
@@ -181,7 +186,7 @@ cudaError_t checkOutputs(const MogfaceOutputs& outputs, int landmarkCount)
 {
     if (outputs.type != MOGFACE_FP32 && outputs.type != MOGFACE_FP16)
     {
-        return refuse("outputs.type %d: is no MogfaceType", outputs.type);
+        return refuse("outputs.type %d: not a MogfaceType", outputs.type);
     }
     const size_t size = elementSize(outputs);
     if (isBad(checkPointer("outputs.scores", outputs.scores, size))
@@ -223,13 +228,18 @@ cudaError_t checkDetections(const MogfaceDetections* detections, int landmarkCou
     return cudaSuccess;
 }
 
-cudaError_t checkMapping(const MogfaceThresholds& thresholds, const MogfaceFrame* frames)
+cudaError_t checkFramesPointer(const MogfaceFrame* frames)
 {
-    if (frames != nullptr)
+    return frames != nullptr ? checkPointer("frames", frames, alignof(MogfaceFrame)) : cudaSuccess;
+}
+
+cudaError_t checkClipping(const MogfaceThresholds& thresholds, const MogfaceFrame* frames)
+{
+    if (frames == nullptr && thresholds.clip != 0)
     {
-        return checkPointer("frames", frames, alignof(MogfaceFrame));
+        return refuse("frames: must not be null with thresholds.clip");
     }
-    return thresholds.clip != 0 ? refuse("frames: is null, and thresholds.clip needs frames") : cudaSuccess;
+    return checkFramesPointer(frames);
 }
 
 cudaError_t checkWorkspace(const Workspace& laidOut, const void* workspace, size_t given)
@@ -240,53 +250,101 @@ cudaError_t checkWorkspace(const Workspace& laidOut, const void* workspace, size
     }
     if (given < laidOut.bytes())
     {
-        return refuse("workspaceBytes %zu: at least %zu are needed", given, laidOut.bytes());
+        return refuse("workspaceBytes %zu: must be at least %zu", given, laidOut.bytes());
     }
     return cudaSuccess;
 }
 
+namespace
+{
+
+// Bytes of a row of a plane.
+int64_t rowBytes(const MogfaceFrame& frame, int plane)
+{
+    const int64_t half = (static_cast<int64_t>(frame.width) + 1) / 2;
+    switch (frame.format)
+    {
+    case MOGFACE_BGR: return 3 * static_cast<int64_t>(frame.width);
+    case MOGFACE_I420: return plane == 0 ? frame.width : half;
+    default: return (plane == 0 ? frame.width : 2 * half) * (frame.format == MOGFACE_P010 ? 2 : 1);
+    }
+}
+
+cudaError_t checkPlane(const MogfaceFrame& frame, int index, int plane)
+{
+    const int64_t pitch = frame.pitches[plane];
+    const int64_t row = rowBytes(frame, plane);
+    const int alignment = frame.format == MOGFACE_P010 ? 2 : 1;
+    if (frame.planes[plane] == nullptr)
+    {
+        return refuse("frames[%d].planes[%d]: must not be null", index, plane);
+    }
+    if (reinterpret_cast<uintptr_t>(frame.planes[plane]) % alignment != 0 || pitch % alignment != 0)
+    {
+        return refuse(
+            "frames[%d].planes[%d]: must be aligned to %d bytes, as must its pitch", index, plane, alignment);
+    }
+    if (pitch < row)
+    {
+        return refuse("frames[%d].pitches[%d] %lld: must be at least %lld, the bytes of a row", index, plane,
+            static_cast<long long>(pitch), static_cast<long long>(row));
+    }
+    return cudaSuccess;
+}
+
+cudaError_t checkColors(const MogfaceFrame& frame, int index)
+{
+    if (frame.format < MOGFACE_BGR || frame.format > MOGFACE_P010)
+    {
+        return refuse("frames[%d].format %d: not a MogfaceFormat", index, frame.format);
+    }
+    if (frame.matrix < MOGFACE_BT601 || frame.matrix > MOGFACE_BT2020)
+    {
+        return refuse("frames[%d].matrix %d: not a MogfaceMatrix", index, frame.matrix);
+    }
+    if (frame.range < MOGFACE_LIMITED || frame.range > MOGFACE_FULL)
+    {
+        return refuse("frames[%d].range %d: not a MogfaceRange", index, frame.range);
+    }
+    return cudaSuccess;
+}
+
+int planeCount(const MogfaceFrame& frame)
+{
+    return frame.format == MOGFACE_BGR ? 1 : (frame.format == MOGFACE_I420 ? 3 : 2);
+}
+
+} // namespace
+
 cudaError_t checkFrame(const MogfaceFrame& frame, int index, int height, int width)
 {
-    if (frame.format < MOGFACE_BGR || frame.format > MOGFACE_NV12_BT709)
+    if (isBad(checkColors(frame, index)))
     {
-        return refuse("frames[%d].format %d: is no MogfaceFormat", index, frame.format);
-    }
-    const bool isYuv = frame.format != MOGFACE_BGR;
-    if (frame.pixels == nullptr || (isYuv && frame.chroma == nullptr))
-    {
-        return refuse("frames[%d].%s: is null", index, frame.pixels == nullptr ? "pixels" : "chroma");
+        return cudaErrorInvalidValue;
     }
     if (frame.height < 1 || frame.height > kMAX_SIDE || frame.width < 1 || frame.width > kMAX_SIDE)
     {
-        return refuse("frames[%d]: %d rows and %d columns, each must lie within 1..%d", index, frame.height,
+        return refuse("frames[%d]: %d rows and %d columns must lie within 1..%d", index, frame.height,
             frame.width, kMAX_SIDE);
     }
-    if (isYuv && (frame.height % 2 != 0 || frame.width % 2 != 0))
+    for (int plane = 0; plane < planeCount(frame); ++plane)
     {
-        return refuse(
-            "frames[%d]: %d rows and %d columns, NV12 has even ones", index, frame.height, frame.width);
-    }
-    if (frame.pitch < (isYuv ? 1 : 3) * static_cast<int64_t>(frame.width))
-    {
-        return refuse("frames[%d].pitch %lld: is less than a row of %d pixels", index,
-            static_cast<long long>(frame.pitch), frame.width);
-    }
-    if (isYuv && frame.chromaPitch < frame.width)
-    {
-        return refuse("frames[%d].chromaPitch %lld: is less than a row of %d pixels", index,
-            static_cast<long long>(frame.chromaPitch), frame.width);
+        if (isBad(checkPlane(frame, index, plane)))
+        {
+            return cudaErrorInvalidValue;
+        }
     }
     if (frame.contentHeight < 1 || frame.contentHeight > height || frame.contentWidth < 1
         || frame.contentWidth > width)
     {
-        return refuse("frames[%d]: %d x %d of content do not fit %d x %d", index, frame.contentHeight,
+        return refuse("frames[%d]: content of %d x %d must fit %d x %d", index, frame.contentHeight,
             frame.contentWidth, height, width);
     }
     if (!within(frame.stepX, 1e-6, kMAX_SIDE) || !within(frame.stepY, 1e-6, kMAX_SIDE)
-        || !within(frame.scale, 1e-6, 1e6))
+        || !within(frame.scaleX, 1e-6, 1e6) || !within(frame.scaleY, 1e-6, 1e6))
     {
-        return refuse("frames[%d]: scale %g and steps %g, %g must be positive and finite", index, frame.scale,
-            frame.stepX, frame.stepY);
+        return refuse("frames[%d]: scales %g, %g and steps %g, %g must be positive and finite", index,
+            frame.scaleX, frame.scaleY, frame.stepX, frame.stepY);
     }
     return cudaSuccess;
 }

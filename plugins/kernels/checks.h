@@ -1,4 +1,4 @@
-// Arguments of the C interface: each check refuses with the argument's name (problem.h), or lets pass.
+// Checks of the C interface's arguments.  Each refuses with the argument's name (problem.h) or succeeds.
 #pragma once
 
 #include "stages.h"
@@ -19,7 +19,7 @@ cudaError_t checkDetector(const MogfaceDetector* detector);
 
 cudaError_t checkThresholds(const MogfaceThresholds* thresholds);
 
-// The levels for one size of the network's input, and A.
+// The levels for one size of the network input, and A.
 cudaError_t layOut(const MogfaceDetector& detector, int height, int width, AnchorGrid& grid);
 
 cudaError_t checkProblem(const MogfaceDetector* detector, const MogfaceThresholds* thresholds, int batch,
@@ -31,7 +31,9 @@ cudaError_t checkCandidates(const MogfaceCandidates* candidates, int landmarkCou
 
 cudaError_t checkDetections(const MogfaceDetections* detections, int landmarkCount);
 
-cudaError_t checkMapping(const MogfaceThresholds& thresholds, const MogfaceFrame* frames);
+cudaError_t checkFramesPointer(const MogfaceFrame* frames); // which may be null
+
+cudaError_t checkClipping(const MogfaceThresholds& thresholds, const MogfaceFrame* frames);
 
 cudaError_t checkWorkspace(const Workspace& laidOut, const void* workspace, size_t given);
 

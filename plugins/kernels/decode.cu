@@ -1,8 +1,7 @@
-// The chosen keys become candidates: each is put in its place, best first, and its box and landmarks are decoded.
+// The selected keys become candidates: each is put in its place, best first, and its box and landmarks are decoded.
 //
-// A key's place is the number of keys that are larger.  K (K - 1) comparisons spread over the whole GPU are fewer steps,
-// one after the other, than any sort of K keys by one block.  Anchors are computed from the index; those of MogFace went
-// through float32 corners in the published code (MogPriorBox), and do here.
+// A key's place is the number of larger keys.  K (K - 1) comparisons spread over the whole GPU are fewer sequential steps
+// than any sort of K keys by one block.  Anchors are computed from the index.
 #include "launch.h"
 #include "network_float.cuh"
 #include "stages.h"
@@ -22,16 +21,27 @@ struct Anchor
     float height;
 };
 
-__device__ void placeOnAxis(
-    const AnchorGrid& grid, int stride, double side, int cell, float& center, float& size)
+// One axis of trt_mogface.reference.anchors, operation by operation.
+__device__ void placeOnAxis(const AnchorGrid& grid, int stride, double side, int cell, int cells, int extent,
+    float& center, float& size)
 {
-    const double middle = (cell + grid.center) * stride;
-    if (grid.coding != MOGFACE_CODING_MOGFACE)
+    double middle = cell + grid.center;
+    if (grid.spread != 0)
+    {
+        middle = middle * extent / cells;
+        side = side < extent ? side : extent;
+    }
+    else
+    {
+        middle *= stride;
+    }
+    if (grid.inclusive == 0)
     {
         center = static_cast<float>(middle);
         size = static_cast<float>(side);
         return;
     }
+    // By way of float32 corners, as in the published MogPriorBox.
     const double half = (side - 1.0) / 2.0;
     const float low = static_cast<float>(middle - half);
     const float high = static_cast<float>(middle + half);
@@ -51,8 +61,10 @@ __device__ Anchor anchorAt(const AnchorGrid& grid, int index)
     const int cell = inLevel / level.sideCount;
     const double side = level.sides[inLevel % level.sideCount];
     Anchor anchor{};
-    placeOnAxis(grid, level.stride, side, cell % level.columns, anchor.x, anchor.width);
-    placeOnAxis(grid, level.stride, side, cell / level.columns, anchor.y, anchor.height);
+    placeOnAxis(
+        grid, level.stride, side, cell % level.columns, level.columns, grid.width, anchor.x, anchor.width);
+    placeOnAxis(
+        grid, level.stride, side, cell / level.columns, level.rows, grid.height, anchor.y, anchor.height);
     return anchor;
 }
 
@@ -60,25 +72,17 @@ __device__ Anchor anchorAt(const AnchorGrid& grid, int index)
 __device__ void decodeAxis(
     const AnchorGrid& grid, float center, float size, float delta, float sizeDelta, float& low, float& high)
 {
-    if (grid.coding == MOGFACE_CODING_DISTANCE)
+    if (grid.coding == MOGFACE_DISTANCE)
     {
         low = center - delta * size;
         high = center + sizeDelta * size;
+        return;
     }
-    else if (grid.coding == MOGFACE_CODING_MOGFACE)
-    {
-        const float middle = center + delta * size;
-        const float extent = size * expf(sizeDelta);
-        low = middle - (extent - 1.0F) / 2.0F;
-        high = extent + (low - 1.0F);
-    }
-    else
-    {
-        const float middle = center + delta * grid.varianceCenter * size;
-        const float extent = size * expf(sizeDelta * grid.varianceSize);
-        low = middle - extent / 2.0F;
-        high = low + extent;
-    }
+    const float one = grid.inclusive != 0 ? 1.0F : 0.0F;
+    const float middle = center + delta * grid.varianceCenter * size;
+    const float extent = size * expf(sizeDelta * grid.varianceSize);
+    low = middle - (extent - one) / 2.0F;
+    high = extent + (low - one);
 }
 
 template <typename Float>
@@ -90,12 +94,12 @@ __device__ float4 decodeBox(const AnchorGrid& grid, const Anchor& anchor, const 
     return box;
 }
 
-// Writes the points of a face and tells whether all are finite.
+// Writes the points of a face and returns whether all are finite.
 template <typename Float>
 __device__ bool decodeLandmarks(
     const AnchorGrid& grid, const Anchor& anchor, const Float* deltas, float* points)
 {
-    const float factor = grid.coding == MOGFACE_CODING_SSD ? grid.varianceCenter : 1.0F;
+    const float factor = grid.coding == MOGFACE_SSD ? grid.varianceCenter : 1.0F;
     bool finite = true;
     for (int i = 0; i < grid.landmarkCount; ++i)
     {
@@ -108,9 +112,24 @@ __device__ bool decodeLandmarks(
     return finite;
 }
 
+// As trt_mogface.reference.select.cut: zeros have no sign.
+__device__ float cutAt(float value, float limit)
+{
+    const float inside = value > 0.0F ? value : 0.0F;
+    return inside < limit ? inside : limit;
+}
+
+__device__ float4 cutBox(const AnchorGrid& grid, const MogfaceFrame* frames, int image, float4 box)
+{
+    const auto width = static_cast<float>(frames != nullptr ? frames[image].contentWidth : grid.width);
+    const auto height = static_cast<float>(frames != nullptr ? frames[image].contentHeight : grid.height);
+    return {cutAt(box.x, width), cutAt(box.y, height), cutAt(box.z, width), cutAt(box.w, height)};
+}
+
 template <typename Float>
-__global__ void __launch_bounds__(kTHREADS) decodeKernel(const __grid_constant__ AnchorGrid grid,
-    const Float* deltas, const Float* landmarks, const Key* best, int topK, const MogfaceCandidates out)
+__global__ void __launch_bounds__(kTHREADS)
+    decodeKernel(const __grid_constant__ AnchorGrid grid, const Float* deltas, const Float* landmarks,
+        const Key* best, int topK, int cut, const MogfaceFrame* frames, const MogfaceCandidates out)
 {
     const int image = blockIdx.y;
     const int count = out.counts[image];
@@ -148,7 +167,7 @@ __global__ void __launch_bounds__(kTHREADS) decodeKernel(const __grid_constant__
         finite
             = decodeLandmarks(grid, anchor, landmarks + from * width, out.landmarks + to * width) && finite;
     }
-    reinterpret_cast<float4*>(out.boxes)[to] = box;
+    reinterpret_cast<float4*>(out.boxes)[to] = cut != 0 ? cutBox(grid, frames, image, box) : box;
     out.scores[to] = score;
     out.anchors[to] = finite ? anchorIndex : -1;
     if (!finite)
@@ -159,12 +178,15 @@ __global__ void __launch_bounds__(kTHREADS) decodeKernel(const __grid_constant__
 
 } // namespace
 
-cudaError_t decode(const MogfaceOutputs& outputs, const AnchorGrid& grid, const Key* best, int topK,
-    const MogfaceCandidates& candidates, cudaStream_t stream)
+cudaError_t decode(const MogfaceOutputs& outputs, const AnchorGrid& grid, const Key* best,
+    const MogfaceThresholds& thresholds, const MogfaceFrame* frames, const MogfaceCandidates& candidates,
+    cudaStream_t stream)
 {
-    const dim3 blocks(ceilDiv(topK, kKEYS), outputs.batch);
-    return outputs.type == MOGFACE_FP16 ? launch(decodeKernel<__half>, blocks, kTHREADS, 0, stream, grid,
-                                              outputs.deltas, outputs.landmarks, best, topK, candidates)
-                                        : launch(decodeKernel<float>, blocks, kTHREADS, 0, stream, grid,
-                                              outputs.deltas, outputs.landmarks, best, topK, candidates);
+    const dim3 blocks(ceilDiv(thresholds.topK, kKEYS), outputs.batch);
+    const auto run = [&](auto kernel)
+    {
+        return launch(kernel, blocks, kTHREADS, 0, stream, grid, outputs.deltas, outputs.landmarks, best,
+            thresholds.topK, thresholds.cut, frames, candidates);
+    };
+    return outputs.type == MOGFACE_FP16 ? run(decodeKernel<__half>) : run(decodeKernel<float>);
 }

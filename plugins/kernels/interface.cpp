@@ -1,4 +1,4 @@
-// The plain C interface: arguments checked, workspace shared out, stages started in their order.
+// The C interface: checks arguments, divides the workspace, starts the stages.
 #include "checks.h"
 #include "problem.h"
 #include "stages.h"
@@ -8,8 +8,8 @@ namespace
 {
 
 cudaError_t runDecode(const MogfaceOutputs& outputs, const AnchorGrid& grid,
-    const MogfaceThresholds& thresholds, const DecodeScratch& scratch, const MogfaceCandidates& candidates,
-    cudaStream_t stream)
+    const MogfaceThresholds& thresholds, const MogfaceFrame* frames, const DecodeScratch& scratch,
+    const MogfaceCandidates& candidates, cudaStream_t stream)
 {
     cudaError_t error = collect(outputs, grid.anchorCount, thresholds.score, scratch.segments, stream);
     if (error == cudaSuccess)
@@ -17,7 +17,7 @@ cudaError_t runDecode(const MogfaceOutputs& outputs, const AnchorGrid& grid,
         error = cut(scratch.segments, outputs.batch, thresholds.topK, scratch.best, candidates.counts,
             candidates.dropped, stream);
     }
-    return error == cudaSuccess ? decode(outputs, grid, scratch.best, thresholds.topK, candidates, stream)
+    return error == cudaSuccess ? decode(outputs, grid, scratch.best, thresholds, frames, candidates, stream)
                                 : error;
 }
 
@@ -153,14 +153,14 @@ cudaError_t mogfaceDetectWorkspace(const MogfaceDetector* detector, const Mogfac
 }
 
 cudaError_t mogfaceDecode(const MogfaceDetector* detector, const MogfaceThresholds* thresholds,
-    const MogfaceOutputs* outputs, const MogfaceCandidates* candidates, void* workspace,
-    size_t workspaceBytes, cudaStream_t stream)
+    const MogfaceOutputs* outputs, const MogfaceFrame* frames, const MogfaceCandidates* candidates,
+    void* workspace, size_t workspaceBytes, cudaStream_t stream)
 {
     clearProblem();
     AnchorGrid grid{};
     if (isBad(checkPointer("outputs", outputs, alignof(MogfaceOutputs)))
         || isBad(checkProblem(detector, thresholds, outputs->batch, outputs->height, outputs->width, grid))
-        || isBad(checkOutputs(*outputs, grid.landmarkCount))
+        || isBad(checkOutputs(*outputs, grid.landmarkCount)) || isBad(checkFramesPointer(frames))
         || isBad(checkCandidates(candidates, grid.landmarkCount)))
     {
         return cudaErrorInvalidValue;
@@ -171,7 +171,7 @@ cudaError_t mogfaceDecode(const MogfaceDetector* detector, const MogfaceThreshol
     {
         return cudaErrorInvalidValue;
     }
-    return runDecode(*outputs, grid, *thresholds, scratch, *candidates, stream);
+    return runDecode(*outputs, grid, *thresholds, frames, scratch, *candidates, stream);
 }
 
 cudaError_t mogfaceSelect(const MogfaceThresholds* thresholds, const MogfaceCandidates* candidates, int batch,
@@ -185,7 +185,7 @@ cudaError_t mogfaceSelect(const MogfaceThresholds* thresholds, const MogfaceCand
     }
     if (isBad(checkThresholds(thresholds)) || isBad(checkSize(batch, 1, 1))
         || isBad(checkCandidates(candidates, landmarkCount))
-        || isBad(checkDetections(detections, landmarkCount)) || isBad(checkMapping(*thresholds, frames)))
+        || isBad(checkDetections(detections, landmarkCount)) || isBad(checkClipping(*thresholds, frames)))
     {
         return cudaErrorInvalidValue;
     }
@@ -208,7 +208,8 @@ cudaError_t mogfaceDetect(const MogfaceDetector* detector, const MogfaceThreshol
     if (isBad(checkPointer("outputs", outputs, alignof(MogfaceOutputs)))
         || isBad(checkProblem(detector, thresholds, outputs->batch, outputs->height, outputs->width, grid))
         || isBad(checkOutputs(*outputs, grid.landmarkCount))
-        || isBad(checkDetections(detections, grid.landmarkCount)) || isBad(checkMapping(*thresholds, frames)))
+        || isBad(checkDetections(detections, grid.landmarkCount))
+        || isBad(checkClipping(*thresholds, frames)))
     {
         return cudaErrorInvalidValue;
     }
@@ -223,7 +224,7 @@ cudaError_t mogfaceDetect(const MogfaceDetector* detector, const MogfaceThreshol
         scratch.candidates.dropped = detections->dropped;
     }
     const cudaError_t error
-        = runDecode(*outputs, grid, *thresholds, scratch.decode, scratch.candidates, stream);
+        = runDecode(*outputs, grid, *thresholds, frames, scratch.decode, scratch.candidates, stream);
     return error == cudaSuccess ? runSelect(*thresholds, scratch.candidates, outputs->batch,
                                       grid.landmarkCount, frames, *detections, scratch.suppressors, stream)
                                 : error;

@@ -1,8 +1,8 @@
-// Frames into the network's input: scaled, padded, converted from NV12, a batch of different sizes in one launch.
+// Frames into the network input: converted from YUV, scaled, padded; a batch of different sizes in one launch.
 //
-// The arithmetic is that of cv2.resize(INTER_LINEAR) on bytes: weights of 11 bits, a horizontal sum in full, a vertical
-// one that drops 4, 16 and 2 bits.  A block has the weights of its columns and rows computed once, in double precision
-// as OpenCV does, which many GPUs have little of.
+// The arithmetic is that of cv2.resize(INTER_LINEAR) on bytes: weights of 11 bits, a full horizontal sum, a vertical sum
+// that drops 4, 16 and 2 bits.  A block computes the weights of its columns and rows once, in double precision as OpenCV
+// does, in which many GPUs are slow.
 #include "launch.h"
 #include "shared_memory.cuh"
 #include "stages.h"
@@ -10,10 +10,10 @@
 namespace
 {
 
-constexpr int kCOLUMNS = 128; // of a block's part of the network's input
+constexpr int kCOLUMNS = 128; // of a block's tile of the network input
 constexpr int kROWS = 8;
 constexpr int kTHREADS
-    = kWARP * kROWS; // a warp a row; a thread every 32nd column, so that a warp's accesses meet
+    = kWARP * kROWS; // one warp per row; a thread takes every 32nd column, so that accesses coalesce
 constexpr float kWEIGHT_ONE = 2048.0F;
 
 // Two neighbors and their weights.
@@ -43,8 +43,8 @@ __device__ int clampTo(int value, int low, int high)
     return value < low ? low : (value > high ? high : value);
 }
 
-// Where pixel `index` of the network's input lies among `size` pixels of the frame.  Beyond the first and the last pixel
-// OpenCV drops the fraction across, and repeats the pixel down.
+// Position of pixel `index` of the network input among `size` pixels of the frame.  Beyond the first and the last pixel
+// OpenCV drops the fraction across and repeats the pixel down.
 __device__ Tap tapAt(int index, double step, int size, bool isColumn)
 {
     float fraction = static_cast<float>((index + 0.5) * step - 0.5);
@@ -71,12 +71,13 @@ struct Pair
     }
 };
 
-// The bytes of two neighbors come in two or three aligned words, unless a word would reach beyond the frame's memory.
+// Loads two neighbors in two or three aligned words, unless a word would reach beyond the frame's memory.
 __device__ Pair loadPair(const MogfaceFrame& frame, int row, const Tap& columns)
 {
-    const auto* begin = static_cast<const uint8_t*>(frame.pixels);
-    const uint8_t* end = begin + frame.pitch * (frame.height - 1) + 3 * static_cast<int64_t>(frame.width);
-    const uint8_t* first = begin + frame.pitch * row + 3 * static_cast<int64_t>(columns.first);
+    const auto* begin = static_cast<const uint8_t*>(frame.planes[0]);
+    const int64_t pitch = frame.pitches[0];
+    const uint8_t* end = begin + pitch * (frame.height - 1) + 3 * static_cast<int64_t>(frame.width);
+    const uint8_t* first = begin + pitch * row + 3 * static_cast<int64_t>(columns.first);
     const int shift = static_cast<int>(reinterpret_cast<uintptr_t>(first) % sizeof(uint32_t));
     const uint8_t* aligned = first - shift;
     if (columns.second == columns.first + 1 && aligned >= begin && aligned + 3 * sizeof(uint32_t) <= end)
@@ -86,7 +87,7 @@ __device__ Pair loadPair(const MogfaceFrame& frame, int row, const Tap& columns)
         const uint64_t high = shift == 3 ? words[2] : 0;
         return {shift == 0 ? low : low >> (8 * shift) | high << (64 - 8 * shift)};
     }
-    const uint8_t* second = begin + frame.pitch * row + 3 * static_cast<int64_t>(columns.second);
+    const uint8_t* second = begin + pitch * row + 3 * static_cast<int64_t>(columns.second);
     Pair pair{0};
     for (int i = 0; i < 3; ++i)
     {
@@ -96,30 +97,54 @@ __device__ Pair loadPair(const MogfaceFrame& frame, int row, const Tap& columns)
     return pair;
 }
 
-// Limited-range YUV to BGR in 20-bit fixed point; BT.601 with the constants of cv2.cvtColor.
-struct YuvMatrix
+// YUV to BGR with 20 fractional bits: trt_mogface.reference.color.factors.
+struct YuvFactors
 {
     int luma;
     int blueOfU;
     int greenOfU;
     int greenOfV;
     int redOfV;
+    int black;
+    int gray;
 };
+
+constexpr int kFRACTION = 20;
+
+// By ten bits, matrix and range.  BT.601 of limited range and eight bits has the constants of cv2.cvtColor.
+__constant__ const YuvFactors kFACTORS[2][3][2] = {
+    {{{1220542, 2116026, -409993, -852492, 1673527, 16, 128},
+         {1048576, 1858077, -360853, -748826, 1470104, 0, 128}},
+        {{1220945, 2215014, -223607, -558796, 1879825, 16, 128},
+            {1048576, 1945738, -196424, -490864, 1651297, 0, 128}},
+        {{1220945, 2245811, -196426, -682019, 1760217, 16, 128},
+            {1048576, 1972791, -172546, -599107, 1546230, 0, 128}}},
+    {{{305236, 528805, -102698, -213115, 418389, 64, 512}, {261375, 463157, -89949, -186658, 366448, 0, 512}},
+        {{305236, 553753, -55902, -139699, 469956, 64, 512},
+            {261375, 485008, -48962, -122356, 411614, 0, 512}},
+        {{305236, 561453, -49106, -170505, 440054, 64, 512},
+            {261375, 491751, -43010, -149338, 385424, 0, 512}}}};
+
+// `plane` must be a constant: an index known at run time would move the frame to local memory.
+__device__ __forceinline__ int sampleAt(const MogfaceFrame& frame, int plane, int row, int index)
+{
+    const uint8_t* line = static_cast<const uint8_t*>(frame.planes[plane]) + frame.pitches[plane] * row;
+    return frame.format == MOGFACE_P010 ? reinterpret_cast<const uint16_t*>(line)[index] >> 6 : line[index];
+}
 
 __device__ Bgr loadYuv(const MogfaceFrame& frame, int row, int column)
 {
-    const YuvMatrix matrix = frame.format == MOGFACE_NV12_BT601
-        ? YuvMatrix{1220542, 2116026, -409993, -852492, 1673527}
-        : YuvMatrix{1220945, 2215014, -223607, -558796, 1879825};
-    const uint8_t* chroma
-        = static_cast<const uint8_t*>(frame.chroma) + frame.chromaPitch * (row / 2) + column / 2 * 2;
-    const int luma = static_cast<const uint8_t*>(frame.pixels)[frame.pitch * row + column] - 16;
-    const int y = (luma > 0 ? luma : 0) * matrix.luma + (1 << 19);
-    const int u = chroma[0] - 128;
-    const int v = chroma[1] - 128;
-    return {clampTo((y + matrix.blueOfU * u) >> 20, 0, 255),
-        clampTo((y + matrix.greenOfU * u + matrix.greenOfV * v) >> 20, 0, 255),
-        clampTo((y + matrix.redOfV * v) >> 20, 0, 255)};
+    const YuvFactors& by = kFACTORS[frame.format == MOGFACE_P010 ? 1 : 0][frame.matrix][frame.range];
+    const int luma = sampleAt(frame, 0, row, column) - by.black;
+    const int y = (luma > 0 ? luma : 0) * by.luma + (1 << (kFRACTION - 1));
+    const bool isPlanar = frame.format == MOGFACE_I420;
+    const int first = isPlanar ? column / 2 : column / 2 * 2;
+    const int u = sampleAt(frame, 1, row / 2, first) - by.gray;
+    const int v
+        = (isPlanar ? sampleAt(frame, 2, row / 2, first) : sampleAt(frame, 1, row / 2, first + 1)) - by.gray;
+    return {clampTo((y + by.blueOfU * u) >> kFRACTION, 0, 255),
+        clampTo((y + by.greenOfU * u + by.greenOfV * v) >> kFRACTION, 0, 255),
+        clampTo((y + by.redOfV * v) >> kFRACTION, 0, 255)};
 }
 
 __device__ void loadRow(const MogfaceFrame& frame, int row, const Tap& columns, Bgr& first, Bgr& second)
@@ -145,8 +170,8 @@ __device__ int blend(int topLeft, int topRight, int bottomLeft, int bottomRight,
     return clampTo((sum + half) >> 2, 0, 255);
 }
 
-// OpenCV takes halving for averaging, which differs in one thing: where an odd frame ends in the middle of a pixel of the
-// network's input, the average of two is rounded to even.
+// OpenCV computes halving as averaging, with one difference: where an odd frame ends in the middle of a network pixel, the
+// average of two is rounded to even.
 __device__ Bgr pixelAt(const MogfaceFrame& frame, const Tap& row, const Tap& column, bool isHalving)
 {
     const bool toEven = isHalving && (row.first == row.second || column.first == column.second);

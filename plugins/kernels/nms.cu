@@ -1,9 +1,9 @@
 // Greedy non-maximum suppression of candidates that lie best first.
 //
-// overlaps: every pair of candidates is compared once, in tiles of 64 by 64 over the whole GPU; the answers are bits.
-// sweep: a block an image walks 64 candidates at a time.  Which of the 64 stay is decided by one warp, all at once: who
-// has no suppressor left stays, who has one that stays goes, until all are decided.  Those that stay then strike out
-// the candidates after the 64.  So the walk has K / 64 steps, not K.
+// overlaps: every pair of candidates is compared once, in tiles of 64 by 64 over the whole GPU; the results are bits.
+// sweep: one block per image walks 64 candidates at a time.  One warp decides all 64 together: a candidate without a
+// possible suppressor stays, one with a suppressor that stays is dropped, until all are decided.  The kept candidates then
+// strike out those after the 64.  So the walk has K / 64 steps, not K.
 #include "launch.h"
 #include "shared_memory.cuh"
 #include "stages.h"
@@ -13,7 +13,7 @@ namespace
 
 constexpr int kTILE = 64; // candidates of a word of bits
 constexpr int kOVERLAP_THREADS = 256;
-constexpr int kPARTS = kOVERLAP_THREADS / kTILE; // threads that share one candidate of a tile
+constexpr int kPARTS = kOVERLAP_THREADS / kTILE; // threads per candidate of a tile
 constexpr int kPART = kTILE / kPARTS;
 constexpr int kTILES_IN_FLIGHT = 1024; // blocks of a launch; each takes further tiles in turn
 
@@ -50,7 +50,7 @@ __device__ bool suppresses(const Box& winner, const Box& other, float threshold,
     const float both = winner.area + other.area - intersection;
     if (intersection == 0.0F && both > 0.0F)
     {
-        return false; // what the division would say, and what most pairs are
+        return false; // the result of the division, which most pairs are spared
     }
     return !(intersection / both <= threshold);
 }
@@ -85,7 +85,7 @@ __device__ void tileAt(int number, int& row, int& column)
     row = number - column * (column + 1) / 2;
 }
 
-//! Candidates of an image.  The number lies in the caller's memory, where anything may have overwritten it.
+// Candidates of an image, within bounds even if the caller's memory was overwritten.
 __device__ int countOf(const MogfaceCandidates& candidates, int image, int topK)
 {
     const int count = candidates.counts[image];
@@ -140,12 +140,12 @@ constexpr int kMAX_TILES = MOGFACE_MAX_TOP_K / kTILE;
 
 struct SweepShared
 {
-    unsigned alive[2 * kMAX_TILES]; // a bit a candidate: not dropped and not struck out so far
+    unsigned alive[2 * kMAX_TILES]; // one bit per candidate: neither dropped nor struck out so far
     uint64_t kept[kMAX_TILES];
     int before[kMAX_TILES + 1]; // kept in the tiles before this one
 };
 
-// The faces that are to be found, and what is known of them so far.
+// One image and the state of its suppression.
 struct Sweep
 {
     SweepShared& shared;
@@ -163,7 +163,7 @@ struct Sweep
     }
 };
 
-// Who suppresses whom among the 64 candidates of a tile: lane l has the words of candidates l and l + 32.
+// Suppressions among the 64 candidates of a tile: lane l has the words of candidates l and l + 32.
 struct Diagonal
 {
     uint64_t low;
@@ -197,7 +197,7 @@ __device__ uint64_t resolve(uint64_t undecided, const Diagonal& by)
     return kept;
 }
 
-// At first all are alive that were not dropped.
+// Initially every candidate is alive that was not dropped.
 __device__ void begin(const Sweep& sweep, int tiles)
 {
     for (int base = sweep.warp * kWARP; base < tiles * kTILE; base += kSWEEP_THREADS)
@@ -232,7 +232,7 @@ __device__ void decide(const Sweep& sweep, int tile, const Diagonal& diagonal)
     }
 }
 
-// All warps strike out what the kept of a tile suppress behind it.  `word` is this thread's first, loaded before.
+// All warps strike out the later candidates that the kept of a tile suppress.  `word` is this thread's first.
 __device__ void strike(const Sweep& sweep, int tile, uint64_t word)
 {
     const uint64_t kept = sweep.shared.kept[tile];
@@ -249,8 +249,8 @@ __device__ void strike(const Sweep& sweep, int tile, uint64_t word)
     }
 }
 
-// Walks the tiles until enough are kept, and returns how many it walked.  What a step reads from device memory is on its
-// way while the step before is decided.
+// Walks the tiles until enough candidates are kept; returns the number of tiles.  The loads of a step overlap the step
+// before.
 __device__ int walk(const Sweep& sweep, int tiles, int enough)
 {
     Diagonal diagonal = loadDiagonal(sweep, 0);
@@ -272,10 +272,11 @@ __device__ int walk(const Sweep& sweep, int tiles, int enough)
     return tile;
 }
 
-// From the network's input to the frame.
+// From the network input to the frame.
 struct Mapping
 {
-    float scale;
+    float scaleX;
+    float scaleY;
     float width;
     float height;
     bool clip;
@@ -291,10 +292,11 @@ __device__ Mapping mappingTo(const MogfaceFrame* frames, int image, bool clip)
 {
     if (frames == nullptr)
     {
-        return {1.0F, 0.0F, 0.0F, false};
+        return {1.0F, 1.0F, 0.0F, 0.0F, false};
     }
     const MogfaceFrame& frame = frames[image];
-    return {frame.scale, static_cast<float>(frame.width), static_cast<float>(frame.height), clip};
+    return {
+        frame.scaleX, frame.scaleY, static_cast<float>(frame.width), static_cast<float>(frame.height), clip};
 }
 
 __device__ void writeFace(const MogfaceCandidates& candidates, size_t from, int landmarkCount,
@@ -302,16 +304,17 @@ __device__ void writeFace(const MogfaceCandidates& candidates, size_t from, int 
 {
     const float4 box = reinterpret_cast<const float4*>(candidates.boxes)[from];
     float4 mapped{};
-    mapped.x = inFrame(box.x, mapping.scale, mapping.width, mapping.clip);
-    mapped.y = inFrame(box.y, mapping.scale, mapping.height, mapping.clip);
-    mapped.z = inFrame(box.z, mapping.scale, mapping.width, mapping.clip);
-    mapped.w = inFrame(box.w, mapping.scale, mapping.height, mapping.clip);
+    mapped.x = inFrame(box.x, mapping.scaleX, mapping.width, mapping.clip);
+    mapped.y = inFrame(box.y, mapping.scaleY, mapping.height, mapping.clip);
+    mapped.z = inFrame(box.z, mapping.scaleX, mapping.width, mapping.clip);
+    mapped.w = inFrame(box.w, mapping.scaleY, mapping.height, mapping.clip);
     reinterpret_cast<float4*>(out.boxes)[to] = mapped;
     out.scores[to] = candidates.scores[from];
     const int width = 2 * landmarkCount;
-    for (int i = 0; i < width; ++i)
+    for (int i = 0; i < width; i += 2)
     {
-        out.landmarks[to * width + i] = candidates.landmarks[from * width + i] / mapping.scale;
+        out.landmarks[to * width + i] = candidates.landmarks[from * width + i] / mapping.scaleX;
+        out.landmarks[to * width + i + 1] = candidates.landmarks[from * width + i + 1] / mapping.scaleY;
     }
 }
 

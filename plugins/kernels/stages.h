@@ -1,4 +1,4 @@
-// The stages before and after the network, in the order they run.  Arguments were checked by interface.cpp.
+// The stages before and after the network, in their order.  interface.cpp has checked the arguments.
 #pragma once
 
 #include "trt_mogface/kernels.h"
@@ -7,9 +7,9 @@
 // bits order as they do; of equal scores the lower anchor index gives the larger key.  Keys of an image are distinct.
 using Key = uint64_t;
 
-constexpr int kSEGMENT = 1024; // anchors of which one block keeps the candidates side by side
+constexpr int kSEGMENT = 1024; // anchors whose candidates one block stores side by side
 
-// Candidates where they were found: those of segment s of image n begin at keys[n * segments * kSEGMENT + s * kSEGMENT].
+// Candidates by place of origin: those of segment s of image n begin at keys[(n * segments + s) * kSEGMENT].
 struct Segments
 {
     Key* keys;    // [N, segments, kSEGMENT]
@@ -18,13 +18,14 @@ struct Segments
     int segments; // of one image
 };
 
-// Index and size of what a level contributes; the detector's levels for one size of the network's input.
+// The detector's levels for one size of the network input.
 struct AnchorGrid
 {
     struct Level
     {
         double sides[MOGFACE_MAX_SIDES];
         int first; // anchor index
+        int rows;
         int columns;
         int stride;
         int sideCount;
@@ -33,13 +34,17 @@ struct AnchorGrid
     double center;
     float varianceCenter;
     float varianceSize;
+    int height; // of the network input
+    int width;
     int levelCount;
     int coding;
+    int inclusive;
+    int spread;
     int landmarkCount;
     int anchorCount;
 };
 
-// frames -> the network's input
+// frames -> the network input
 cudaError_t letterbox(const MogfaceFrame* frames, int batch, uint32_t pad, uint8_t* images, int height,
     int width, cudaStream_t stream);
 
@@ -52,10 +57,11 @@ cudaError_t cut(
     Segments segments, int batch, int topK, Key* best, int* counts, int* nans, cudaStream_t stream);
 
 // keys, deltas, landmarks -> candidates, best first
-cudaError_t decode(const MogfaceOutputs& outputs, const AnchorGrid& grid, const Key* best, int topK,
-    const MogfaceCandidates& candidates, cudaStream_t stream);
+cudaError_t decode(const MogfaceOutputs& outputs, const AnchorGrid& grid, const Key* best,
+    const MogfaceThresholds& thresholds, const MogfaceFrame* frames, const MogfaceCandidates& candidates,
+    cudaStream_t stream);
 
-// candidates -> bit i of suppressors[n, w, j] tells whether candidate 64 w + i suppresses j; for 64 w + i < j alone
+// candidates -> bit i of suppressors[n, w, j]: candidate 64 w + i suppresses j; for 64 w + i < j only
 cudaError_t overlaps(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch,
     uint64_t* suppressors, cudaStream_t stream);
 

@@ -80,12 +80,12 @@ def test_events_tell_the_time_between_them(cuda: Cuda) -> None:
         resource.close()
 
 
-def test_a_stream_follows_another(cuda: Cuda) -> None:
+def test_a_stream_waits_for_another(cuda: Cuda) -> None:
     one, other = cuda.stream(), cuda.stream()
     there, device, back = cuda.pin(64 * NBYTES), cuda.allocate(64 * NBYTES), cuda.pin(64 * NBYTES)
     there.array[:] = 7
     cuda.copy_in(device, there, there.nbytes, one)
-    cuda.follow(other, one.handle)
+    cuda.wait_stream(other, one.handle)
     cuda.copy_out(back, device, there.nbytes, other)
     cuda.synchronize(other)
     assert (back.array == 7).all()
@@ -102,7 +102,7 @@ def test_memory_that_is_closed_is_free_again(cuda: Cuda) -> None:
 
 
 def test_too_much_memory_is_one_line(cuda: Cuda) -> None:
-    with pytest.raises(OutOfMemoryError, match=r"MB asked for, .* MB are free"):
+    with pytest.raises(OutOfMemoryError, match=r"requested .* MB, .* MB free"):
         cuda.allocate(2 * cuda.device.memory)
     cuda.allocate(NBYTES).close()  # and nothing is lost
 

@@ -10,13 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.support.specs import small_spec
-from trt_mogface import Detector, read_image
+from trt_mogface import Detector
 from trt_mogface.backends.gpu.backend import GpuBackend
-from trt_mogface.backends.options import Choices
+from trt_mogface.backends.options import SlotOptions
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream, open_cuda
 from trt_mogface.errors import CudaError, EngineError, MissingExtraError, MogFaceError
 from trt_mogface.kernels import Kernels
-from trt_mogface.models.files import DEFAULT, embedded_file
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import embedded_file
 from trt_mogface.models.manifest import Profile, Shape
 from trt_mogface.reference.select import select
 from trt_mogface.runner import Runner
@@ -61,7 +62,10 @@ class FixedAnswers:
             cuda.synchronize(stream)
         self._runtime: Any = pytest.importorskip("cuda.bindings.runtime")
 
-    def contexts(self) -> FixedAnswers:
+    def check_shape(self, shape: Shape) -> None:
+        assert shape[1:] == (SIZE[1], SIZE[0])
+
+    def clone(self) -> FixedAnswers:
         return self
 
     def enqueue(
@@ -84,8 +88,8 @@ class FixedAnswers:
 @pytest.mark.parametrize(("batch", "slots"), [(1, 1), (4, 2), (8, 3)])
 def test_kernels_graphs_and_copies_in_a_ring(cuda: Cuda, kernels: Kernels, batch: int, slots: int) -> None:
     network = FixedAnswers(cuda, batch)
-    settings = Choices(size=SIZE).of(network.spec)
-    backend = GpuBackend(network, cuda, kernels, settings, (batch, SIZE[1], SIZE[0]))
+    options = SlotOptions.resolve(network.spec, {"size": SIZE})
+    backend = GpuBackend(network, cuda, kernels, options, (batch, SIZE[1], SIZE[0]))
     rng = np.random.default_rng(1)
     images = [rng.integers(0, 256, (*rng.integers(20, 900, 2), 3), np.uint8) for _ in range(40)]
     before = cuda.free_memory()
@@ -99,10 +103,10 @@ def test_kernels_graphs_and_copies_in_a_ring(cuda: Cuda, kernels: Kernels, batch
         *(network.answers[name][0] for name in ("scores", "deltas", "landmarks")),
         spec=network.spec,
         size=(SIZE[1], SIZE[0]),
-        thresholds=settings.thresholds,
+        thresholds=options.thresholds,
     )
     for image, faces in zip(images * 3, found):
-        scale = np.float32(settings.place(*image.shape[:2]).scale)
+        scale = np.array(options.place(*image.shape[:2]).scale * 2, np.float32)
         np.testing.assert_array_equal(faces.xyxy, expected.boxes / scale)
         np.testing.assert_array_equal(faces.confidence, expected.scores)
 
@@ -111,15 +115,18 @@ def test_kernels_graphs_and_copies_in_a_ring(cuda: Cuda, kernels: Kernels, batch
 def engine(cuda: Cuda, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
     """An FP32 engine of the default model, built by what is installed here."""
     from engine_build.build import EngineBuild
-    from engine_build.lowering import Lowering, Request
-    from engine_build.tensorrt.builder import Options
+    from engine_build.lowering import Lowering, LoweringOptions
+    from engine_build.tensorrt.builder import BuilderOptions
     from trt_mogface.machine.gpu import find_gpu
     from trt_mogface.machine.tensorrt import find_tensorrt
 
     profile = Profile((1, 64, 64), (1, 256, 320), (8, 640, 640))
     try:
         build = EngineBuild(
-            Lowering(Request(embedded_file(DEFAULT))), Options((profile,)), find_tensorrt(), find_gpu()
+            Lowering(LoweringOptions(embedded_file(DEFAULT))),
+            BuilderOptions((profile,)),
+            find_tensorrt(),
+            find_gpu(),
         )
         return build.engine("fp32", tmp_path_factory.mktemp("engine")).engine
     except MogFaceError as error:
@@ -127,9 +134,8 @@ def engine(cuda: Cuda, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noq
 
 
 @pytest.fixture(scope="module")
-def photos(test_data: Path) -> list[NDArray[np.uint8]]:
-    photo = read_image(test_data / "demo_images" / "insightface_t1.jpg")
-    return [photo, photo[:400, :600].copy(), photo[100:, 300:].copy(), photo[:, ::-1].copy()] * 5
+def photos(group: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    return [group, group[:400, :600].copy(), group[100:, 300:].copy(), group[:, ::-1].copy()] * 5
 
 
 @pytest.mark.parametrize("batch", [1, 4, 8])

@@ -7,39 +7,46 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from tests.support.emulated import EMULATION, PLUGINS
+from trt_mogface.frame import ColorMatrix, ColorRange, PixelFormat
 from trt_mogface.kernels import interface
 from trt_mogface.kernels.arguments import FRAME_BYTES
-from trt_mogface.spec import MAX_LEVELS
+from trt_mogface.reference.color import factors
+from trt_mogface.spec import MAX_LEVELS, Coding
 
 HEADER = PLUGINS / "include" / "trt_mogface" / "kernels.h"
 
 STRUCTURES: tuple[type[c.Structure], ...] = (
-    interface.Frame,
-    interface.Level,
-    interface.Detector,
-    interface.Thresholds,
-    interface.Outputs,
-    interface.Candidates,
-    interface.Detections,
+    interface.MogfaceFrame,
+    interface.MogfaceLevel,
+    interface.MogfaceDetector,
+    interface.MogfaceThresholds,
+    interface.MogfaceOutputs,
+    interface.MogfaceCandidates,
+    interface.MogfaceDetections,
 )
+
+ENUMERATIONS: dict[str, tuple[Any, dict[Any, int]]] = {
+    "Format": (PixelFormat, interface.FORMAT_CODES),
+    "Matrix": (ColorMatrix, interface.MATRIX_CODES),
+    "Range": (ColorRange, interface.RANGE_CODES),
+    "Coding": (Coding, interface.CODING_CODES),
+}
+"""Enumerations of the header, and the names and codes that Python has for their values."""
 
 CONSTANTS = {
     "MOGFACE_INTERFACE": interface.INTERFACE,
+    "MOGFACE_MAX_PLANES": interface.MAX_PLANES,
     "MOGFACE_MAX_LEVELS": interface.MAX_LEVELS,
     "MOGFACE_MAX_SIDES": interface.MAX_SIDES,
     "MOGFACE_MAX_TOP_K": interface.MAX_TOP_K,
-    "MOGFACE_BGR": interface.FORMATS["bgr"],
-    "MOGFACE_NV12_BT601": interface.FORMATS["nv12"],
-    "MOGFACE_NV12_BT709": interface.FORMATS["nv12-bt709"],
-    "MOGFACE_CODING_MOGFACE": interface.CODINGS["mogface"],
-    "MOGFACE_CODING_SSD": interface.CODINGS["ssd"],
-    "MOGFACE_CODING_DISTANCE": interface.CODINGS["distance"],
     "MOGFACE_FP32": interface.FP32,
     "MOGFACE_FP16": interface.FP16,
+    **{f"MOGFACE_{name.upper()}": code for _, codes in ENUMERATIONS.values() for name, code in codes.items()},
 }
 
 KINDS = """
@@ -49,7 +56,7 @@ KINDS = """
 
 
 def kind(of: object) -> str:
-    """What the macro above says of a type; pointers are addresses to Python, and structures are neither."""
+    """Name by the macro above; pointers are addresses to Python, and structures and arrays are neither."""
     names: dict[object, str] = {
         c.c_float: "float",
         c.c_double: "double",
@@ -83,7 +90,7 @@ def program() -> str:
     """A C program that prints constants, and the sizes, offsets and types of structures and their fields."""
     lines = [f'    printf("{name} %d\\n", (int){name});' for name in CONSTANTS]
     for structure in STRUCTURES:
-        struct = f"Mogface{structure.__name__}"
+        struct = structure.__name__
         lines.append(f'    printf("{structure.__name__} %zu\\n", sizeof({struct}));')
         lines.extend(
             f'    printf("{structure.__name__}.{field} %zu %zu %s\\n", offsetof({struct}, {field}),'
@@ -135,6 +142,36 @@ def test_functions_are_those_of_the_header(library: Path) -> None:
     assert all(hasattr(loaded, name) for name in declared())
 
 
+@pytest.mark.parametrize("name", ENUMERATIONS)
+def test_the_header_has_the_names_that_python_has(name: str) -> None:
+    names, codes = ENUMERATIONS[name]
+    assert list(codes) == list(get_args(names))
+    body = re.search(rf"typedef enum Mogface{name}\n{{(.*?)}} Mogface{name};", HEADER.read_text(), re.DOTALL)
+    assert body
+    found = re.findall(r"MOGFACE_(\w+) = (\d+)", body[1])
+    assert {value.lower(): int(code) for value, code in found} == codes
+
+
+def test_the_plugin_knows_every_coding() -> None:
+    source = (PLUGINS / "tensorrt" / "attributes.cpp").read_text()
+    names = re.search(r"kCODINGS\[\] = {(.*?)}", source)
+    assert names
+    assert re.findall(r'"(\w+)"', names[1]) == list(get_args(Coding))
+
+
+def test_color_factors_are_those_of_the_specification() -> None:
+    source = (PLUGINS / "kernels" / "letterbox.cu").read_text()
+    table = source[source.index("kFACTORS[2][3][2] = ") :]
+    table = table[: table.index(";")].partition("=")[2]
+    found = [tuple(map(int, row.split(","))) for row in re.findall(r"{([-\d, \n]+)}", table)]
+    assert found == [
+        tuple(factors(matrix, range_, bits))
+        for bits in (8, 10)
+        for matrix in get_args(ColorMatrix)
+        for range_ in get_args(ColorRange)
+    ]
+
+
 def test_limits_are_those_of_a_spec() -> None:
     assert interface.MAX_LEVELS == interface.MAX_SIDES == MAX_LEVELS
-    assert c.sizeof(interface.Frame) == FRAME_BYTES
+    assert c.sizeof(interface.MogfaceFrame) == FRAME_BYTES

@@ -82,7 +82,7 @@ def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future
     def run() -> None:
         try:
             future.set_result(work(*args, **kwargs))
-        except BaseException as error:  # noqa: BLE001 -- it is whoever waits that is told
+        except BaseException as error:  # noqa: BLE001 -- it goes to the future
             future.set_exception(error)
 
     threading.Thread(target=run, name="of-a-test", daemon=True).start()

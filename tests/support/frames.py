@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.support.device import memory
 from trt_mogface.frame import ColorMatrix, ColorRange, Frame, PixelFormat
 
 RED_BLUE = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
@@ -81,3 +82,22 @@ def bgr_by_formula(frame: Frame) -> NDArray[np.float64]:
     green = (luma - red_share * red - blue_share * blue) / (1 - red_share - blue_share)
     bgr: NDArray[np.float64] = np.clip(255 * np.stack([blue, green, red], axis=-1), 0, 255)
     return bgr
+
+
+def apart(rows: Numbers, gap: int = 0, offset: int = 0) -> Numbers:
+    """The same rows with ``gap`` bytes between them, in memory that ends with the last.
+
+    They begin ``offset`` bytes beyond an aligned address.
+    """
+    height, length = rows.shape[0], rows[0].nbytes
+    whole = memory((height - 1) * (length + gap) + length, offset=offset)
+    strides = (length + gap, *np.ascontiguousarray(rows).strides[1:])
+    view = np.ndarray(rows.shape, rows.dtype, whole.data, strides=strides)
+    view[...] = rows
+    return view
+
+
+def laid_apart(frame: Frame, gap: int = 0, offset: int = 0) -> Frame:
+    """The same frame with `apart` planes."""
+    planes = tuple(apart(plane, gap * plane.itemsize, offset * plane.itemsize) for plane in frame.planes)
+    return Frame(planes, frame.format, frame.matrix, frame.range)

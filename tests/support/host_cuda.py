@@ -10,7 +10,7 @@ import ctypes
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +101,7 @@ class HostCuda(Cuda):
         return self._keep(made)
 
     @override
-    def event(self, *, timed: bool = False) -> Event:  # noqa: ARG002 -- all are
+    def event(self, *, timed: bool = False) -> Event:
         self._call("event")
         return self._keep(Event(next(self._numbers), self._forget))
 
@@ -277,7 +277,7 @@ class HostNetwork:
 def backend(library: Path, model: Path, cuda: HostCuda, max_shape: Shape, **options: Any) -> GpuBackend:
     """Return the GPU's backend, with device and engine replaced."""
     network = OnnxNetwork(model, threads=1)
-    resolved = SlotOptions.resolve(network.spec, DetectorOptions(**options))
+    resolved = SlotOptions.resolve(network.spec, cast(DetectorOptions, options))
     fake = HostNetwork(network, cuda, max_shape)
     return GpuBackend(fake, cuda, HostKernels(library, cuda), resolved, max_shape)
 

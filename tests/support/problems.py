@@ -1,4 +1,4 @@
-"""What a network says of a batch and what is asked of it: made up, given to the kernels, solved by numpy."""
+"""Outputs of a network and what is wanted of them: made up, given to the kernels, solved by numpy."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from tests.support.specs import MOGFACE, small_spec
 from trt_mogface.kernels import Faces, Kernels
 from trt_mogface.reference.anchors import anchors
 from trt_mogface.reference.decode import decode_boxes, decode_landmarks
-from trt_mogface.reference.select import best
+from trt_mogface.reference.select import best, cut
+from trt_mogface.spec import CODINGS as KINDS
 from trt_mogface.spec import BoxCoding, DetectorSpec, Level, Thresholds
 
 Numbers = NDArray[np.float32] | NDArray[np.float16]
 
-CODINGS = ("inclusive", "ssd", "distance")
+CODINGS = ("inclusive", "ssd", "distance", "spread")
+"""Names for `tests.support.specs.coding`."""
 
 EXAMPLES = "TRT_MOGFACE_EXAMPLES"
-"""Environment variable: at most so many examples of each property, always the same ones."""
+"""Environment variable: largest number of examples of each property, which are then always the same."""
 
 
 def examples(count: int) -> settings:
-    """Settings of a property test: so many examples, or the few that a sanitized run has time for."""
+    """Settings of a property test: ``count`` examples, or the few that a sanitized run has time for."""
     few = os.environ.get(EXAMPLES)
     if few is None:
         return settings(max_examples=count, deadline=None)
@@ -115,7 +117,7 @@ class Best:
     dropped: int
 
 
-def solved(asked: Problem, image: int) -> Best:
+def solved(asked: Problem, image: int, content: tuple[int, int] | None = None) -> Best:
     """The candidates of one image as `trt_mogface.reference.select.select` has them."""
     scores, deltas, points = asked.image(image)
     index = best(scores, asked.thresholds.score_threshold, asked.thresholds.top_k)
@@ -125,11 +127,13 @@ def solved(asked: Problem, image: int) -> Best:
     landmarks = None if points is None else decode_landmarks(points[index], near, asked.spec.coding)
     if landmarks is not None:
         finite &= np.isfinite(landmarks).all(axis=(1, 2))
+    if asked.thresholds.clip:
+        boxes = cut(boxes, *(content or asked.size))
     dropped = np.count_nonzero(~finite) + np.count_nonzero(np.isnan(scores))
     return Best(index, boxes, landmarks, finite, int(dropped))
 
 
-def decode(kernels: Kernels, asked: Problem, *, offset: int = 0) -> HostCandidates:
+def decode(kernels: Kernels, asked: Problem, *, offset: int = 0, frames: object = None) -> HostCandidates:
     """The candidates of the kernels; the outputs lie ``offset`` bytes beyond an aligned address."""
     out = device.candidates(asked.batch, asked.thresholds.top_k, asked.spec.landmarks)
     needed = kernels.decode_workspace(asked.spec, asked.thresholds, asked.batch, asked.size)
@@ -142,6 +146,7 @@ def decode(kernels: Kernels, asked: Problem, *, offset: int = 0) -> HostCandidat
         size=asked.size,
         thresholds=asked.thresholds,
         workspace=device.memory(needed),
+        frames=frames,
     )
     return out
 
@@ -196,14 +201,16 @@ LEVELS = (
 
 @st.composite
 def specs(draw: st.DrawFn) -> DetectorSpec:
-    """Specs of all codings, with one to sixteen levels and one to sixteen sides a cell."""
+    """Specs of all codings, with 1 to 16 levels and 1 to 16 sides a cell, and 0, 5 or 7 landmarks."""
     coding = BoxCoding(
-        draw(st.sampled_from(CODINGS)),
+        draw(st.sampled_from(KINDS)),
         variances=draw(st.sampled_from([(0.1, 0.2), (1.0, 1.0), (0.3, 0.7)])),
         center=draw(st.sampled_from([0.5, 0.0, 0.37])),
+        inclusive=draw(st.booleans()),
+        spread=draw(st.booleans()),
     )
     return dataclasses.replace(
-        small_spec(landmarks=draw(st.sampled_from([0, 5]))),
+        small_spec(landmarks=draw(st.sampled_from([0, 5, 7]))),
         levels=draw(st.sampled_from([*LEVELS, MOGFACE.levels])),
         coding=coding,
     )
@@ -266,5 +273,6 @@ def problems(draw: st.DrawFn, *, most_pixels: int = 100, batches: tuple[int, ...
         top_k=min(max(1, top_k), 700),
         max_detections=draw(st.sampled_from([1, 10, 64, 750])),
         inclusive_areas=draw(st.booleans()),
+        clip=draw(st.booleans()),
     )
     return made.halved() if draw(st.booleans()) else made

@@ -30,10 +30,10 @@ MOGFACE = DetectorSpec(
 
 
 def coding(kind: str) -> BoxCoding:
-    """A coding by name; ``inclusive`` is that of MogFace."""
+    """A coding by name; ``inclusive`` is that of MogFace, and ``spread`` that of ULFD."""
     if kind == "inclusive":
         return BoxCoding("ssd", inclusive=True)
-    return BoxCoding("distance" if kind == "distance" else "ssd", variances=(0.1, 0.2))
+    return BoxCoding("distance" if kind == "distance" else "ssd", (0.1, 0.2), spread=kind == "spread")
 
 
 def small_spec(kind: str = "ssd", *, landmarks: int = 0, **selection: Any) -> DetectorSpec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -125,3 +125,61 @@ def test_a_place_that_cannot_be_written_is_one_line_and_left_clean(tmp_path: Pat
         FACES.save_picture(tmp_path / name, PICTURE)
     assert name in one_line(error.value)
     assert [p.name for p in tmp_path.rglob("*")] == ["folder.png"]
+
+
+FURTHER: dict[str, Any] = {"tracker_id": [7, 9], "data": {"age": [30, 40], "of": [[1], [2]]}}
+TRACKED = Detections(BOXES, SCORES, POINTS, (20, 30), dropped=3, **FURTHER)
+
+
+@pytest.mark.parametrize(
+    ("index", "kept"),
+    [
+        (slice(1), [0]),
+        (slice(None, None, -1), [1, 0]),
+        ([1], [1]),
+        ([], []),
+        ([False, True], [1]),
+        (np.array([True, False]), [0]),
+        (np.array([1, 1, 0]), [1, 1, 0]),
+        (TRACKED.confidence > 0.6, [0]),
+    ],
+)
+def test_a_part_of_the_faces_keeps_what_belongs_to_them(index: Any, kept: list[int]) -> None:
+    part = TRACKED[index]
+    assert len(part) == len(kept)
+    assert part.xyxy.tolist() == BOXES[kept].tolist()
+    assert part.confidence.tolist() == SCORES[kept].tolist()
+    assert part.landmarks is not None
+    assert part.landmarks.tolist() == POINTS[kept].tolist()
+    assert part.tracker_id is not None
+    assert part.tracker_id.tolist() == np.array([7, 9])[kept].tolist()
+    assert part.data["age"].tolist() == np.array([30, 40])[kept].tolist()
+    assert part.data["of"].shape == (len(kept), 1)
+    assert (part.image_size, part.dropped) == (TRACKED.image_size, TRACKED.dropped)
+    assert (BARE[index].landmarks, BARE[index].tracker_id) == (None, None)
+
+
+@pytest.mark.parametrize("index", [0, -1, np.int64(1), np.array(True), np.zeros((2, 2), bool), (0, 1, [2])])
+def test_a_single_number_is_no_part_of_the_faces(index: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        TRACKED[index]
+    with pytest.raises(TypeError, match="slice"):
+        list(cast(Any, TRACKED))
+
+
+@pytest.mark.parametrize(
+    "more", [{"tracker_id": [1]}, {"tracker_id": [[1, 2]]}, {"data": {"age": [1]}}, {"data": {"age": 1}}]
+)
+def test_further_arrays_have_a_value_for_each_face(more: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        Detections(BOXES, SCORES, None, (20, 30), **more)
+
+
+def test_tracks_and_further_arrays_are_passed_on() -> None:
+    assert [face["tracker_id"] for face in TRACKED.to_dict()["faces"]] == [7, 9]
+    assert "tracker_id" not in FACES.to_dict()["faces"][0]
+    pytest.importorskip("supervision")
+    found = TRACKED.to_supervision()
+    assert found.tracker_id is not None
+    assert found.tracker_id.tolist() == [7, 9]
+    assert set(found.data) == {"class_name", "landmarks", "age", "of"}

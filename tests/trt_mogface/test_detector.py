@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 
 from tests.support.onnx_files import answers, constant_network
 from tests.support.specs import iou, one_line, small_spec
-from trt_mogface import Detections, Detector, MogFaceError, read_image
-from trt_mogface.backends.base import Placed
+from trt_mogface import Detections, Detector, MogFaceError
 from trt_mogface.backends.cpu import CpuBackend, CpuSlot
-from trt_mogface.backends.options import Choices
-from trt_mogface.errors import ImageError, ModelError
-from trt_mogface.models.files import DEFAULT, embedded_file
+from trt_mogface.errors import ImageError, ModelError, RunnerError
+from trt_mogface.frame import Frame
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import embedded_file
 
 FACES = 6
 Photo = NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")
-def photo(test_data: Path) -> Photo:
-    return read_image(test_data / "demo_images" / "insightface_t1.jpg")
+def photo(group: Photo) -> Photo:
+    return group
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,11 @@ def detect() -> Iterator[Detector]:
 @pytest.fixture(scope="module")
 def native(detect: Detector, photo: Photo) -> Detections:
     return detect(photo)
+
+
+def strides(detector: Detector) -> list[int]:
+    backend: Any = detector._backend
+    return [level.stride for level in backend.options.spec.levels]
 
 
 def assert_same(one: Detections, other: Detections, tolerance: float = 1e-3) -> None:
@@ -85,7 +90,7 @@ def test_equals_another_use_of_the_same_weights(photo: Photo) -> None:
     theirs.sort(key=lambda face: face.x)
     order = np.argsort(ours.xyxy[:, 0])
     corners = [[f.x, f.y, f.x + f.width, f.y + f.height] for f in theirs]
-    # The lower corners are sums of two truncated numbers, so up to 2 px come from truncation alone.
+    # The lower corners are sums of two truncated numbers, so up to 2 px are due to truncation.
     gaps = ours.xyxy[order] - np.array(corners)
     assert np.abs(gaps[:, :2]).max() <= 2
     assert np.abs(gaps[:, 2:]).max() <= 3
@@ -236,7 +241,7 @@ def test_slivers_hold_no_faces(size: tuple[int, int], arguments: dict[str, Any])
 
 
 def test_one_bad_picture_of_several_is_named(detect: Detector, photo: Photo) -> None:
-    with pytest.raises(ImageError, match="image 1: gray"):
+    with pytest.raises(ImageError, match="image 1: grayscale"):
         detect([photo[:32, :32], photo[:32, :32, 0]])
     nonsense: list[Any] = [None, "photo.jpg", 7, np.zeros((2, 8, 8, 3), np.uint8)]
     for thing in nonsense:
@@ -249,7 +254,7 @@ def test_a_closed_detector_says_so(photo: Photo) -> None:
     with Detector(threads=1) as detector:
         pass
     detector.close()
-    with pytest.raises(ModelError, match="closed"):
+    with pytest.raises(RunnerError, match="closed"):
         detector(photo[:32, :32])
 
 
@@ -262,8 +267,8 @@ def test_min_face_leaves_the_finest_level_out_and_the_others_alone(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     # The level of stride 8 sees faces of up to 32 / sqrt(0.35) = 54 px; these faces are larger.
     with Detector(conf=0.5, threads=1) as every, Detector(conf=0.5, min_face=60, threads=1) as fewer:
-        assert [level.stride for level in every.spec.levels] == [8, 16, 32]
-        assert [level.stride for level in fewer.spec.levels] == [16, 32]
+        assert strides(every) == [8, 16, 32]
+        assert strides(fewer) == [16, 32]
         all_faces, large = every(photo), fewer(photo)
     sides = (large.xyxy[:, 2:] - large.xyxy[:, :2]).max(axis=1)
     assert (sides > 60).any()
@@ -279,7 +284,7 @@ def test_min_face_that_leaves_nothing_out_needs_no_other_file(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with Detector(min_face=10, threads=1) as detector:
-        assert len(detector.spec.levels) == 3
+        assert len(strides(detector)) == 3
     assert list(tmp_path.iterdir()) == []
 
 
@@ -320,7 +325,7 @@ def test_pad_decides_what_the_network_sees(tmp_path: Path, pad: bool, network_in
             if size == network_input:
                 assert len(detector(image)) == 0
             else:
-                with pytest.raises(ModelError, match="the spec asks for"):
+                with pytest.raises(ModelError, match="as the spec says"):
                     detector(image)
 
 
@@ -330,10 +335,10 @@ class Watched(CpuSlot):
     closed = False
     misused = False
 
-    def begin(self, pictures: Sequence[Placed]) -> None:
+    def submit(self, frames: Sequence[Frame]) -> None:
         self.misused |= self.closed
         time.sleep(0.002)  # calls pile up
-        super().begin(pictures)
+        super().submit(frames)
 
     def close(self) -> None:
         self.closed = True
@@ -343,18 +348,18 @@ class Watched(CpuSlot):
 def test_calls_that_waited_while_the_detector_was_closed_say_so() -> None:
     class Watching(CpuBackend):
         def slot(self, *_: object, **__: object) -> Watched:
-            self.watched = Watched(self.executor, self.settings)
+            self.watched = Watched(self.network, self.options)
             return self.watched
 
-    backend = Watching(embedded_file(DEFAULT), Choices(), 1)
+    backend = Watching(embedded_file(DEFAULT), {"threads": 1})
     detect, image = Detector(backend), np.zeros((32, 32, 3), np.uint8)
-    failures: list[ModelError] = []
+    failures: list[RunnerError] = []
 
     def call() -> None:
         try:
             while True:
                 detect(image)
-        except ModelError as error:
+        except RunnerError as error:
             failures.append(error)
 
     waiting = [threading.Thread(target=call) for _ in range(4)]

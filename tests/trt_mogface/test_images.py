@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.support.photos import PORTRAIT
 from tests.support.specs import one_line
 from trt_mogface.errors import ImageError
-from trt_mogface.images import check_array, find_images, read_image
+from trt_mogface.frame import Frame
+from trt_mogface.images import find_images, read_image
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (40, 60, 3), np.uint8)
@@ -55,11 +57,10 @@ def test_lossless_formats_are_read_exactly(tmp_path: Path, suffix: str) -> None:
     assert np.array_equal(image, PIXELS)
 
 
-def test_a_jpeg_is_read_as_pillow_reads_it(test_data: Path) -> None:
-    path = test_data / "demo_images" / "insightface_t1.jpg"
-    with Image.open(path) as picture:
+def test_a_jpeg_is_read_as_pillow_reads_it() -> None:
+    with Image.open(PORTRAIT) as picture:
         expected = np.array(picture.convert("RGB"))[:, :, ::-1]
-    difference = np.abs(read_image(path).astype(int) - expected)
+    difference = np.abs(read_image(PORTRAIT).astype(int) - expected)
     assert difference.max() <= 3  # two decoders round differently
     assert difference.mean() < 0.5
 
@@ -213,15 +214,15 @@ ARRAYS = [
 @pytest.mark.parametrize(("array", "hint"), ARRAYS, ids=[hint for _, hint in ARRAYS])
 def test_another_array_is_refused_with_what_to_do(array: Any, hint: str) -> None:
     with pytest.raises(ImageError) as error:
-        check_array(array, "image 3")
+        Frame.of(array)
     message = one_line(error.value)
-    assert message.startswith("image 3: ")
+    assert message.startswith("image: ")
     assert hint in message
 
 
 def test_a_good_array_is_passed_on_uncopied() -> None:
     views = [PIXELS, PIXELS[::-1, ::2], PIXELS.transpose(1, 0, 2), np.zeros((1, 1, 3), np.uint8)]
-    assert all(check_array(view) is view for view in views)
+    assert all(Frame.of(view).planes[0] is view for view in views)
 
 
 @pytest.fixture

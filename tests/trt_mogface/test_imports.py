@@ -8,6 +8,13 @@ from pathlib import Path
 
 import pytest
 
+import trt_mogface
+
+HEAVY = {
+    *("torch", "onnx", "PIL", "typer", "rich", "onnxruntime", "tensorrt", "supervision"),
+    *("engine_build", "modelscope_hub", "retinaface"),
+}
+
 BLOCKED = (
     "import sys\nfor name in {blocked!r}: sys.modules[name] = None\n"
     "sys.argv = ['trt-mogface', *sys.argv[1:]]\nfrom trt_mogface.cli.app import main\nmain()\n"
@@ -22,9 +29,25 @@ def test_the_package_imports_nothing_it_may_not_need() -> None:
     done = python("import sys, trt_mogface\nprint(*sys.modules)")
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
+    assert not loaded & {"numpy", "cv2", "msgspec", "asyncio", "trt_mogface.errors", *HEAVY}
+
+
+def test_the_public_names_import_nothing_they_may_not_need() -> None:
+    done = python(
+        "import sys\nfrom trt_mogface import *\nprint(*sys.modules)\nassert Detector and read_image"
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
     assert "numpy" in loaded
-    unwanted = {"torch", "onnx", "PIL", "typer", "rich", "onnxruntime", "tensorrt", "supervision"}
-    assert not loaded & (unwanted | {"engine_build", "modelscope_hub", "retinaface"})
+    assert not loaded & {"asyncio", *HEAVY}
+
+
+def test_public_names_are_listed_and_found() -> None:
+    assert set(trt_mogface.__all__) <= set(dir(trt_mogface))
+    for name in trt_mogface.__all__:
+        assert getattr(trt_mogface, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'Detektor'"):
+        trt_mogface.Detektor  # noqa: B018
 
 
 @pytest.mark.parametrize("verb", [["--help"], ["detect", "--help"], ["models"]])

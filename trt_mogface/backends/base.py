@@ -1,4 +1,4 @@
-"""The interfaces of a backend: a `Network`, a `Slot` for one batch in flight, a `Backend` that opens slots."""
+"""Interfaces of a backend: `Network`, `Slot` for one batch in flight, and `Backend`, which opens slots."""
 
 from __future__ import annotations
 

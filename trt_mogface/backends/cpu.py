@@ -121,11 +121,11 @@ class CpuSlot:
             thresholds=options.thresholds,
             content=placement.content,
         )
-        scale = np.float32(placement.scale)  # x, y
+        scale: Floats = np.array(placement.scale * 2, np.float32)  # x, y, x, y
         return Detections(
-            xyxy=faces.boxes / np.tile(scale, 2),
+            xyxy=faces.boxes / scale,
             confidence=faces.scores,
-            landmarks=None if faces.landmarks is None else faces.landmarks / scale,
+            landmarks=None if faces.landmarks is None else faces.landmarks / scale[:2],
             image_size=size,
             dropped=faces.dropped,
         )

@@ -122,7 +122,7 @@ class SlotOptions:
 
     @property
     def info(self) -> ModelInfo:
-        """What a caller may know of the model."""
+        """Facts about the model."""
         spec = self.spec
         return ModelInfo(spec.name, spec.landmarks, self.thresholds, spec.coding.inclusive, spec.origin)
 

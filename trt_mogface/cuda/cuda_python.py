@@ -68,7 +68,7 @@ class CudaPython(Cuda):
 
     @override
     def device_address(self, array: NDArray[Any]) -> int | None:
-        # Both ends are asked for, because a part of a buffer can be page-locked.
+        # Both ends, because a program can page-lock a part of its buffer.
         first = array.__array_interface__["data"][0]
         addresses = [self._device_address(first), self._device_address(first + array.nbytes - 1)]
         return addresses[0] if None not in addresses else None

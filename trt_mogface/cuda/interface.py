@@ -125,7 +125,7 @@ class Cuda(ABC):
 
     @abstractmethod
     def end_capture(self, stream: Stream) -> Graph:
-        """Return the recorded work as a graph; after a failure in between, raise and leave the stream usable."""
+        """Return the recorded work as a graph; if recording failed, raise and leave the stream usable."""
 
     @abstractmethod
     def launch(self, graph: Graph, stream: Stream) -> None:

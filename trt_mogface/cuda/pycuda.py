@@ -137,15 +137,15 @@ class PyCuda(Cuda):
         return float(self._ask("elapsed time", lambda: begin.native.time_till(end.native)))
 
     @override
-    def begin_capture(self, stream: Stream) -> None:  # noqa: ARG002
+    def begin_capture(self, stream: Stream) -> None:
         raise CudaError("capture: PyCUDA has no graphs")
 
     @override
-    def end_capture(self, stream: Stream) -> Graph:  # noqa: ARG002
+    def end_capture(self, stream: Stream) -> Graph:
         raise CudaError("capture: PyCUDA has no graphs")
 
     @override
-    def launch(self, graph: Graph, stream: Stream) -> None:  # noqa: ARG002
+    def launch(self, graph: Graph, stream: Stream) -> None:
         raise CudaError("graph launch: PyCUDA has no graphs")
 
     def _freeing(self, allocation: Any) -> Callable[[int], None]:

@@ -1,4 +1,4 @@
-"""What the kernels are called with: arrays checked one by one, then structures of the C interface."""
+"""Arguments of the kernels: arrays, checked one by one, and structures of the C interface."""
 
 from __future__ import annotations
 
@@ -7,28 +7,39 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trt_mogface.errors import KernelError
-from trt_mogface.kernels import interface
+from trt_mogface.errors import ArgumentError
 from trt_mogface.kernels.arrays import Array, array, stream_handle
+from trt_mogface.kernels.interface import (
+    CODING_CODES,
+    FP16,
+    FP32,
+    MAX_TOP_K,
+    MogfaceCandidates,
+    MogfaceDetections,
+    MogfaceDetector,
+    MogfaceFrame,
+    MogfaceOutputs,
+    MogfaceThresholds,
+)
 from trt_mogface.kernels.library import Library
 from trt_mogface.spec import DetectorSpec, Thresholds
 
-FRAME_BYTES = ctypes.sizeof(interface.Frame)
+FRAME_BYTES = ctypes.sizeof(MogfaceFrame)
 
 INT32, FLOAT32, FLOAT16, UINT8 = (np.dtype(name) for name in ("int32", "float32", "float16", "uint8"))
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Device arrays for the best K candidates of N images, best first, in pixels of the network's input.
+    """Device arrays for the best K candidates of N images, best first, in pixels of the network input.
 
     Attributes:
-        counts: int32 [N]; what lies beyond them is not written.
+        counts: int32 [N]; rows beyond them are not written.
         dropped: int32 [N], candidates that are not finite and scores that are not numbers.
         anchors: int32 [N, K], index of the anchor, -1 for a dropped candidate.
         boxes: float32 [N, K, 4], x0, y0, x1, y1.
         scores: float32 [N, K].
-        landmarks: float32 [N, K, points, 2], or None where the model has none.
+        landmarks: float32 [N, K, points, 2]; None if the model has none.
     """
 
     counts: object
@@ -45,9 +56,9 @@ class Faces:
 
     Attributes:
         counts: int32 [N].
-        boxes: float32 [N, M, 4], x0, y0, x1, y1: pixels of the frame; of the network's input without frames.
+        boxes: float32 [N, M, 4], x0, y0, x1, y1, in pixels of the frame; of the network input without frames.
         scores: float32 [N, M].
-        landmarks: float32 [N, M, points, 2], or None where the model has none.
+        landmarks: float32 [N, M, points, 2]; None if the model has none.
         dropped: int32 [N] or None; see `Candidates`.
     """
 
@@ -58,11 +69,13 @@ class Faces:
     dropped: object = None
 
 
-def detector_struct(spec: DetectorSpec) -> interface.Detector:
-    """The part of a spec that the kernels need."""
-    struct = interface.Detector(
+def detector_struct(spec: DetectorSpec) -> MogfaceDetector:
+    """Return the part of a spec that the kernels need."""
+    struct = MogfaceDetector(
         level_count=len(spec.levels),
-        coding=0 if spec.coding.inclusive else interface.CODINGS[spec.coding.kind],
+        coding=CODING_CODES[spec.coding.kind],
+        inclusive=spec.coding.inclusive,
+        spread=spec.coding.spread,
         landmark_count=spec.landmarks,
         variance_center=spec.coding.variances[0],
         variance_size=spec.coding.variances[1],
@@ -74,24 +87,30 @@ def detector_struct(spec: DetectorSpec) -> interface.Detector:
     return struct
 
 
-def thresholds_struct(thresholds: Thresholds, *, clip: bool = False) -> interface.Thresholds:
-    """Thresholds as the kernels take them."""
-    if not 1 <= thresholds.top_k <= interface.MAX_TOP_K:
-        raise KernelError(f"thresholds.top_k {thresholds.top_k}: must lie within 1..{interface.MAX_TOP_K}")
+def thresholds_struct(thresholds: Thresholds, *, clip: bool = False) -> MogfaceThresholds:
+    """Return thresholds as the kernels read them; ``clip`` cuts faces at the frame's edges.
+
+    Raises:
+        ArgumentError: If a limit is out of range.  `UNLIMITED` candidates become the best `MAX_TOP_K`.
+    """
+    thresholds = thresholds.bounded(MAX_TOP_K)
+    if not 1 <= thresholds.top_k <= MAX_TOP_K:
+        raise ArgumentError("thresholds.top_k", f"must lie within 1..{MAX_TOP_K}", thresholds.top_k)
     if thresholds.max_detections < 1:
-        raise KernelError(f"thresholds.max_detections {thresholds.max_detections}: must be positive")
-    return interface.Thresholds(
+        raise ArgumentError("thresholds.max_detections", "must be positive", thresholds.max_detections)
+    return MogfaceThresholds(
         score=thresholds.score_threshold,
         iou=thresholds.iou_threshold,
         top_k=thresholds.top_k,
         max_detections=thresholds.most_faces,
         inclusive_areas=thresholds.inclusive_areas,
+        cut=thresholds.clip,
         clip=clip,
     )
 
 
 class Arguments:
-    """The arrays of one call, checked one by one, kept alive until it returns, all of one device."""
+    """The arrays of one call: checked one by one, all of one device, alive until the call returns."""
 
     def __init__(self, library: Library, stream: object) -> None:
         self.stream = stream_handle(stream)
@@ -108,21 +127,21 @@ class Arguments:
         *,
         writable: bool = False,
     ) -> Array:
-        """An array of one of these types and of this shape, where None stands for any size."""
+        """Return an array of one of these types and of this shape, in which None stands for any size."""
         found = array(source, name, host=self._host, writable=writable, stream=self.stream)
         if types is not None and found.dtype not in types:
-            raise KernelError(f"{name}: expected {' or '.join(map(str, types))}, not {found.dtype}")
+            raise ArgumentError(name, f"expected {' or '.join(map(str, types))}, not {found.dtype}")
         if shape is not None and (
             len(shape) != len(found.shape)
             or any(want not in (None, have) for want, have in zip(shape, found.shape))
         ):
             wanted = ", ".join("any" if side is None else str(side) for side in shape)
-            raise KernelError(f"{name}: expected shape [{wanted}], not {list(found.shape)}")
+            raise ArgumentError(name, f"expected shape [{wanted}], not {list(found.shape)}")
         if found.device is not None:
             self._device = self._device or (found.device, name)
             if found.device != self._device[0]:
-                raise KernelError(
-                    f"{name}: lies on GPU {found.device}, and {self._device[1]} on GPU {self._device[0]}"
+                raise ArgumentError(
+                    name, f"lies on GPU {found.device}, and {self._device[1]} on GPU {self._device[0]}"
                 )
         self._taken.append(found)
         return found
@@ -137,11 +156,11 @@ class Arguments:
         *,
         writable: bool = True,
     ) -> int | None:
-        """Address of an array that is there if and only if the model has landmarks."""
+        """Return the address of an array that must be given if and only if the model has landmarks."""
         if wanted and source is None:
-            raise KernelError(f"{name}: is missing, and the model has landmarks")
+            raise ArgumentError(name, "must be given, the model has landmarks")
         if not wanted and source is not None:
-            raise KernelError(f"{name}: is given, and the model has no landmarks")
+            raise ArgumentError(name, "must be None, the model has no landmarks")
         return self.take(name, source, (dtype,), shape, writable=writable).pointer if wanted else None
 
 
@@ -152,15 +171,15 @@ def outputs_struct(
     landmarks: object,
     spec: DetectorSpec,
     size: tuple[int, int],
-) -> interface.Outputs:
-    """The network's outputs, all of one type and of the spec's shapes.
+) -> MogfaceOutputs:
+    """Return the network's outputs.
 
     Raises:
-        KernelError: One is not.
+        ArgumentError: If they are not of one type and of the spec's shapes.
     """
     height, width = size
     if min(size) < 1:
-        raise KernelError(f"size {height}x{width}: must be positive")
+        raise ArgumentError("size", "must be positive", f"{height}x{width}")
     count = spec.anchor_count(height, width)
     first = call.take("scores", scores, (FLOAT32, FLOAT16), (None, count))
     batch = first.shape[0]
@@ -173,24 +192,24 @@ def outputs_struct(
         (batch, count, 2 * spec.landmarks),
         writable=False,
     )
-    kind = interface.FP16 if first.dtype == FLOAT16 else interface.FP32
-    return interface.Outputs(first.pointer, second.pointer, third, kind, batch, height, width)
+    kind = FP16 if first.dtype == FLOAT16 else FP32
+    return MogfaceOutputs(first.pointer, second.pointer, third, kind, batch, height, width)
 
 
 def candidates_struct(
     call: Arguments, given: Candidates, batch: int, top_k: int, points: int
-) -> interface.Candidates:
-    """Candidates of a batch; landmarks if there are ``points``.
+) -> MogfaceCandidates:
+    """Return the candidates of a batch, with landmarks if there are ``points``.
 
     Raises:
-        KernelError: An array of another type or shape.
+        ArgumentError: If an array has another type or shape.
     """
 
     def take(name: str, dtype: np.dtype[np.generic], *shape: int) -> int:
         source = getattr(given, name)
         return call.take(f"candidates.{name}", source, (dtype,), shape, writable=True).pointer
 
-    return interface.Candidates(
+    return MogfaceCandidates(
         counts=take("counts", INT32, batch),
         dropped=take("dropped", INT32, batch),
         anchors=take("anchors", INT32, batch, top_k),
@@ -204,18 +223,18 @@ def candidates_struct(
 
 def detections_struct(
     call: Arguments, out: Faces, batch: int, thresholds: Thresholds, points: int
-) -> interface.Detections:
-    """Room for the faces of a batch; landmarks if there are ``points``.
+) -> MogfaceDetections:
+    """Return the buffers for the faces of a batch, with landmarks if there are ``points``.
 
     Raises:
-        KernelError: An array of another type or shape.
+        ArgumentError: If an array has another type or shape.
     """
-    most = thresholds.most_faces
+    most = thresholds.bounded(MAX_TOP_K).most_faces
 
     def take(name: str, dtype: np.dtype[np.generic], *shape: int) -> int:
         return call.take(f"out.{name}", getattr(out, name), (dtype,), shape, writable=True).pointer
 
-    return interface.Detections(
+    return MogfaceDetections(
         counts=take("counts", INT32, batch),
         dropped=None if out.dropped is None else take("dropped", INT32, batch),
         boxes=take("boxes", FLOAT32, batch, most, 4),

@@ -1,4 +1,4 @@
-"""Arrays and streams of torch, CuPy, PyCUDA, Numba, cuda-core and whoever else speaks their protocols."""
+"""Arrays and streams of torch, CuPy, PyCUDA, Numba, cuda-core and others with the same protocols."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from trt_mogface.errors import KernelError, first_line
+from trt_mogface.errors import ArgumentError, first_line
 
 ON_HOST, ON_CUDA, PINNED, MANAGED = 1, 2, 3, 13
-"""DLPack's device types.  Kernels reach pinned and managed memory as they reach the GPU's own."""
+"""DLPack's device types.  Kernels reach pinned and managed memory like device memory."""
 
 LEGACY_STREAM = 1
-"""DLPack's name of the stream with handle 0."""
+"""DLPack's number of the default stream."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Array:
 
     Attributes:
         pointer: Address of the first element.
-        shape: In elements.
-        pitch: Bytes from one element of the first dimension to the next; each is contiguous in itself.
-        dtype: Of an element.
-        device: Number of the CUDA device, where the array tells it.
-        owner: What keeps the memory alive.
+        shape: Number of elements along each dimension.
+        pitch: Bytes from one element of the first dimension to the next; each is contiguous.
+        dtype: Type of an element.
+        device: Number of the CUDA device; None if the array does not tell it.
+        owner: Object that keeps the memory alive.
     """
 
     pointer: int
@@ -52,53 +52,54 @@ def array(
     pitched: bool = False,
     stream: int = 0,
 ) -> Array:
-    """An array of another library, taken without a copy.
+    """Return an array of another library without a copy.
 
-    Work that fills it must be ordered before the stream it is used on, by the caller's streams or events.
-    An array that speaks DLPack alone is asked to do so.
+    The caller must order work that fills the array before ``stream``; arrays of DLPack do it themselves.
 
     Args:
-        source: Has ``__cuda_array_interface__`` or ``__dlpack__``.
-        name: What the error calls it.
-        host: Host memory is asked for, not device memory; true with the emulated kernels alone.
-        writable: Whether it will be written.
-        pitched: Whether there may be gaps between the elements of its first dimension.
-        stream: Handle of the stream it is used on.
+        source: Array with ``__cuda_array_interface__`` or ``__dlpack__``.
+        name: Name of the argument in messages.
+        host: Whether the array must lie in host memory, not in device memory; for emulated kernels.
+        writable: Whether the array will be written.
+        pitched: Whether there may be gaps between the elements of the first dimension.
+        stream: Handle of the stream that uses the array.
 
     Raises:
-        KernelError: It speaks neither protocol, lies in the wrong memory, is not contiguous, or is read-only.
+        ArgumentError: If it has neither protocol, lies in other memory, is not contiguous, or is read-only.
     """
     kind, number = _device(source)
     reachable = (ON_HOST,) if host else (ON_CUDA, PINNED, MANAGED)
     if kind is not None and kind not in reachable:
-        raise KernelError(
-            f"{name}: {type(source).__name__} in {'host' if kind == ON_HOST else 'foreign'} memory, which a "
-            "kernel cannot reach: copy it to the GPU first"
+        where = "host" if kind == ON_HOST else "foreign"
+        raise ArgumentError(
+            name,
+            f"{type(source).__name__} in {where} memory, out of a kernel's reach; copy it to the GPU first",
         )
     if hasattr(source, "__cuda_array_interface__"):
         raw = _of_interface(source, name, writable)
     elif hasattr(source, "__dlpack__"):
         raw = _of_dlpack(source, name, host, stream)
     else:
-        raise KernelError(
-            f"{name}: {type(source).__name__} is no device array: give one that has __cuda_array_interface__ "
-            "or __dlpack__ (torch, CuPy, PyCUDA, Numba)"
+        raise ArgumentError(
+            name,
+            f"not a device array but {type(source).__name__}; pass one with __cuda_array_interface__ or "
+            "__dlpack__ (torch, CuPy, PyCUDA, Numba)",
         )
     pointer, shape, strides, dtype, owner = raw
     if pointer == 0 and 0 not in shape:
-        raise KernelError(f"{name}: its address is null")
+        raise ArgumentError(name, "address must not be null")
     return Array(pointer, shape, _pitch(name, shape, strides, dtype.itemsize, pitched), dtype, number, owner)
 
 
 def stream_handle(stream: object) -> int:
-    """The handle of a CUDA stream.
+    """Return the handle of a CUDA stream.
 
     Args:
         stream: None or 0 for the default stream, a handle, or a stream of cuda-core (``__cuda_stream__``),
             torch (``cuda_stream``), CuPy (``ptr``) or PyCUDA (``handle``).
 
     Raises:
-        KernelError: Something else.
+        ArgumentError: If it is not a CUDA stream.
     """
     if stream is None:
         return 0
@@ -110,18 +111,19 @@ def stream_handle(stream: object) -> int:
             return int(getattr(stream, attribute))
     if isinstance(stream, int) and not isinstance(stream, bool) and stream >= 0:
         return stream
-    raise KernelError(
-        f"stream: {type(stream).__name__} is no CUDA stream: give a handle, or a stream of cuda-core, torch, "
-        "CuPy or PyCUDA"
+    raise ArgumentError(
+        "stream",
+        f"not a CUDA stream but {type(stream).__name__}; pass a handle, or a stream of cuda-core, torch, "
+        "CuPy or PyCUDA",
     )
 
 
 _Raw: TypeAlias = tuple[int, tuple[int, ...], tuple[int, ...] | None, "np.dtype[Any]", object]
-"""Address, shape, strides in bytes or None, type, and who owns the memory."""
+"""Address, shape, strides in bytes or None, dtype, and owner of the memory."""
 
 
 def _device(source: object) -> tuple[int | None, int | None]:
-    """DLPack's type and number of the device, where the array tells them."""
+    """Return DLPack's type and number of the device, None if the array does not tell them."""
     ask = getattr(source, "__dlpack_device__", None)
     if ask is None:
         return None, None
@@ -133,13 +135,13 @@ def _of_interface(source: Any, name: str, writable: bool) -> _Raw:
     interface = source.__cuda_array_interface__
     pointer, read_only = interface["data"]
     if writable and read_only:
-        raise KernelError(f"{name}: is read-only, and would be written")
+        raise ArgumentError(name, "must not be read-only")
     shape = tuple(int(side) for side in interface["shape"])
     return int(pointer or 0), shape, interface.get("strides"), np.dtype(interface["typestr"]), source
 
 
 class _Tensor(c.Structure):
-    """``DLTensor``, with which a ``DLManagedTensor`` begins."""
+    """``DLTensor``, the start of a ``DLManagedTensor``."""
 
     _fields_ = [
         ("data", c.c_void_p),
@@ -165,23 +167,23 @@ def _of_dlpack(source: Any, name: str, host: bool, stream: int) -> _Raw:
     try:
         capsule = source.__dlpack__() if host else source.__dlpack__(stream=stream or LEGACY_STREAM)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        raise KernelError(f"{name}: cannot be shared ({first_line(error)})") from error
+        raise ArgumentError(name, f"cannot be shared ({first_line(error)})") from error
     tensor = _Tensor.from_address(_pointer_of(capsule, b"dltensor"))
     kind = _KINDS.get(tensor.code)
     if kind is None or tensor.lanes != 1:
-        raise KernelError(f"{name}: elements of DLPack's type {tensor.code} are not known here")
+        raise ArgumentError(name, f"unknown DLPack element type {tensor.code}")
     dtype = np.dtype(f"{kind}{tensor.bits // 8}")
     dimensions = range(tensor.ndim)
     shape = tuple(tensor.shape[i] for i in dimensions)
     strides = tuple(tensor.strides[i] * dtype.itemsize for i in dimensions) if tensor.strides else None
-    # The capsule is not consumed: it frees its hold on the memory when the array goes.
+    # The capsule is not consumed: it releases the memory together with the array.
     return (tensor.data or 0) + tensor.byte_offset, shape, strides, dtype, capsule
 
 
 def _pitch(
     name: str, shape: tuple[int, ...], strides: tuple[int, ...] | None, itemsize: int, pitched: bool
 ) -> int:
-    """Bytes between elements of the first dimension, after a check of all strides that mean something."""
+    """Check all strides that matter; return the bytes between elements of the first dimension."""
     dense = [itemsize]
     for side in reversed(shape[1:]):
         dense.insert(0, dense[0] * side)
@@ -189,5 +191,5 @@ def _pitch(
         return dense[0]
     checked = list(zip(shape, strides, dense))[1 if pitched else 0 :]
     if any(side != 1 and stride != wanted for side, stride, wanted in checked):
-        raise KernelError(f"{name}: is not contiguous: make it so (ascontiguousarray, .contiguous())")
+        raise ArgumentError(name, "must be contiguous; use ascontiguousarray or .contiguous()")
     return strides[0] if pitched and shape[0] > 1 else dense[0]

@@ -1,29 +1,35 @@
-"""``plugins/include/trt_mogface/kernels.h``, as ctypes: its structures and its functions."""
+"""``plugins/include/trt_mogface/kernels.h`` as ctypes: its structures and functions."""
 
 from __future__ import annotations
 
 import ctypes as c
 
-INTERFACE = 1
-MAX_LEVELS, MAX_SIDES, MAX_TOP_K = 16, 16, 8192
+from trt_mogface.frame import FORMATS, MATRICES, RANGES, ColorMatrix, ColorRange, PixelFormat
+from trt_mogface.spec import CODINGS, Coding
 
-FORMATS = {"bgr": 0, "nv12": 1, "nv12-bt709": 2}
-CODINGS = {"mogface": 0, "ssd": 1, "distance": 2}
+INTERFACE = 2
+MAX_PLANES, MAX_LEVELS, MAX_SIDES, MAX_TOP_K = 3, 16, 16, 8192
+
+FORMAT_CODES: dict[PixelFormat, int] = {name: code for code, name in enumerate(FORMATS)}
+MATRIX_CODES: dict[ColorMatrix, int] = {name: code for code, name in enumerate(MATRICES)}
+RANGE_CODES: dict[ColorRange, int] = {name: code for code, name in enumerate(RANGES)}
+CODING_CODES: dict[Coding, int] = {name: code for code, name in enumerate(CODINGS)}
 FP32, FP16 = 0, 1
 
 
-class Frame(c.Structure):
-    """``MogfaceFrame``."""
+class MogfaceFrame(c.Structure):
+    """A frame and its position in the network input."""
 
     _fields_ = [
-        ("pixels", c.c_uint64),
-        ("chroma", c.c_uint64),
-        ("pitch", c.c_int64),
-        ("chroma_pitch", c.c_int64),
+        ("planes", c.c_uint64 * MAX_PLANES),
+        ("pitches", c.c_int64 * MAX_PLANES),
         ("step_x", c.c_double),
         ("step_y", c.c_double),
-        ("scale", c.c_float),
+        ("scale_x", c.c_float),
+        ("scale_y", c.c_float),
         ("format", c.c_int32),
+        ("matrix", c.c_int32),
+        ("range", c.c_int32),
         ("height", c.c_int32),
         ("width", c.c_int32),
         ("content_height", c.c_int32),
@@ -31,19 +37,21 @@ class Frame(c.Structure):
     ]
 
 
-class Level(c.Structure):
-    """``MogfaceLevel``."""
+class MogfaceLevel(c.Structure):
+    """One level of the feature pyramid."""
 
     _fields_ = [("stride", c.c_int32), ("side_count", c.c_int32), ("sides", c.c_double * MAX_SIDES)]
 
 
-class Detector(c.Structure):
-    """``MogfaceDetector``."""
+class MogfaceDetector(c.Structure):
+    """Anchors and coding of boxes and landmarks."""
 
     _fields_ = [
-        ("levels", Level * MAX_LEVELS),
+        ("levels", MogfaceLevel * MAX_LEVELS),
         ("level_count", c.c_int32),
         ("coding", c.c_int32),
+        ("inclusive", c.c_int32),
+        ("spread", c.c_int32),
         ("landmark_count", c.c_int32),
         ("variance_center", c.c_float),
         ("variance_size", c.c_float),
@@ -51,8 +59,8 @@ class Detector(c.Structure):
     ]
 
 
-class Thresholds(c.Structure):
-    """``MogfaceThresholds``."""
+class MogfaceThresholds(c.Structure):
+    """Thresholds and limits of the selection."""
 
     _fields_ = [
         ("score", c.c_float),
@@ -60,12 +68,13 @@ class Thresholds(c.Structure):
         ("top_k", c.c_int32),
         ("max_detections", c.c_int32),
         ("inclusive_areas", c.c_int32),
+        ("cut", c.c_int32),
         ("clip", c.c_int32),
     ]
 
 
-class Outputs(c.Structure):
-    """``MogfaceOutputs``."""
+class MogfaceOutputs(c.Structure):
+    """The network's outputs for a batch."""
 
     _fields_ = [
         ("scores", c.c_void_p),
@@ -78,21 +87,22 @@ class Outputs(c.Structure):
     ]
 
 
-class Candidates(c.Structure):
-    """``MogfaceCandidates``."""
+class MogfaceCandidates(c.Structure):
+    """The best candidates of each image."""
 
     _fields_ = [
         (name, c.c_void_p) for name in ("counts", "dropped", "anchors", "boxes", "scores", "landmarks")
     ]
 
 
-class Detections(c.Structure):
-    """``MogfaceDetections``."""
+class MogfaceDetections(c.Structure):
+    """The faces of each image."""
 
     _fields_ = [(name, c.c_void_p) for name in ("counts", "dropped", "boxes", "scores", "landmarks")]
 
 
-_DETECTOR, _THRESHOLDS, _FRAMES = c.POINTER(Detector), c.POINTER(Thresholds), c.c_void_p
+_DETECTOR, _THRESHOLDS = c.POINTER(MogfaceDetector), c.POINTER(MogfaceThresholds)
+_FRAMES = c.c_void_p
 _SIZE, _STREAM, _WORKSPACE = c.POINTER(c.c_size_t), c.c_void_p, (c.c_void_p, c.c_size_t)
 
 STATUS_FUNCTIONS = {
@@ -105,27 +115,28 @@ STATUS_FUNCTIONS = {
     "mogfaceDecode": (
         _DETECTOR,
         _THRESHOLDS,
-        c.POINTER(Outputs),
-        c.POINTER(Candidates),
+        c.POINTER(MogfaceOutputs),
+        _FRAMES,
+        c.POINTER(MogfaceCandidates),
         *_WORKSPACE,
         _STREAM,
     ),
     "mogfaceSelect": (
         _THRESHOLDS,
-        c.POINTER(Candidates),
+        c.POINTER(MogfaceCandidates),
         c.c_int,
         c.c_int,
         _FRAMES,
-        c.POINTER(Detections),
+        c.POINTER(MogfaceDetections),
         *_WORKSPACE,
         _STREAM,
     ),
     "mogfaceDetect": (
         _DETECTOR,
         _THRESHOLDS,
-        c.POINTER(Outputs),
+        c.POINTER(MogfaceOutputs),
         _FRAMES,
-        c.POINTER(Detections),
+        c.POINTER(MogfaceDetections),
         *_WORKSPACE,
         _STREAM,
     ),
@@ -134,10 +145,10 @@ STATUS_FUNCTIONS = {
 
 
 def declare(library: c.CDLL) -> None:
-    """Tell ctypes the parameters and results of the library's functions.
+    """Declare the parameters and results of the library's functions.
 
     Raises:
-        AttributeError: The library lacks one of them.
+        AttributeError: If the library lacks one of them.
     """
     for name, parameters in STATUS_FUNCTIONS.items():
         function = getattr(library, name)

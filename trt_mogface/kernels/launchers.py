@@ -1,4 +1,4 @@
-"""The CUDA kernels, called on arrays and streams of any library; nothing is allocated or waited for."""
+"""The CUDA kernels, called on arrays and streams of any library; no allocation, no waiting."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_mogface.errors import KernelError
-from trt_mogface.kernels import interface
+from trt_mogface.errors import ArgumentError
+from trt_mogface.frame import Frame
 from trt_mogface.kernels.arguments import (
     FLOAT32,
     FRAME_BYTES,
@@ -26,23 +26,27 @@ from trt_mogface.kernels.arguments import (
     thresholds_struct,
 )
 from trt_mogface.kernels.arrays import stream_handle
-from trt_mogface.kernels.frames import Frame, frame_struct
+from trt_mogface.kernels.frames import frame_struct
+from trt_mogface.kernels.interface import MogfaceFrame
 from trt_mogface.kernels.library import Library
+from trt_mogface.reference.resize import Placement
 from trt_mogface.spec import DetectorSpec, Thresholds
 
 
 class Kernels:
     """The kernels of one library.
 
-    Every launch goes to the current device, on which the arrays and the stream must lie.  What the results
-    are is specified by `trt_mogface.reference.select` and `trt_mogface.reference.resize`.
+    Every launch goes to the current device, on which the arrays and the stream must lie.
+    `trt_mogface.reference` specifies the results.  `UNLIMITED` candidates are the best `MAX_TOP_K`; see
+    `Thresholds.bounded`.
 
     Args:
-        library: The shared library; None takes the one that comes with the package.
+        library: The shared library; default the one of the package.
 
     Raises:
-        KernelError: There is none, or it is not usable.  Every method raises it too, before anything is
-            launched, for an argument that does not fit; its message names the argument.
+        KernelError: If there is no library, or it belongs to another release.
+        ArgumentError: By every method, before anything is launched, if an argument is unusable.
+        CudaError: By every launch, if CUDA reports an error.
     """
 
     def __init__(self, library: Path | None = None) -> None:
@@ -50,27 +54,37 @@ class Kernels:
 
     @property
     def path(self) -> Path:
-        """The library's file."""
+        """File of the library."""
         return self._library.path
 
     def frame_table(
-        self, frames: Sequence[Frame], size: tuple[int, int], *, stream: object = None
+        self,
+        frames: Sequence[Frame],
+        placements: Sequence[Placement],
+        size: tuple[int, int],
+        *,
+        stream: object = None,
     ) -> NDArray[np.uint8]:
-        """Describe frames for `letterbox`, `select` and `detect`, which take the table from device memory.
+        """Describe frames for the methods below, which read the table from device memory.
 
         Args:
-            frames: N frames.
-            size: Height and width of the network's input.
-            stream: On which the frames will be read.
+            frames: N frames in device memory.
+            placements: Placement of each frame in the network input.
+            size: Height and width of the network input.
+            stream: Stream on which the frames will be read.
 
         Returns:
             uint8 [N, `FRAME_BYTES`], in host memory.  It holds addresses: the frames must outlive its use.
         """
-        handle = stream_handle(stream)
-        structs = (interface.Frame * len(frames))(
+        if len(placements) != len(frames):
+            raise ArgumentError(
+                "placements", f"must be one for each of {len(frames)} frames", len(placements)
+            )
+        host, handle = self._library.runs_on_host, stream_handle(stream)
+        structs = (MogfaceFrame * len(frames))(
             *(
-                frame_struct(frame, f"frames[{i}]", host=self._library.runs_on_host, stream=handle)
-                for i, frame in enumerate(frames)
+                frame_struct(frame, placement, f"frames[{i}]", host=host, stream=handle)
+                for i, (frame, placement) in enumerate(zip(frames, placements))
             )
         )
         self._library.call("mogfaceCheckFrames", ctypes.addressof(structs), len(frames), *size)
@@ -86,20 +100,20 @@ class Kernels:
         pad: tuple[int, int, int] = (0, 0, 0),
         stream: object = None,
     ) -> None:
-        """Scale frames into the network's input.
+        """Scale frames into the network input.
 
         Args:
-            frames: A `frame_table`, in device memory: uint8 [N, `FRAME_BYTES`].
+            frames: A `frame_table` in device memory: uint8 [N, `FRAME_BYTES`].
             images: uint8 [N, H, W, 3], BGR; overwritten completely.
             pad: BGR value right of and below a frame.
-            stream: Where it runs; see `trt_mogface.kernels.arrays.stream_handle`.
+            stream: Stream of the launch; see `trt_mogface.kernels.arrays.stream_handle`.
         """
         call = Arguments(self._library, stream)
         out = call.take("images", images, (UINT8,), (None, None, None, 3), writable=True)
         batch, height, width, _ = out.shape
         table = call.take("frames", frames, (UINT8,), (batch, FRAME_BYTES))
         if len(pad) != 3 or not all(0 <= value <= 255 for value in pad):
-            raise KernelError(f"pad {pad}: must be three bytes")
+            raise ArgumentError("pad", "must be three bytes", pad)
         packed = pad[0] | pad[1] << 8 | pad[2] << 16
         self._library.call(
             "mogfaceLetterbox", table.pointer, batch, packed, out.pointer, height, width, call.stream
@@ -116,29 +130,34 @@ class Kernels:
         size: tuple[int, int],
         thresholds: Thresholds,
         workspace: object,
+        frames: object = None,
         stream: object = None,
     ) -> None:
-        """The exact best ``top_k`` scores above the threshold, ties by anchor index, decoded.
+        """Decode the exact best ``top_k`` scores above the threshold, ties by anchor index.
 
         Args:
             scores, deltas, landmarks: float32 or float16 [N, A], [N, A, 4] and [N, A, 2 * points] or None.
-            out: Where the candidates go.
+            out: Candidates to be written; K is ``thresholds.top_k``.
             spec: Anchors and box coding.
-            size: Height and width of the network's input.
-            thresholds: Score threshold and ``top_k``.
+            size: Height and width of the network input.
+            thresholds: Score threshold, ``top_k`` and ``clip``.
             workspace: Device array of at least `decode_workspace` bytes.
-            stream: Where it runs.
+            frames: A `frame_table` in device memory, at whose contents ``thresholds.clip`` cuts; default the
+                network input.
+            stream: Stream of the launch.
         """
         call = Arguments(self._library, stream)
         limits = thresholds_struct(thresholds)
         outputs = outputs_struct(call, scores, deltas, landmarks, spec, size)
-        candidates = candidates_struct(call, out, outputs.batch, thresholds.top_k, spec.landmarks)
+        candidates = candidates_struct(call, out, outputs.batch, limits.top_k, spec.landmarks)
+        table = _table(call, frames, outputs.batch)
         scratch = call.take("workspace", workspace, None, None, writable=True)
         self._library.call(
             "mogfaceDecode",
             detector_struct(spec),
             limits,
             outputs,
+            table,
             candidates,
             scratch.pointer,
             scratch.nbytes,
@@ -156,16 +175,16 @@ class Kernels:
         clip: bool = False,
         stream: object = None,
     ) -> None:
-        """Greedy suppression of candidates, mapped to their frames.
+        """Suppress candidates greedily and map the others to their frames.
 
         Args:
-            candidates: From `decode`, or of another origin: best first, boxes finite.
-            out: Where the faces go; M is ``thresholds.most_faces``.
+            candidates: Candidates of `decode` or of another origin, best first, boxes finite.
+            out: Faces to be written; M is ``thresholds.most_faces``.
             thresholds: IoU threshold, ``top_k``, which is K, and ``max_detections``.
             workspace: Device array of at least `select_workspace` bytes.
-            frames: A `frame_table` in device memory; None leaves pixels of the network's input.
-            clip: Whether boxes end at the frame's edges; needs ``frames``.
-            stream: Where it runs.
+            frames: A `frame_table` in device memory; default leaves pixels of the network input.
+            clip: Whether boxes are cut at the frame's edges; needs ``frames``.
+            stream: Stream of the launch.
         """
         call = Arguments(self._library, stream)
         limits = thresholds_struct(thresholds, clip=clip)
@@ -175,9 +194,9 @@ class Kernels:
             found = call.take("candidates.landmarks", candidates.landmarks, (FLOAT32,), (None, None, None, 2))
             points = found.shape[2]
         batch = counts.shape[0]
-        given = candidates_struct(call, candidates, batch, thresholds.top_k, points)
+        given = candidates_struct(call, candidates, batch, limits.top_k, points)
         faces = detections_struct(call, out, batch, thresholds, points)
-        table = None if frames is None else call.take("frames", frames, (UINT8,), (batch, FRAME_BYTES))
+        table = _table(call, frames, batch)
         scratch = call.take("workspace", workspace, None, None, writable=True)
         self._library.call(
             "mogfaceSelect",
@@ -185,7 +204,7 @@ class Kernels:
             given,
             batch,
             points,
-            table.pointer if table else None,
+            table,
             faces,
             scratch.pointer,
             scratch.nbytes,
@@ -207,31 +226,29 @@ class Kernels:
         clip: bool = False,
         stream: object = None,
     ) -> None:
-        """`decode` and `select` in a row: from the network's outputs to faces.
+        """Turn the network's outputs into faces: `decode`, then `select`.
 
         Args:
-            scores, deltas, landmarks: See `decode`.
-            out: See `select`.
-            spec, size: See `decode`.
-            thresholds: All of them.
+            scores, deltas, landmarks: Outputs, as for `decode`.
+            out: Faces to be written, as by `select`.
+            spec, size: Anchors, box coding and size, as for `decode`.
+            thresholds: All thresholds and limits.
             workspace: Device array of at least `detect_workspace` bytes.
-            frames, clip: See `select`.
-            stream: Where it runs.
+            frames, clip: Frames and whether to cut at their edges, as for `decode` and `select`.
+            stream: Stream of the launch.
         """
         call = Arguments(self._library, stream)
         limits = thresholds_struct(thresholds, clip=clip)
         outputs = outputs_struct(call, scores, deltas, landmarks, spec, size)
         faces = detections_struct(call, out, outputs.batch, thresholds, spec.landmarks)
-        table = (
-            None if frames is None else call.take("frames", frames, (UINT8,), (outputs.batch, FRAME_BYTES))
-        )
+        table = _table(call, frames, outputs.batch)
         scratch = call.take("workspace", workspace, None, None, writable=True)
         self._library.call(
             "mogfaceDetect",
             detector_struct(spec),
             limits,
             outputs,
-            table.pointer if table else None,
+            table,
             faces,
             scratch.pointer,
             scratch.nbytes,
@@ -241,19 +258,19 @@ class Kernels:
     def decode_workspace(
         self, spec: DetectorSpec, thresholds: Thresholds, batch: int, size: tuple[int, int]
     ) -> int:
-        """Bytes of workspace that `decode` needs."""
+        """Return the bytes of workspace that `decode` needs."""
         return self._bytes(
             "mogfaceDecodeWorkspace", detector_struct(spec), thresholds_struct(thresholds), batch, *size
         )
 
     def select_workspace(self, thresholds: Thresholds, batch: int) -> int:
-        """Bytes of workspace that `select` needs."""
+        """Return the bytes of workspace that `select` needs."""
         return self._bytes("mogfaceSelectWorkspace", thresholds_struct(thresholds), batch)
 
     def detect_workspace(
         self, spec: DetectorSpec, thresholds: Thresholds, batch: int, size: tuple[int, int]
     ) -> int:
-        """Bytes of workspace that `detect` needs."""
+        """Return the bytes of workspace that `detect` needs."""
         return self._bytes(
             "mogfaceDetectWorkspace", detector_struct(spec), thresholds_struct(thresholds), batch, *size
         )
@@ -262,3 +279,8 @@ class Kernels:
         found = ctypes.c_size_t()
         self._library.call(function, *arguments, found)
         return found.value
+
+
+def _table(call: Arguments, frames: object, batch: int) -> int | None:
+    """Return the address of a `Kernels.frame_table` in device memory, None without one."""
+    return None if frames is None else call.take("frames", frames, (UINT8,), (batch, FRAME_BYTES)).pointer

@@ -1,4 +1,4 @@
-"""The shared library of the CUDA kernels: where it lies, and how its answers become exceptions."""
+"""The shared library of the CUDA kernels: its file, and its errors as exceptions."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import os
 from importlib import resources
 from pathlib import Path
 
-from trt_mogface.errors import CudaError, KernelError
+from trt_mogface.errors import ArgumentError, CudaError, KernelError
 from trt_mogface.kernels.interface import INTERFACE, declare
 
 NAME, VARIABLE = "libtrt_mogface_kernels.so", "TRT_MOGFACE_KERNELS"
 PLUGIN_NAME, PLUGIN_VARIABLE = "libtrt_mogface_plugin.so", "TRT_MOGFACE_PLUGIN"
-"""Files, and the environment variables that name others than those that come with the package."""
+"""Files of the package, and environment variables that name others."""
 
 
 class Library:
     """A loaded library.
 
     Args:
-        path: The file; None takes `find_library`'s.
+        path: The file; default that of `find_library`.
 
     Raises:
-        KernelError: None is there, or it is not one, or of another release.
+        KernelError: If there is no such library, or it belongs to another release.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -36,7 +36,8 @@ class Library:
             raise KernelError(f"{self.path}: not the kernels of this project ({error})") from error
         if interface != INTERFACE:
             raise KernelError(
-                f"{self.path}: has interface {interface}, this release needs {INTERFACE}: install it again"
+                f"{self.path}: has interface {interface}, not {INTERFACE} of this release; "
+                "install trt-mogface again"
             )
         self.runs_on_host = bool(self._functions.mogfaceRunsOnHost())
 
@@ -44,46 +45,48 @@ class Library:
         """Call a function that returns a CUDA error.
 
         Raises:
-            KernelError: It refused an argument, and launched nothing.
-            CudaError: CUDA reported an error.
+            ArgumentError: If it refuses an argument; nothing is launched.
+            CudaError: If CUDA reports an error.
         """
         status = getattr(self._functions, name)(*arguments)
         if not status:
             return
+        refused = self._functions.mogfaceProblem().decode()
+        if refused:  # "argument value: problem"
+            subject, _, problem = refused.partition(": ")
+            argument, _, value = subject.partition(" ")
+            raise ArgumentError(argument, problem, value or None)
         what = name.removeprefix("mogface").lower()
-        problem = self._functions.mogfaceProblem().decode()
-        if problem:
-            raise KernelError(f"{what}: {problem}")
         error = self._functions.mogfaceErrorName(status).decode()
         text = self._functions.mogfaceErrorText(status).decode()
         raise CudaError(f"{what}: CUDA error {status} ({error}): {text}")
 
 
 def find_library() -> Path:
-    """The kernels' library that comes with the package, or the one that ``TRT_MOGFACE_KERNELS`` names.
+    """Return the kernels' library of the package, or the one that ``TRT_MOGFACE_KERNELS`` names.
 
     Raises:
-        KernelError: The package was installed without it.
+        KernelError: If the package was installed without it.
     """
     return _find(
         NAME,
         VARIABLE,
-        "the CUDA kernels are not part of this installation, nvcc was not found when it was made: "
-        "install the CUDA toolkit, put nvcc on the PATH and install trt-mogface again",
+        "CUDA kernels: not part of this installation, which was made without nvcc; install the CUDA toolkit, "
+        "put nvcc on the PATH and install trt-mogface again",
     )
 
 
 def find_plugin() -> Path:
-    """The library of the TensorRT plugin ``MogFaceDetect``, or the one that ``TRT_MOGFACE_PLUGIN`` names.
+    """Return the library of the plugin ``MogFaceDetect``, or the one that ``TRT_MOGFACE_PLUGIN`` names.
 
     Raises:
-        KernelError: The package was installed without it.
+        KernelError: If the package was installed without it.
     """
     return _find(
         PLUGIN_NAME,
         PLUGIN_VARIABLE,
-        "the TensorRT plugin is not part of this installation, nvcc or TensorRT's C++ headers were not found "
-        "when it was made: set TensorRT_ROOT to the folder with its include/ and install trt-mogface again",
+        "TensorRT plugin: not part of this installation, which was made without nvcc or TensorRT's C++ "
+        "headers; set TensorRT_ROOT to the folder with its include/ and install trt-mogface again",
     )
 
 

@@ -1,4 +1,4 @@
-"""Boxes, scores and landmarks drawn onto a picture."""
+"""Boxes, scores and landmarks drawn onto an image."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Color = tuple[int, int, int]
 def draw(
     image: NDArray[np.uint8], boxes: Floats, scores: Floats, landmarks: Floats | None
 ) -> NDArray[np.uint8]:
-    """A copy of a picture with faces drawn on it.
+    """Return a copy of an image with faces drawn on it.
 
     Args:
         image: uint8 [H, W, 3], BGR.
-        boxes: float32 [n, 4], x0, y0, x1, y1 in the picture's pixels, within its edges.
+        boxes: float32 [n, 4], x0, y0, x1, y1 in pixels of the image, within its edges.
         scores: float32 [n].
         landmarks: float32 [n, points, 2] or None; points beyond the edges are left out.
     """
@@ -52,14 +52,14 @@ def label(
     paper: Color = BOX,
     ink: Color = INK,
 ) -> None:
-    """Write a text above a box, or at the picture's top, onto the picture itself.
+    """Draw a text above a box, or at the top edge, in place.
 
     Args:
-        canvas: uint8 [H, W, 3], BGR.
+        canvas: uint8 [H, W, 3], BGR; changed.
         text: One line.
-        corner: x and y of the box's top left corner, in pixels.
-        thickness: Of the strokes; the size goes with it.
-        paper, ink: BGR.
+        corner: x and y of the top left corner of the box, in pixels.
+        thickness: Stroke width in pixels, which also sets the text size.
+        paper, ink: Background and text color, BGR.
     """
     width, height, base = extent(text, thickness)
     x, y = corner
@@ -69,28 +69,28 @@ def label(
 
 
 def extent(text: str, thickness: int = 1) -> tuple[int, int, int]:
-    """Width, height above the base line and depth below it of a text, in pixels."""
+    """Return width, height above the base line and depth below it of a text, in pixels."""
     (width, height), base = cv2.getTextSize(text, FONT, 0.4 * thickness, thickness)
     return width, height, base
 
 
 def save(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write a picture; the suffix of ``path`` chooses the format.
+    """Write an image; the suffix of `path` chooses the format.
 
     Raises:
-        OutputError: An unknown suffix, or a place that cannot be written; nothing is left behind.
+        OutputError: If the suffix is unknown or the file cannot be written; nothing is left behind.
     """
     check_format(path)
     with whole_file(path) as temporary:
         if not cv2.imwrite(str(temporary), image):
-            raise OutputError(f"{path}: the picture could not be encoded")
+            raise OutputError(f"{path}: the image cannot be encoded")
 
 
 def check_format(path: Path) -> None:
-    """Whether a picture can be written under that name.
+    """Refuse a file name whose suffix is not an image format.
 
     Raises:
-        OutputError: Its suffix stands for no format that can be.
+        OutputError: If OpenCV cannot write the format.
     """
     if not path.suffix or not cv2.haveImageWriter(path.name):
-        raise OutputError(f"{path}: unknown picture format {path.suffix!r}: use .jpg or .png")
+        raise OutputError(f"{path}: unknown image format {path.suffix!r}; use .jpg or .png")

@@ -1,4 +1,4 @@
-"""Reports as one HTML file each, with nothing to fetch: sections of text, tables, plots and pictures."""
+"""Self-contained HTML reports: sections of text, tables, plots and images."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ JPEG_QUALITY = 85
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page.
+    """A section of a page.
 
     Attributes:
-        heading, text: Plain text; what looks like markup is shown as it is.
-        parts: Of `table`, `plot` and `picture`.
+        heading, text: Plain text; markup in it is escaped.
+        parts: Results of `table`, `plot` and `picture`.
     """
 
     heading: str = ""
@@ -61,35 +61,35 @@ class Section:
 
 
 def check_packages() -> None:
-    """Refuse before any work is done.
+    """Refuse to start work whose report cannot be written.
 
     Raises:
-        MissingExtraError: What makes pages and plots is not installed.
+        MissingExtraError: If a package for pages and plots is not installed.
     """
     for module in ("jinja2", "markupsafe", "matplotlib"):
         require(module, extra="reports")
 
 
 def page(title: str, sections: Iterable[Section]) -> str:
-    """A whole HTML page.
+    """Return a whole HTML page.
 
     Raises:
-        MissingExtraError: Jinja2 is not installed.
+        MissingExtraError: If Jinja2 is not installed.
     """
     return str(_render(TEMPLATE, title=title, sections=list(sections)))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], marked: Iterable[int] = ()) -> Markup:
-    """A table; rows whose numbers are ``marked`` stand out.
+    """Return a table; rows with a number in `marked` stand out.
 
     Raises:
-        MissingExtraError: Jinja2 is not installed.
+        MissingExtraError: If Jinja2 is not installed.
     """
     return _render(TABLE, head=head, rows=list(rows), marked=set(marked))
 
 
 def plot(figure: Figure) -> Markup:
-    """A figure of matplotlib, as SVG in the page."""
+    """Return a figure of matplotlib as inline SVG."""
     svg = io.StringIO()
     figure.savefig(svg, format="svg", metadata={"Date": None})
     text = svg.getvalue()
@@ -97,7 +97,7 @@ def plot(figure: Figure) -> Markup:
 
 
 def picture(image: NDArray[np.uint8], alternative: str = "") -> Markup:
-    """A picture, uint8 [H, W, 3] in BGR, as JPEG in the page."""
+    """Return an image, uint8 [H, W, 3] in BGR, as inline JPEG."""
     _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     data = base64.b64encode(encoded.tobytes()).decode()
     return _render(
@@ -111,6 +111,6 @@ def _render(template: str, **values: object) -> Markup:
 
 
 def _markup(text: str) -> Markup:
-    """Text that is HTML already and is not escaped again."""
+    """Mark a text as HTML, which is not escaped again."""
     markup: Markup = require("markupsafe", extra="reports").Markup(text)
     return markup

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 
 def ranges(wanted: bool) -> Callable[[str], AbstractContextManager[object]]:
-    """Return a function that opens a range by name, which does nothing unless `wanted` and nvtx is installed."""
+    """Return a function that opens a range by name; without nvtx or if not `wanted` it does nothing."""
     if wanted:
         try:
             import nvtx

@@ -12,7 +12,7 @@ from onnx import TensorProto
 from tests.support.onnx_files import answers, constant_network
 from tests.support.specs import one_line, small_spec
 from trt_mogface.backends.onnxruntime import OnnxNetwork, read_spec
-from trt_mogface.errors import ModelError
+from trt_mogface.errors import ModelError, RunnerError
 from trt_mogface.models.files import embedded_file
 
 SPEC = small_spec()
@@ -38,8 +38,8 @@ def test_a_contract_file_runs_and_tells_its_spec(tmp_path: Path) -> None:
     outputs["scores"][:] = np.linspace(0, 1, COUNT)
     path = constant_network(tmp_path / "good.onnx", outputs, spec=SPEC5.to_json())
     assert read_spec(path) == SPEC5
-    with OnnxNetwork(path) as executor:
-        found = executor.run(PIXELS)
+    with OnnxNetwork(path) as network:
+        found = network.run(PIXELS)
     assert np.array_equal(found.scores, outputs["scores"])
     assert found.landmarks is not None
     assert found.landmarks.shape == (1, COUNT, 10)
@@ -47,8 +47,8 @@ def test_a_contract_file_runs_and_tells_its_spec(tmp_path: Path) -> None:
 
 def test_without_landmarks_there_are_none(tmp_path: Path) -> None:
     path = constant_network(tmp_path / "good.onnx", answers(COUNT), spec=SPEC.to_json())
-    with OnnxNetwork(path, threads=1) as executor:
-        assert executor.run(PIXELS).landmarks is None
+    with OnnxNetwork(path, threads=1) as network:
+        assert network.run(PIXELS).landmarks is None
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
@@ -107,8 +107,8 @@ def test_other_outputs_are_refused(tmp_path: Path) -> None:
 
 
 def run_refused(path: Path, images: Any = PIXELS) -> str:
-    with OnnxNetwork(path) as executor, pytest.raises(ModelError) as error:
-        executor.run(images)
+    with OnnxNetwork(path) as network, pytest.raises(ModelError) as error:
+        network.run(images)
     return one_line(error.value)
 
 
@@ -139,9 +139,9 @@ def test_a_picture_of_another_type_is_refused() -> None:
     assert "the network failed" in run_refused(path, PIXELS.astype(np.float32))
 
 
-def test_a_closed_executor_says_so(tmp_path: Path) -> None:
-    executor = OnnxNetwork(constant_network(tmp_path / "a.onnx", answers(COUNT), spec=SPEC.to_json()))
-    executor.close()
-    executor.close()
-    with pytest.raises(ModelError, match="closed"):
-        executor.run(PIXELS)
+def test_a_closed_network_says_so(tmp_path: Path) -> None:
+    network = OnnxNetwork(constant_network(tmp_path / "a.onnx", answers(COUNT), spec=SPEC.to_json()))
+    network.close()
+    network.close()
+    with pytest.raises(RunnerError, match="closed"):
+        network.run(PIXELS)

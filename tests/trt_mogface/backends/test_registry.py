@@ -14,19 +14,17 @@ from tests.support.specs import one_line
 from tests.trt_mogface.models.test_manifest import GOOD
 from trt_mogface import Detector
 from trt_mogface.backends.cpu import CpuBackend
-from trt_mogface.backends.options import Choices
 from trt_mogface.backends.registry import is_engine, open_backend
 from trt_mogface.errors import (
+    ArgumentError,
     EngineError,
-    ImageError,
     KernelError,
     MissingExtraError,
     MogFaceError,
-    UsageError,
 )
 from trt_mogface.kernels.library import VARIABLE
 from trt_mogface.machine.gpu import Gpu
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.manifest import Manifest, manifest_path
 
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
@@ -35,7 +33,7 @@ PLAN = b"not a plan that TensorRT knows"
 
 
 def engine(folder: Path, **changes: object) -> Path:
-    """An engine of TensorRT-RTX by its manifest; its plan is none."""
+    """An engine of TensorRT-RTX by its manifest; its plan is not one."""
     path = folder / "small.engine"
     path.write_bytes(PLAN)
     fitting = {
@@ -52,7 +50,7 @@ def engine(folder: Path, **changes: object) -> Path:
 
 def refusal(path: Path) -> str:
     with pytest.raises(MogFaceError) as error:
-        open_backend(path, Choices())
+        open_backend(path)
     return one_line(error.value)
 
 
@@ -65,9 +63,9 @@ def a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_model_runs_on_the_cpu() -> None:
-    backend = open_backend(DEFAULT, Choices())
+    backend = open_backend(DEFAULT)
     assert isinstance(backend, CpuBackend)
-    assert open_backend(backend, Choices()) is backend
+    assert open_backend(backend) is backend
     backend.close()
 
 
@@ -106,20 +104,20 @@ def test_what_does_not_fit_is_refused_before_cuda_sees_it(
 
 def test_an_engine_of_a_tensorrt_that_is_not_installed_is_refused(tmp_path: Path) -> None:
     with pytest.raises((MissingExtraError, EngineError)):
-        open_backend(engine(tmp_path, flavor="tensorrt"), Choices())
+        open_backend(engine(tmp_path, flavor="tensorrt"))
 
 
 @pytest.mark.usefixtures("a_gpu")
 def test_missing_kernels_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "/nowhere/kernels.so")
     with pytest.raises(KernelError, match="no such file"):
-        open_backend(engine(tmp_path), Choices())
+        open_backend(engine(tmp_path))
 
 
 @pytest.mark.parametrize("option", [{"threads": 2}, {"min_face": 16.0}, {"weights": "w.pt"}])
 def test_options_of_other_models_are_refused(tmp_path: Path, option: dict[str, object]) -> None:
-    with pytest.raises(ImageError, match="an engine takes none"):
-        open_backend(engine(tmp_path), Choices(), **option)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="an engine takes none"):
+        open_backend(engine(tmp_path), **option)  # type: ignore[arg-type]
 
 
 def test_the_command_line_says_it_in_one_line(
@@ -132,7 +130,7 @@ def test_the_command_line_says_it_in_one_line(
 def test_an_unknown_provider_is_named() -> None:
     from trt_mogface.cuda import open_cuda
 
-    with pytest.raises(UsageError, match="cuda-python, pycuda"):
+    with pytest.raises(ArgumentError, match="cuda-python, pycuda"):
         open_cuda(0, "opencl")
 
 

@@ -21,7 +21,7 @@ from tests.support.fakes import (
     pictures,
 )
 from tests.trt_mogface.test_detector import assert_same
-from trt_mogface import Detections, Detector, read_image
+from trt_mogface import Detections, Detector
 from trt_mogface import detector as detector_module
 from trt_mogface.errors import EngineError, ModelError, RunnerError
 
@@ -147,9 +147,8 @@ def test_a_call_that_fails_lets_the_next_one_in(shared: FakeBackend) -> None:
 
 
 @pytest.fixture(scope="module")
-def crops(test_data: Path) -> list[Picture]:
-    photo = read_image(test_data / "demo_images" / "insightface_t1.jpg")
-    return [np.roll(photo, 40 * number, axis=1)[200:456, 300:620] for number in range(6)]
+def crops(group: Picture) -> list[Picture]:
+    return [np.roll(group, 40 * number, axis=1)[200:456, 300:620] for number in range(6)]
 
 
 def test_clones_in_several_threads_find_the_same_faces(detect: Detector, crops: list[Picture]) -> None:

@@ -184,7 +184,7 @@ def test_what_nothing_can_run_after_breaks_the_runner(
 
 def assert_broken(error: BaseException, cause: Exception) -> None:
     assert isinstance(error, RunnerError)
-    assert "make a new one" in one_line(error)
+    assert "open a new one" in one_line(error)
     assert error.__cause__ is cause
 
 

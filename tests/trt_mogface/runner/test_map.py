@@ -1,4 +1,4 @@
-"""`Runner.map`: a stream that takes little ahead, stops when it is told, and hands on what fails."""
+"""`Runner.map`: it takes few images ahead, stops when it is left, and raises failures in their place."""
 
 from __future__ import annotations
 

@@ -24,17 +24,16 @@ from tests.support.fakes import (
     stream,
 )
 from tests.trt_mogface.test_detector import assert_same
-from trt_mogface import Detections, Detector, read_image
+from trt_mogface import Detections, Detector
 from trt_mogface.runner import Runner
 
 
 @pytest.fixture(scope="module")
-def photos(test_data: Path) -> list[Picture]:
+def photos(group: Picture, portrait: Picture) -> list[Picture]:
     """Crops of two photos, of a few sizes in turn, most with faces."""
-    whole = [read_image(path) for path in sorted((test_data / "demo_images").glob("*.jpg"))[:2]]
     crops = []
     for number in range(12):
-        image = cv2.resize(whole[number % 2], (400, 300)).astype(np.uint8)
+        image = cv2.resize((group, portrait)[number % 2], (400, 300)).astype(np.uint8)
         size = [(256, 320), (256, 320), (200, 310), (300, 200)][number % 4]
         crops.append(np.roll(image, 8 * number, axis=1)[: size[0], : size[1]])
     return crops

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from trt_mogface.backends.base import OnStage
@@ -11,7 +12,7 @@ from trt_mogface.backends.options import DetectorOptions, SlotOptions
 from trt_mogface.cuda import Cuda, open_cuda
 from trt_mogface.errors import EngineError
 from trt_mogface.frame import Frame
-from trt_mogface.kernels import Kernels
+from trt_mogface.kernels import MAX_TOP_K, Kernels
 from trt_mogface.kernels.arrays import stream_handle
 from trt_mogface.models.manifest import Shape
 
@@ -31,8 +32,10 @@ class GpuBackend:
         self, network: DeviceNetwork, cuda: Cuda, kernels: Kernels, options: SlotOptions, max_shape: Shape
     ) -> None:
         self._network, self._cuda, self._kernels = network, cuda, kernels
-        self.options, self._max_shape, self.max_batch = options, max_shape, max_shape[0]
-        self.info, self.place = options.info, options.place
+        self._max_shape, self.max_batch = max_shape, max_shape[0]
+        bounded = options.thresholds.bounded(MAX_TOP_K)
+        self.options = dataclasses.replace(options, thresholds=bounded)
+        self.info, self.place = self.options.info, self.options.place
 
     def check(self, frame: Frame) -> None:
         """Accept any frame: planes may lie on the host, page-locked or not, or on the device.

@@ -31,7 +31,7 @@ log = logging.getLogger("trt_mogface")
 
 
 class DeviceNetwork(Protocol):
-    """A network on the GPU, such as `trt_mogface.backends.gpu.engine.TensorRTNetwork`, for one stream at a time.
+    """A network on the GPU for one stream at a time: `trt_mogface.backends.gpu.engine.TensorRTNetwork`.
 
     Attributes:
         scratch_bytes: Device memory that a run needs.
@@ -74,7 +74,7 @@ class GpuSlot:
     Args:
         cuda: Device of the slot.
         kernels: Kernels around the network.
-        network: Network of this slot alone, closed with it.
+        network: Network for this slot only, closed with it.
         options: Resolved options.
         max_shape: Largest batch, height and width of the network input.
         on_stage: Called with the milliseconds of each stage of a batch; None measures nothing.

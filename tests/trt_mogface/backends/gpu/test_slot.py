@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tests.support.emulated import shared_library
+from tests.support.frames import yuv_frame
 from tests.support.host_cuda import HostCuda, backend
-from trt_mogface import Detections, Detector, read_image
-from trt_mogface.backends.base import Placed
+from trt_mogface import Detections, Detector
+from trt_mogface.cuda import PinnedMemory
 from trt_mogface.errors import (
     CudaError,
     EngineError,
     ImageError,
-    KernelError,
+    MogFaceError,
     OutOfMemoryError,
     RunnerError,
 )
-from trt_mogface.models.files import DEFAULT, embedded_file
+from trt_mogface.frame import Frame, PixelFormat
+from trt_mogface.kernels import FRAME_BYTES
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import embedded_file
 from trt_mogface.runner import Runner
 
 SIZE = (256, 192)
-LARGEST = (4, 192, 256)
+MAX_SHAPE = (4, 192, 256)
 Photo = NDArray[np.uint8]
 
 
@@ -38,8 +44,8 @@ def library() -> Path:
 
 
 @pytest.fixture(scope="module")
-def photo(test_data: Path) -> Photo:
-    return read_image(test_data / "demo_images" / "insightface_t1.jpg")
+def photo(group: Photo) -> Photo:
+    return group
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +63,7 @@ def expected(photos: list[Photo]) -> list[Detections]:
 
 
 def opened(library: Path, cuda: HostCuda, **choices: Any) -> Any:
-    return backend(library, embedded_file(DEFAULT), cuda, LARGEST, size=SIZE, **choices)
+    return backend(library, embedded_file(DEFAULT), cuda, MAX_SHAPE, size=SIZE, **choices)
 
 
 def assert_same(found: list[Detections], expected: list[Detections]) -> None:
@@ -99,9 +105,9 @@ def test_pictures_may_change_once_their_batch_has_begun(
     opening = opened(library, cuda)
     slot = opening.slot(1)
     picture = photos[0].copy()
-    slot.begin([Placed(picture, opening.settings.place(*picture.shape[:2]))])
+    slot.submit([Frame.of(picture)])
     picture[:] = 0
-    assert_same(slot.end(), expected[:1])
+    assert_same(slot.wait(), expected[:1])
     slot.close()
     opening.close()
 
@@ -119,7 +125,7 @@ def test_a_shape_is_captured_the_second_time_and_replayed_after(library: Path, p
 def test_no_more_graphs_are_kept_than_allowed(
     library: Path, photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trt_mogface.backends.gpu.slot.GRAPHS", 2)
+    monkeypatch.setattr("trt_mogface.backends.gpu.slot.MAX_GRAPHS", 2)
     cuda = HostCuda()
     with Detector(opened(library, cuda)) as detect:
         for count in (1, 2, 3, 4) * 3:  # room grows in the first round
@@ -209,9 +215,7 @@ def test_out_of_memory_names_what_was_asked_and_the_batch_that_fits(library: Pat
         used = cuda.device.memory - cuda.free_memory()
     assert not cuda.live
     small = HostCuda(memory=used // 2)
-    with pytest.raises(
-        OutOfMemoryError, match=r"MB asked for, .* MB are free there: a batch of [123] would fit"
-    ):
+    with pytest.raises(OutOfMemoryError, match=r"requested .* MB, .* MB free; a batch of [123] would fit"):
         Runner(opened(library, small), batch=4, slots=1)
     assert not small.live
     with pytest.raises(OutOfMemoryError, match="smaller size"):
@@ -220,7 +224,7 @@ def test_out_of_memory_names_what_was_asked_and_the_batch_that_fits(library: Pat
 
 def test_a_batch_that_the_engine_does_not_take_is_refused(library: Path) -> None:
     cuda = HostCuda()
-    with pytest.raises(EngineError, match="takes 4 at most"):
+    with pytest.raises(EngineError, match="accepts at most 4"):
         Runner(opened(library, cuda), batch=5)
     assert not cuda.live
 
@@ -245,7 +249,7 @@ def test_frames_in_device_memory_are_not_copied(
     with Runner(opened(library, cuda), batch=2) as runner:
         frames: list[Any] = [DeviceFrame(each) for each in photos]
         assert_same(list(runner.map(frames)), expected)
-        with pytest.raises(ImageError, match="BGR"):
+        with pytest.raises(ImageError, match="not uint8"):
             runner.submit(DeviceFrame(photos[0].astype(np.float32))).result(30)
 
 
@@ -257,7 +261,7 @@ def test_a_frame_is_read_after_the_stream_that_fills_it(
         frame = DeviceFrame(np.zeros_like(photos[0]))
         cuda.do(stream, lambda: np.copyto(frame._array, photos[0]))
         assert_same([runner.submit(frame, stream=stream).result(30)], expected[:1])
-        with pytest.raises(KernelError, match="stream"):
+        with pytest.raises(MogFaceError, match="stream"):
             runner.submit(frame, stream="a river")
 
 
@@ -310,3 +314,90 @@ def test_a_clone_shares_the_engine_and_outlives_its_original(
     twin.close()
     twin.close()
     assert not cuda.live
+
+
+def video_frame(photo: Photo, kind: PixelFormat) -> Frame:
+    """Convert an image to a frame of a video."""
+    height, width = (side // 2 * 2 for side in photo.shape[:2])
+    yuv = cv2.cvtColor(np.ascontiguousarray(photo[:height, :width]), cv2.COLOR_BGR2YUV_I420)
+    y, chroma = yuv[:height].astype(int), yuv[height:].reshape(2, height // 2, width // 2).astype(int)
+    unit = 4 if kind == "p010" else 1
+    return yuv_frame(kind, y * unit, *(chroma * unit))
+
+
+def pinned(cuda: HostCuda, image: NDArray[Any]) -> tuple[PinnedMemory, NDArray[Any]]:
+    """Copy an image to page-locked memory."""
+    memory = cuda.pin(image.nbytes)
+    array = memory.array.view(image.dtype).reshape(image.shape)
+    array[...] = image
+    return memory, array
+
+
+@pytest.mark.parametrize("is_integrated", [False, True])
+def test_page_locked_frames_are_not_copied_twice(
+    library: Path, photos: list[Photo], expected: list[Detections], is_integrated: bool
+) -> None:
+    cuda = HostCuda(is_integrated=is_integrated)
+    locked = [pinned(cuda, np.ascontiguousarray(photo)) for photo in photos[1:3]]
+    with Detector(opened(library, cuda)) as detect:
+        slot: Any = detect._slot
+        for _ in range(3):  # launched step by step, captured, launched as a graph
+            del cuda.calls[:]
+            assert_same(detect([array for _, array in locked]), expected[1:3])
+            assert cuda.calls.count("copy_array") == (0 if is_integrated else 2)
+            packed = slot._input._host.array[-(-2 * FRAME_BYTES // 256) * 256 :]
+            assert not any(np.array_equal(packed[: array.nbytes], array.ravel()) for _, array in locked)
+        assert len(slot._graphs) == 1, "a graph does not depend on the address of a frame"
+        del cuda.calls[:]
+        other, array = pinned(cuda, np.ascontiguousarray(photos[1][::-1]))
+        assert_same(detect([array[::-1], locked[1][1]]), expected[1:3])  # the first has gaps, and is packed
+        assert cuda.calls.count("copy_array") == (0 if is_integrated else 1)
+        assert_same(detect([photos[0], locked[0][1], photos[3]]), [expected[0], expected[1], expected[3]])
+    for memory in (other, *(memory for memory, _ in locked)):
+        memory.close()
+    assert not cuda.live
+
+
+def test_an_image_given_several_times_is_packed_once(
+    library: Path, photo: Photo, expected: list[Detections]
+) -> None:
+    cuda = HostCuda()
+    with Detector(opened(library, cuda)) as detect:
+        assert_same(detect([photo] * 4), expected[:1] * 4)
+        slot: Any = detect._slot
+        assert slot._input._host.nbytes < 2 * photo.nbytes
+
+
+def test_a_batch_that_the_network_refuses_moves_nothing(library: Path, photo: Photo) -> None:
+    cuda = HostCuda()
+    with Runner(backend(library, embedded_file(DEFAULT), cuda, MAX_SHAPE)) as runner:
+        del cuda.calls[:]
+        assert isinstance(runner.submit(photo).exception(30), EngineError)
+        assert cuda.calls == []
+        runner.submit(photo[:64, :64]).result(30)
+    assert not cuda.live
+
+
+@pytest.mark.parametrize("kind", ["nv12", "i420", "p010"])
+@pytest.mark.parametrize("where", ["host", "page-locked", "device"])
+def test_video_frames_of_all_formats_and_places_are_found_as_on_the_cpu(
+    library: Path, photos: list[Photo], kind: PixelFormat, where: str
+) -> None:
+    cuda = HostCuda()
+    frames = [video_frame(photo, kind) for photo in photos]
+    with Detector(size=SIZE, threads=1) as detect:
+        expected = detect(frames)
+    assert sum(map(len, expected)) > 8
+    held = [[pinned(cuda, plane) for plane in frame.planes] for frame in frames]
+    moved = {
+        "host": frames,
+        "page-locked": [
+            dataclasses.replace(frame, planes=tuple(array for _, array in planes))
+            for frame, planes in zip(frames, held)
+        ],
+        "device": [
+            dataclasses.replace(frame, planes=tuple(map(DeviceFrame, frame.planes))) for frame in frames
+        ],
+    }
+    with Runner(opened(library, cuda), batch=2) as runner:
+        assert_same(list(runner.map(moved[where])), expected)
