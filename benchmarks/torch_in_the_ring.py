@@ -17,8 +17,9 @@ from rich.table import Table
 
 from benchmarks._lib.results import record
 from benchmarks.runner import GPU_FRAMES, GPU_SIZE, images_per_s, latency_ratio
-from engine_build.models.mogface.network import MogFace, MogFaceOnPixels
+from engine_build.models.mogface.network import MogFace, on_pixels
 from engine_build.models.mogface.spec import mogface_spec
+from engine_build.onnx.export import OnPixels
 from trt_mogface.backends.gpu.backend import GpuBackend
 from trt_mogface.backends.options import SlotOptions
 from trt_mogface.bench.measurement import MeasureOptions
@@ -95,7 +96,7 @@ def main() -> None:
         raise SystemExit("this needs an NVIDIA GPU and a torch with CUDA; nothing was measured")
     cuda, kernels = open_cuda(0), Kernels()
     torch.manual_seed(0)
-    network = half_precision(MogFaceOnPixels(MogFace().eval()).cuda())
+    network = half_precision(on_pixels(MogFace().eval()).cuda())
     table = Table("batch", "replays, /s", "pipeline, /s", "share", "latency p99 / replay median")
     cases = []
     for batch in BATCHES:
@@ -113,7 +114,7 @@ def main() -> None:
     record(f"{name}/torch_in_the_ring", {"size": GPU_SIZE, "frames": GPU_FRAMES, "cases": cases})
 
 
-def half_precision(network: MogFaceOnPixels) -> Any:
+def half_precision(network: OnPixels) -> Any:
     """Pixels normalized in float32, the network in float16, channels last."""
     inner: Any = network.network.half()
     inner.to(memory_format=torch.channels_last)

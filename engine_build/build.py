@@ -1,4 +1,4 @@
-"""A contract model to engines: lowered, built, checked, and written with their manifests."""
+"""Engines of a contract model: lowered, built, checked, and written with their manifests."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from typing import NamedTuple
 
 from engine_build.lowering import Lowered, Lowering
 from engine_build.precision import QUANTIZED, Precision
-from engine_build.tensorrt.builder import Built, Options, Progress, build
+from engine_build.tensorrt.builder import BuilderOptions, Built, Progress, build
 from engine_build.tensorrt.engine_layers import check_computes_in
 from engine_build.tensorrt.network_types import check_types
 from engine_build.tensorrt.target import (
-    capabilities,
     check_end_to_end,
     check_options,
     check_precision,
-    described,
-    timing_cache,
+    describe_target,
+    target_capabilities,
+    timing_cache_path,
 )
 from engine_build.validation.report import write_report
 from engine_build.validation.sensitivity import Sensitivity
@@ -35,12 +35,19 @@ from trt_mogface.machine.gpu import Gpu
 from trt_mogface.machine.tensorrt import Flavor
 from trt_mogface.models.manifest import Manifest, load_manifest, manifest_path
 
-RECIPE = 2
-"""Part of every digest; raised when the same inputs would now give another engine."""
+RECIPE = 3
+"""Part of every digest; raised when the same inputs would give another engine than before."""
 
 
 class Outcome(NamedTuple):
-    """An engine that was built, or that was there already; with what was measured of its layer groups now."""
+    """An engine that was built or found unchanged.
+
+    Attributes:
+        engine: File of the plan.
+        manifest: Manifest of the engine.
+        unchanged: Whether the engine existed already, built from the same inputs.
+        sensitivity: Sensitivity of the layer groups, if measured by this build.
+    """
 
     engine: Path
     manifest: Manifest
@@ -53,16 +60,16 @@ class EngineBuild:
     """Engines of one model for one TensorRT and GPU.
 
     Attributes:
-        lowering: Gives the model at a precision.
-        options: For the builder.
-        flavor: With which TensorRT.
-        gpu: Of this machine.
-        command: Builds it again.
+        lowering: Lowering that gives the model at a precision.
+        options: Options of the builder.
+        flavor: TensorRT that builds.
+        gpu: GPU of this machine; None without one.
+        command: Command that builds the engine again, for the manifest.
         progress, log: See `engine_build.tensorrt.builder.build`.
     """
 
     lowering: Lowering
-    options: Options
+    options: BuilderOptions
     flavor: Flavor
     gpu: Gpu | None = None
     command: str = ""
@@ -73,20 +80,21 @@ class EngineBuild:
         """Build an engine and write it with its manifest, or find it unchanged.
 
         Args:
-            precision: Of its convolutions.
-            output: The engine's file; a folder, or None for the current one, leaves the name to the network,
-                the precision and a digest, so that two engines never meet.
+            precision: Precision of the convolutions.
+            output: File of the engine.  In a folder, or the current one for None, the name consists of the
+                model, the precision and a digest, so that two engines never collide.
 
         Raises:
-            EngineError: TensorRT cannot build it, or did not do what was asked, or it loses too much.
-            UsageError: A precision the GPU lacks, an option the flavor lacks, or what is missing.
-            ModelError, ImageError, OutputError: See `engine_build.lowering.Lowering.at`; or the engine's
-                place cannot be written.
+            ArgumentError: If the GPU lacks the precision, the flavor lacks an option, or one is missing.
+            EngineError: If TensorRT cannot build the engine or builds another one than requested, or the loss
+                against FP32 is too large.
+            ModelError, ImageError: See `engine_build.lowering.Lowering.at`.
+            OutputError: If the engine, its report or the calibration file cannot be written.
         """
         started = time.monotonic()
         check_options(self.flavor, self.gpu, self.options)
         check_precision(precision, self.flavor, self.gpu, self.options)
-        if self.lowering.request.end_to_end is not None:
+        if self.lowering.options.end_to_end is not None:
             check_end_to_end(self.flavor)
         digest = self._digest(precision)
         place = output or Path()
@@ -99,19 +107,19 @@ class EngineBuild:
         built = self._built(precision, lowered)
         seconds = round(time.monotonic() - started, 1)
         manifest = self._manifest(precision, lowered, built, digest, seconds)
-        with whole_file(engine) as plan, whole_file(manifest_path(engine)) as passport:
+        with whole_file(engine) as plan, whole_file(manifest_path(engine)) as beside:
             plan.write_bytes(built.plan)
-            passport.write_text(manifest.to_json(), encoding="utf-8")
+            beside.write_text(manifest.to_json(), encoding="utf-8")
         if lowered.sensitivity is not None:
             write_report(engine, self.lowering.spec.name, precision, lowered.sensitivity)
         return Outcome(engine, manifest, False, lowered.sensitivity)
 
     def _built(self, precision: Precision, lowered: Lowered) -> Built:
-        """The plan, once what TensorRT made is known to be what was asked for."""
+        """Build the plan, and check that TensorRT computes in the requested types."""
         self.lowering.status(f"building {precision} with {self.flavor.name} {self.flavor.version}")
-        kept = self.options.timing_cache or timing_cache(self.flavor, self.gpu)
-        plugin = None if self.lowering.request.end_to_end is None else find_plugin()
-        options = dataclasses.replace(self.options, timing_cache=kept, plugin=plugin)
+        cache = self.options.timing_cache_file or timing_cache_path(self.flavor, self.gpu)
+        plugin = None if self.lowering.options.end_to_end is None else find_plugin()
+        options = dataclasses.replace(self.options, timing_cache_file=cache, plugin=plugin)
         model, name = lowered.model.SerializeToString(), self.lowering.spec.name
         built = build(self.flavor, model, options, self.progress, self.log, name)
         check_types(lowered.types, built.convolution_types, self.flavor)
@@ -124,7 +132,7 @@ class EngineBuild:
         lowering, options, flavor, gpu = self.lowering, self.options, self.flavor, self.gpu
         return Manifest(
             spec=lowered.spec,
-            end_to_end=lowering.request.end_to_end is not None,
+            end_to_end=lowering.options.end_to_end is not None,
             precision=precision,
             multiply_adds=self._shares(built.convolution_types),
             layers=built.layers,
@@ -132,8 +140,8 @@ class EngineBuild:
             flavor=flavor.name,
             tensorrt=flavor.version,
             version_compatible=options.version_compatible,
-            gpu=described(precision, flavor, gpu, options),
-            compute_capabilities=capabilities(flavor, gpu, options),
+            gpu=describe_target(precision, flavor, gpu, options),
+            compute_capabilities=target_capabilities(flavor, gpu, options),
             driver=gpu.driver if gpu else "",
             onnx_sha256=self._onnx_sha256,
             calibration=str(lowering.calibration or "") if precision in QUANTIZED else "",
@@ -149,51 +157,39 @@ class EngineBuild:
 
     @cached_property
     def _onnx_sha256(self) -> str:
-        return sha256_of(self.lowering.request.model)
+        return sha256_of(self.lowering.options.model)
 
     def _owes_calibration(self, precision: Precision) -> bool:
-        """Whether the calibration file that was asked for is not there."""
-        path = self.lowering.request.calibration_file
+        """Return whether the calibration file is requested and missing."""
+        path = self.lowering.options.calib_cache
         return precision in QUANTIZED and path is not None and not path.is_file()
 
     def _shares(self, types: dict[str, str]) -> dict[str, float]:
-        """Share of the multiply-adds in each type."""
+        """Return the share of the multiply-adds in each type."""
         work = self.lowering.work
-        total = sum(work.values())
         shares: dict[str, float] = {}
         for name, kind in types.items():
-            shares[kind] = shares.get(kind, 0) + work[name] / total
+            shares[kind] = shares.get(kind, 0) + work[name] / sum(work.values())
         return {kind: round(share, 4) for kind, share in sorted(shares.items())}
 
     def _digest(self, precision: Precision) -> str:
-        """SHA-256 of everything an engine depends on."""
-        request = self.lowering.request
-        options = dataclasses.replace(self.options, timing_cache=None)
-        calibrated = precision in QUANTIZED
+        """Return the SHA-256 of everything that an engine depends on."""
+        given, flavor, calibrated = self.lowering.options, self.flavor, precision in QUANTIZED
         inputs = (
-            *(
-                RECIPE,
-                self._onnx_sha256,
-                precision,
-                options,
-                self.flavor.name,
-                self.flavor.version,
-                self.gpu,
-            ),
-            request.end_to_end,
-            request.max_loss,
-            request.pictures and request.pictures.digest(),
-            (request.method, request.keep_fp16, request.sensitivity) if calibrated else None,
-            _contents(request.annotations) if calibrated else None,
-            _contents(request.calibration_file) if calibrated and request.pictures is None else None,
+            (RECIPE, self._onnx_sha256, precision, flavor.name, flavor.version, self.gpu),
+            dataclasses.replace(self.options, timing_cache_file=None),
+            (given.end_to_end, given.max_loss, given.calib and given.calib.digest()),
+            (given.calib_method, given.keep_fp16, given.sensitivity) if calibrated else None,
+            _contents(given.boxes) if calibrated else None,
+            _contents(given.calib_cache) if calibrated and given.calib is None else None,
         )
         return hashlib.sha256(repr(inputs).encode()).hexdigest()
 
 
 def _unchanged(engines: Iterable[Path], digest: str) -> Outcome | None:
-    """The engine that was built from the same inputs, if it is there whole.
+    """Return the first whole engine that was built from the same inputs.
 
-    Its contents are hashed when it is loaded, not here: finding that nothing is to be done should be quick.
+    Its size is compared, not its contents, which are hashed when it is loaded: this check has to be fast.
     """
     for engine in engines:
         with suppress(EngineError, OSError):

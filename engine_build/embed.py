@@ -1,14 +1,14 @@
-"""Writes the default model's file while the wheel is built: ``python -m engine_build.embed FILE``."""
+"""Write the default model's file while the wheel is built: ``python -m engine_build.embed FILE``."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from engine_build.models.retinaface import adapt_retinaface
+from engine_build.models.retinaface import adapt
 from engine_build.onnx import contract, pixels
 
 if __name__ == "__main__":
-    model = adapt_retinaface()
-    pixels.transpose_first(model)  # the file that comes with the package runs on the CPU
+    model = adapt()
+    pixels.transpose_first(model)  # the embedded file runs on the CPU
     contract.save(model, Path(sys.argv[1]))

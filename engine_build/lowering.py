@@ -1,4 +1,4 @@
-"""A contract model at a precision: calibrated, layers chosen for FP16, compared with FP32."""
+"""A contract model at a precision: calibrated, with layers kept in FP16, and compared with FP32."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine_build.calibration.pictures import Pictures
-from engine_build.calibration.ranges import Method
+from engine_build.calibration.images import Images
+from engine_build.calibration.ranges import METHODS, Method
 from engine_build.calibration.record import Calibration, calibrate, load_calibration, save_calibration
 from engine_build.onnx import contract
 from engine_build.onnx.end_to_end import append_detection
@@ -21,61 +21,75 @@ from engine_build.validation.annotations import read_annotations
 from engine_build.validation.choice import choose
 from engine_build.validation.comparison import Comparison, check_on_noise
 from engine_build.validation.sensitivity import Sensitivity, nodes_matching
-from engine_build.workload.convolutions import multiply_adds
+from engine_build.workload.convolutions import work_by_convolution
 from trt_mogface.backends.onnxruntime import read_spec
-from trt_mogface.errors import EngineError, ImageError, UsageError
+from trt_mogface.errors import ArgumentError, EngineError, ImageError
 from trt_mogface.spec import DetectorSpec, Thresholds
 
 if TYPE_CHECKING:
     import onnx
 
-WORST_LOSS = 5.0
-"""Points of AP against FP32 that a precision may lose before it is refused, where nothing is asked for."""
+MAX_LOSS = 5.0
+"""Default limit of the loss against FP32, in points of AP, beyond which a precision is refused."""
 
 AUTO_LOSS = 0.25
-"""Points that ``--keep-fp16 auto`` aims below, where nothing else is asked for."""
+"""Default limit of the loss, in points of AP, where layers are kept in FP16 automatically."""
 
-CHECKED_PICTURES = 24
-"""Pictures that every precision is compared with FP32 on, at most."""
+CHECKED_IMAGES = 24
+"""Largest number of images on which a precision is compared with FP32."""
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is wanted of a model, whatever its precision.
+class LoweringOptions:
+    """Options of a lowering, at whatever precision.
 
     Attributes:
-        model: The contract ONNX file.
-        pictures: To calibrate on and to compare with FP32 on; None for none.
-        method: How calibration chooses ranges.
-        calibration_file: Written where there are pictures, read where there are none.
-        keep_fp16: ``none``, ``auto``, a number of layer groups, or patterns of names with commas.
-        sensitivity: Measure the layer groups even if none is kept.
-        max_loss: Most points of AP that may be lost against FP32.
-        annotations: Faces of the pictures.
-        end_to_end: Thresholds of the detection that the model is to end in; None for the contract's outputs.
+        model: Contract ONNX file.
+        calib: Images to calibrate on and to compare with FP32 on; None for none.
+        calib_method: Method that chooses the ranges, one of `engine_build.calibration.ranges.METHODS`.
+        calib_cache: Calibration file, written if there are images, else read; None for none.
+        keep_fp16: Convolutions of INT8 and FP8 to keep in FP16: ``none``, ``auto``, a number of layer groups,
+            or patterns of names separated by commas.
+        sensitivity: Whether to measure the layer groups even if none is kept.
+        max_loss: Largest loss of AP against FP32 in points; None for `MAX_LOSS` (`AUTO_LOSS` with ``auto``).
+        boxes: File of the faces in the images, see `engine_build.validation.annotations`; None for none.
+        end_to_end: Thresholds of a detection that becomes part of the model; None for the contract's outputs.
+
+    Raises:
+        ArgumentError: If the calibration method is unknown.
     """
 
     model: Path
-    pictures: Pictures | None = None
-    method: Method = "percentile"
-    calibration_file: Path | None = None
+    calib: Images | None = None
+    calib_method: Method = "percentile"
+    calib_cache: Path | None = None
     keep_fp16: str = "none"
     sensitivity: bool = False
     max_loss: float | None = None
-    annotations: Path | None = None
+    boxes: Path | None = None
     end_to_end: Thresholds | None = None
+
+    def __post_init__(self) -> None:
+        if self.calib_method not in METHODS:
+            known = f"unknown method (choose from {', '.join(METHODS)})"
+            raise ArgumentError("calib_method", known, self.calib_method)
+
+    @property
+    def kept_groups(self) -> int | None:
+        """Number of layer groups to keep in FP16, if ``keep_fp16`` is a number."""
+        return int(self.keep_fp16) if re.fullmatch(r"[0-9]{1,6}", self.keep_fp16) else None
 
 
 class Lowered(NamedTuple):
-    """The model at a precision, with what was measured of it.
+    """A model at a precision, with the measurements of it.
 
     Attributes:
-        precision: Which one.
-        model: ONNX, of the contract, or ending in faces.
-        spec: Its spec, with the thresholds of such an end.
-        types: The type of each convolution, by its name.
-        sensitivity: Of its layer groups, where that was asked for.
-        agreement: With FP32; None where there were no pictures.
+        precision: Precision of the convolutions.
+        model: ONNX model, of the contract or ending in faces.
+        spec: Spec of the model, with the thresholds of its detection if it has one.
+        types: Data type of each convolution, by its name.
+        sensitivity: Sensitivity of the layer groups, if measured.
+        agreement: Agreement with FP32; None without images.
     """
 
     precision: Precision
@@ -87,38 +101,39 @@ class Lowered(NamedTuple):
 
     @property
     def accuracy(self) -> str:
-        """One line on how it compares with FP32."""
+        """Comparison with FP32 in one line."""
         if self.precision == "fp32":
             return "the reference"
-        return str(self.agreement or "compared on noise alone: no pictures were given")
+        return str(self.agreement or "compared on noise only: no images were given")
 
 
 class Lowering:
-    """One model at several precisions; what they share is made once.
+    """One model at several precisions, which share the calibration and the measurements of FP32.
 
     Args:
-        request: What is wanted.
-        status: Told what is being done.
+        options: Options.
+        status: Called with a line on the current step.
     """
 
-    def __init__(self, request: Request, status: Callable[[str], None] = lambda _: None) -> None:
-        self.request, self.status = request, status
+    def __init__(self, options: LoweringOptions, status: Callable[[str], None] = lambda _: None) -> None:
+        self.options, self.status = options, status
 
     def at(self, precision: Precision) -> Lowered:
-        """The model at a precision, once it has passed its comparison with FP32.
+        """Return the model at a precision, after it has passed the comparison with FP32.
 
         Raises:
-            EngineError: It is broken, or loses too much.
-            ModelError: The model or the calibration file cannot be used.
-            ImageError: Pictures or annotations that cannot be used.
-            UsageError: What is missing for this precision.
-            OutputError: The calibration file cannot be written.
+            ArgumentError: If an option that the precision needs is missing, or fits nothing in the model.
+            EngineError: If outputs are not finite where FP32's are, or the loss is too large.
+            ModelError: If the model or the calibration file is unusable.
+            ImageError: If the images or the annotations are unusable.
+            OutputError: If the calibration file cannot be written.
         """
         model = self._model(precision)
         quantized = precision in QUANTIZED
-        if quantized and self.calibration is None:
-            raise UsageError(f"{precision} needs calibration: --calib PICTURES, or --calib-cache FILE")
         calibration = self.calibration if quantized else None
+        if quantized and calibration is None:
+            problem = f"{precision} needs calibration; give images, or a calibration file (calib_cache)"
+            raise ArgumentError("calib", problem)
 
         def lower(kept: Collection[str], simulate: bool = False) -> onnx.ModelProto:
             return at_precision(model, precision, calibration, kept, simulate=simulate)
@@ -129,98 +144,91 @@ class Lowering:
         rest = "fp16" if quantized else precision
         types = {name: rest if name in kept else precision for name in self.work}
         lowered, spec = lower(kept), self.spec
-        if self.request.end_to_end is not None:
-            spec = append_detection(lowered, spec, self.request.end_to_end)
+        if self.options.end_to_end is not None:
+            spec = append_detection(lowered, spec, self.options.end_to_end)
         return Lowered(precision, lowered, spec, dict(types), sensitivity, agreement)
 
     @cached_property
     def spec(self) -> DetectorSpec:
-        """The model's spec."""
-        return read_spec(self.request.model)
+        """Spec of the model."""
+        return read_spec(self.options.model)
 
     def _model(self, precision: Precision) -> onnx.ModelProto:
-        """Read anew each time: a copy kept would weigh as much as the network."""
-        return normalized(contract.load(self.request.model), precision)
+        """Read the model anew: a copy in memory would weigh as much as the network."""
+        return normalized(contract.load(self.options.model), precision)
 
     @cached_property
     def work(self) -> dict[str, int]:
-        """Multiply-adds by convolution."""
-        return multiply_adds(self._model("fp32"))
+        """Multiply-adds by name of the convolution."""
+        return work_by_convolution(self._model("fp32"))
 
     @cached_property
     def calibration(self) -> Calibration | None:
-        """From the pictures, or else from the file; None with neither."""
-        path, pictures = self.request.calibration_file, self.request.pictures
+        """Calibration on the images, else from the file; None with neither."""
+        path, images = self.options.calib_cache, self.options.calib
         model = self._model("int8")
-        if pictures is None:
+        if images is None:
             if path is None:
                 return None
             found = load_calibration(path)
             found.check_belongs_to(model, self.spec.name, path)
             return found
-        found = calibrate(model, self.spec.name, self.request.method, pictures, self.status)
+        found = calibrate(model, self.spec.name, self.options.calib_method, images, self.status)
         if path is not None:
             save_calibration(found, path)
         return found
 
     @cached_property
     def _comparison(self) -> Comparison | None:
-        if self.request.pictures is None:
+        images, boxes = self.options.calib, self.options.boxes
+        if images is None:
             return None
-        annotations = self.request.annotations
-        return Comparison(
-            self._model("fp32"),
-            self.request.pictures,
-            None if annotations is None else read_annotations(annotations),
-        )
+        return Comparison(self._model("fp32"), images, None if boxes is None else read_annotations(boxes))
 
     def _measured(
         self, model: onnx.ModelProto, lower: Callable[[Collection[str]], onnx.ModelProto]
     ) -> Sensitivity | None:
-        keep = self.request.keep_fp16
-        number = _number(keep)
-        if not (self.request.sensitivity or keep == "auto" or number is not None):
+        options = self.options
+        automatic = options.keep_fp16 == "auto"
+        if not (options.sensitivity or automatic or options.kept_groups is not None):
             return None
         if self._comparison is None:
-            raise UsageError(f"--keep-fp16 {keep} and --sensitivity measure on pictures: give --calib")
-        count = None if keep == "auto" else number or 0
-        allowed = AUTO_LOSS if self.request.max_loss is None else self.request.max_loss
+            raise ArgumentError("calib", "images are needed to measure layer groups (keep_fp16, sensitivity)")
+        count = None if automatic else options.kept_groups or 0
+        allowed = AUTO_LOSS if options.max_loss is None else options.max_loss
         return choose(model, lower, self._comparison, count, allowed, self.status)
 
     def _kept(self, model: onnx.ModelProto, sensitivity: Sensitivity | None) -> frozenset[str]:
-        keep = self.request.keep_fp16
-        if keep not in ("none", "auto") and _number(keep) is None:
+        keep = self.options.keep_fp16
+        if keep not in ("none", "auto") and self.options.kept_groups is None:
             return nodes_matching(model, keep.split(","))
         return sensitivity.kept_nodes if sensitivity else frozenset()
 
     def _checked(
         self, precision: Precision, model: onnx.ModelProto, lowered: onnx.ModelProto
     ) -> Agreement | None:
-        """Compare with FP32, and refuse what is broken or loses too much."""
+        """Compare with FP32, and refuse outputs that are not finite and losses that are too large."""
         if precision == "fp32":
             return None
         self.status(f"comparing {precision} with FP32")
         if self._comparison is None:
-            check_on_noise(model, lowered)
+            check_on_noise(model, lowered, precision)
             return None
-        agreement = self._comparison.on(CHECKED_PICTURES).agreement(lowered)
-        if not agreement.pictures:
-            pictures = self._comparison.pictures
-            first = next(iter(pictures.skipped.values()), "")
-            raise ImageError(f"{pictures.sources[0].parent}: none of these pictures can be used ({first})")
+        agreement = self._comparison.on(CHECKED_IMAGES).agreement(lowered)
+        if not agreement.images:
+            images = self._comparison.images
+            first = next(iter(images.skipped.values()), "")
+            raise ImageError(f"{images.sources[0].parent}: none of these images can be used ({first})")
         if agreement.dropped > 0:
             raise EngineError(
-                f"{precision} refused: {agreement.dropped} candidates are not finite where FP32's are: "
-                "use --precision bf16, or keep the layers that overflow with --keep-fp16"
+                f"{precision} refused: {agreement.dropped} candidates are not finite where FP32's are; "
+                "use bf16, or keep the layers that overflow in FP16 (keep_fp16)"
             )
-        allowed = WORST_LOSS if self.request.max_loss is None else self.request.max_loss
+        allowed = MAX_LOSS if self.options.max_loss is None else self.options.max_loss
         if agreement.loss is not None and agreement.loss > allowed:
             raise EngineError(
                 f"{precision} refused: it loses {agreement.loss:.2f} points of AP against FP32, "
-                f"{allowed:g} are allowed ({agreement}): use --keep-fp16 auto, more pictures, or --max-loss"
+                f"{allowed:g} are allowed ({agreement}); "
+                "keep layers in FP16 (keep_fp16), or allow more (max_loss)"
             )
         return agreement
-
-
-def _number(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else None

@@ -1,55 +1,85 @@
-"""Trained weights from ModelScope, kept in the cache folder of ModelScope's own library."""
+"""Trained weights from ModelScope, and the cache of the contract files that are made of them."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from engine_build.onnx import contract
 from trt_mogface._files import sha256_of
 from trt_mogface._optional import require
-from trt_mogface.errors import DownloadError
+from trt_mogface.errors import DownloadError, OutputError
+
+if TYPE_CHECKING:
+    import onnx
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 10
 
+RECIPE = 2
+"""Part of the name of every cached file; raise it when the same inputs would now give another file."""
+
+
+def cache_folder() -> Path:
+    """Return ``$XDG_CACHE_HOME/trt-mogface``, by default under ``~/.cache``; create it if necessary.
+
+    Raises:
+        OutputError: If it cannot be created.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trt-mogface"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be created ({error.strerror}); set XDG_CACHE_HOME") from error
+    return folder
+
+
+def cached(name: str, inputs: tuple[object, ...], make: Callable[[], onnx.ModelProto]) -> Path:
+    """Return the cached contract file of a name and its inputs; call ``make`` if there is none yet."""
+    digest = hashlib.sha256(repr((RECIPE, *inputs)).encode()).hexdigest()[:16]
+    path = cache_folder() / f"{name}-{digest}.onnx"
+    if not path.is_file():
+        contract.save(make(), path)
+    return path
+
 
 def fetch(model_id: str, file: str) -> Path:
-    """Path of a model's file in the local cache, downloaded on first use.
+    """Return the path of a model's file in ModelScope's own cache folder; download it on first use.
 
-    A download is compared with the size and SHA-256 that ModelScope lists before it gets its
-    final name; until then it is a partial file, which the next call resumes. The digest is kept
-    beside the file and compared on every later call, without a connection; a file that no longer
-    matches is downloaded again. A file that another program put into the cache has no digest
-    beside it and is taken as it is.
+    A download is compared with the size and SHA-256 that ModelScope lists before it gets its final name;
+    until then it is a partial file, which the next call resumes.  The digest is kept beside the file and
+    compared on every later call, without a connection; a file that no longer matches is downloaded again.
+    A file that another program put into the cache has no digest beside it and is taken as it is.
 
     Args:
         model_id: ``owner/name`` on ModelScope.
         file: Path of the file in the model's repository.
 
     Raises:
-        DownloadError: The file is not in the cache and could not be downloaded.
-        MissingExtraError: The ModelScope library is not installed.
+        DownloadError: If the file is not in the cache and cannot be downloaded.
+        MissingExtraError: If the ModelScope library is not installed.
     """
     hub = require("modelscope_hub", extra="build")
     config = hub.HubConfig()
     api = hub.HubApi(config)
     try:
         with _quiet():
-            path = _cached(hub, api, model_id, file)
+            path = _downloaded(hub, api, model_id, file)
             return path if path and _intact(path) else _download(hub, api, model_id, file)
     except (hub.HubError, OSError) as error:
         raise DownloadError(
-            f"{model_id}: cannot download {file}: {_reason(hub, config, error)}: "
-            f"download {file} from the model page of {model_id} on ModelScope on another machine "
-            "and pass it with --weights FILE"
+            f"{model_id}: cannot download {file}: {_reason(hub, config, error)}; download {file} from the "
+            f"model page of {model_id} on ModelScope on another machine and pass it as weights"
         ) from error
 
 
-def _cached(hub: ModuleType, api: Any, model_id: str, file: str) -> Path | None:
+def _downloaded(hub: ModuleType, api: Any, model_id: str, file: str) -> Path | None:
     try:
         return Path(api.download_file(model_id, "model", file, local_files_only=True))
     except hub.CacheNotFound:
@@ -64,9 +94,7 @@ def _download(hub: ModuleType, api: Any, model_id: str, file: str) -> Path:
         raise hub.NotExistError(file)
     path = Path(
         api.download_file(
-            model_id,
-            "model",
-            file,
+            *(model_id, "model", file),
             expected_sha256=entry.sha256,
             file_size=entry.size or None,  # the library makes 0 of a size that is not listed
         )
@@ -76,7 +104,7 @@ def _download(hub: ModuleType, api: Any, model_id: str, file: str) -> Path:
 
 
 def _check_reachable(endpoint: str) -> None:
-    # Without a network the library's own retries last from several seconds to minutes.
+    # Without a network, the library's own retries take from several seconds to minutes.
     requests = require("requests", extra="build")
     requests.head(endpoint, timeout=(CONNECT_SECONDS, ANSWER_SECONDS))
 
@@ -92,13 +120,13 @@ def _intact(path: Path) -> bool:
 
 def _reason(hub: ModuleType, config: Any, error: Exception) -> str:
     if isinstance(error, hub.FileIntegrityError):
-        return "what arrived is not the published file (wrong size or checksum)"
+        return "received data is not the published file (wrong size or checksum)"
     if isinstance(error, hub.NotExistError):
         return f"no such model or file on {config.endpoint}"
-    # Where a disk quota is used up the library retries and then blames the network.
+    # When a disk quota is exhausted, the library retries and then blames the network.
     for local in (error, error.__cause__):
         if isinstance(local, OSError) and local.errno is not None:
-            return f"{local.strerror} in the cache folder {config.cache_dir}, see MODELSCOPE_CACHE"
+            return f"{local.strerror} in the cache folder {config.cache_dir}, set MODELSCOPE_CACHE"
     if isinstance(error, OSError):  # of requests, or the library's NetworkError
         return f"{config.endpoint} cannot be reached ({type(error).__name__})"
     return str(error).partition("\n")[0]
@@ -106,7 +134,7 @@ def _reason(hub: ModuleType, config: Any, error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the library's notes on its retries, partly in Chinese, off standard error."""
+    """Keep the library's messages on retries, partly in Chinese, off standard error."""
     logger = logging.getLogger("modelscope_hub")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -69,13 +69,13 @@ def mogface_reference() -> ModuleType:
 def mogface_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MogFace with random weights as a contract file: no cost depends on the weights."""
     pytest.importorskip("torch", reason="MogFace is exported by torch")
-    from engine_build.models.mogface.network import MogFace
+    from engine_build.models.mogface.network import MogFace, on_pixels
     from engine_build.models.mogface.spec import mogface_spec
     from engine_build.onnx import contract
-    from engine_build.onnx.export import export_mogface
+    from engine_build.onnx.export import export
 
     path = tmp_path_factory.mktemp("roofline") / "mogface.onnx"
-    contract.save(export_mogface(MogFace().eval(), mogface_spec("0" * 64)), path)
+    contract.save(export(on_pixels(MogFace().eval()), mogface_spec("0" * 64)), path)
     return path
 
 

@@ -12,9 +12,9 @@ import trt_mogface
 from engine_build import lowering
 from engine_build.calibration.ranges import PERCENTILE
 from engine_build.models.mogface.spec import mogface_spec
+from engine_build.models.registry import recipes
 from tests.support.project import REPOSITORY, project, tracked
 from trt_mogface import errors
-from trt_mogface.models.cards import CARDS
 
 DOCS = REPOSITORY / "docs"
 PAGES = tracked("*.md")
@@ -98,7 +98,7 @@ def test_the_smallest_faces_are_those_of_the_spec() -> None:
 
 def test_models_are_listed() -> None:
     listed = {row[0].strip("`") for row in rows("docs/models.md")}
-    assert set(CARDS) <= listed
+    assert set(recipes()) <= listed
 
 
 def test_the_layout_names_every_module() -> None:

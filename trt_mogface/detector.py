@@ -17,7 +17,7 @@ from trt_mogface.backends.shared import Shared
 from trt_mogface.detections import Detections
 from trt_mogface.errors import ImageError, RunnerError
 from trt_mogface.frame import Frame, Image
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.spec import Thresholds
 
 One: TypeAlias = "Image | Frame"

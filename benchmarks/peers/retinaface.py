@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.peers.peer import FACES, Loop, Opened, Task, batch_of, only_for
 from trt_mogface.backends.onnxruntime import session
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 
 
 def published(threads: int) -> Any:

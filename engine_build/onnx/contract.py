@@ -1,4 +1,4 @@
-"""Reading, completing and writing contract ONNX files."""
+"""Contract ONNX files: read, complete and write them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trt_mogface._files import whole_file
-from trt_mogface._optional import require
+from trt_mogface._optional import needs
 from trt_mogface.errors import ModelError, first_line
 from trt_mogface.spec import DELTAS, INPUT, LANDMARKS, METADATA_KEY, SCORES, DetectorSpec
 
@@ -17,57 +17,63 @@ PRODUCER = "trt-mogface"
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """An ONNX file's model, checked to be well-formed.
+    """Read an ONNX file and check that it is well-formed.
 
     Raises:
-        ModelError: Missing, damaged, or with weights in other files, which untrusted input may not name.
-        MissingExtraError: onnx is not installed.
+        ModelError: If the file is missing or damaged, or keeps weights in other files, which untrusted input
+            must not name.
+        MissingExtraError: If onnx is not installed.
     """
-    require("onnx", extra="build")
-    import onnx
-
+    with needs("build"):
+        import onnx
     try:
         model = onnx.load(str(path), load_external_data=False)
         onnx.checker.check_model(model)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # protobuf's and the checker's errors share no base class
-        raise ModelError(f"{path}: not a valid ONNX file: {first_line(error)}") from error
+        raise ModelError(f"{path}: not a valid ONNX file ({first_line(error)})") from error
     return model
 
 
-def spec_of(model: onnx.ModelProto, path: Path) -> DetectorSpec:
-    """The spec in a model's metadata.
+def spec_of(model: onnx.ModelProto, name: str | Path = "model") -> DetectorSpec:
+    """Return the spec in a model's metadata.
+
+    Args:
+        model: Contract model.
+        name: Subject of error messages.
 
     Raises:
-        ModelError: There is none, or it cannot be read.
+        ModelError: If there is no spec, or it is not readable.
     """
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
             return DetectorSpec.from_json(entry.value)
     raise ModelError(
-        f"{path}: an ONNX file, but without a detector spec: make a contract file with `trt-mogface export`"
+        f"{name}: an ONNX file without a detector spec; make a contract file with `trt-mogface export`"
     )
 
 
 def complete(model: onnx.ModelProto, spec: DetectorSpec) -> None:
-    """Give a model the contract's input, outputs and spec, in place.
+    """Give a model the contract's input, outputs and metadata, in place.
 
     Args:
-        model: Its tensors already bear the contract's names and types.
-        spec: Written into the metadata, over any other.
+        model: Model whose tensors already have the contract's names and types.
+        spec: Spec to store; it replaces all other metadata.
     """
     from onnx import TensorProto, helper
 
-    outputs: dict[str, list[str | int | None]] = {SCORES: ["N", "A"], DELTAS: ["N", "A", 4]}
-    if spec.landmarks:
-        outputs[LANDMARKS] = ["N", "A", 2 * spec.landmarks]
+    planes = spec.input.layout == "nchw-float32"
+    kind = TensorProto.FLOAT if planes else TensorProto.UINT8
+    sizes: list[str | int | None] = ["N", 3, "H", "W"] if planes else ["N", "H", "W", 3]
+    last: dict[str, list[str | int | None]] = {SCORES: [], DELTAS: [4], LANDMARKS: [2 * spec.landmarks]}
     graph = model.graph
     del graph.input[:], graph.output[:], graph.value_info[:], model.metadata_props[:]
     graph.name = spec.name
-    graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["N", "H", "W", 3]))
+    graph.input.append(helper.make_tensor_value_info(INPUT, kind, sizes))
     graph.output.extend(
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", "A", *last[name]])
+        for name in spec.outputs
     )
     helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
     model.producer_name = PRODUCER
@@ -79,16 +85,14 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     """Write a contract file, whole or not at all.
 
     Raises:
-        OutputError: The place cannot be written.
-        ModelError: The model is not well-formed; nothing is written.
+        OutputError: If ``path`` cannot be written.
+        ModelError: If the model is not well-formed; nothing is written.
     """
     import onnx
 
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ModelError(
-            f"{path}: not written, the model is not valid: {str(error).splitlines()[0]}"
-        ) from error
+        raise ModelError(f"{path}: not written, as the model is not valid ({first_line(error)})") from error
     with whole_file(path) as temporary:
         temporary.write_bytes(model.SerializeToString())

@@ -1,20 +1,21 @@
-"""A contract model made faster for CPUs, at the price of size; ONNX Runtime alone gains from it."""
+"""Speed-ups of a contract model for ONNX Runtime on CPUs, at the price of size."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from engine_build.onnx import pixels, winograd
-from engine_build.onnx.graph import without_dead_ends
+from engine_build.onnx.graph import constants, without_dead_ends
 
 if TYPE_CHECKING:
     import onnx
 
 
 def for_cpu(model: onnx.ModelProto) -> None:
-    """Compute wide shared convolutions by Winograd's algorithm and pass over the picture less, in place.
+    """Compute wide shared convolutions by Winograd's algorithm and read the image fewer times, in place.
 
-    Results stay the same up to float32 rounding.  Not for FP16: the first convolution's weights get tiny.
+    Results stay the same up to float32 rounding.  The model is unfit for FP16, because the weights of the
+    first convolution become tiny.
     """
     pixels.transpose_first(model)
     _scale_into_first_convolution(model)
@@ -23,19 +24,19 @@ def for_cpu(model: onnx.ModelProto) -> None:
 
 
 def _scale_into_first_convolution(model: onnx.ModelProto) -> None:
-    """Let the convolution's weights do what a multiplication of its input by constants did."""
+    """Multiply the first convolution's weights by the constants that its input was multiplied by."""
     from onnx import numpy_helper
 
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    stored = constants(model)
     scales = {node.output[0]: node for node in model.graph.node if node.op_type == "Mul"}
     for node in model.graph.node:
         if node.op_type != "Conv":
             continue
         scale = scales.get(node.input[0])
-        if scale is None or scale.input[1] not in constants or node.input[1] not in constants:
+        if scale is None or scale.input[1] not in stored or node.input[1] not in stored:
             return
-        factors = numpy_helper.to_array(constants[scale.input[1]])
-        weight = constants[node.input[1]]
+        factors = numpy_helper.to_array(stored[scale.input[1]])
+        weight = stored[node.input[1]]
         if factors.shape != (1, weight.dims[1], 1, 1):
             return
         weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * factors, weight.name))

@@ -1,4 +1,4 @@
-"""Small surgery on ONNX graphs."""
+"""Queries and small changes of ONNX graphs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def without_identities(model: onnx.ModelProto) -> None:
-    """Take out Identity nodes, in place: exporters put one between a shared weight and each further use."""
+    """Remove Identity nodes, in place; exporters put one between a shared weight and each further use."""
     graph = model.graph
     results = {value.name for value in graph.output}
     passed = {
@@ -28,11 +28,11 @@ def without_identities(model: onnx.ModelProto) -> None:
 
 
 def without_dead_ends(model: onnx.ModelProto) -> None:
-    """Take out, in place, the nodes and initializers that no output depends on."""
+    """Remove the nodes and initializers that no output depends on, in place."""
     graph = model.graph
     wanted = {value.name for value in graph.output}
     alive = []
-    for node in reversed(graph.node):  # an ONNX graph is sorted: users come after their inputs
+    for node in reversed(graph.node):  # an ONNX graph is sorted: readers follow what they read
         if wanted.intersection(node.output):
             alive.append(node)
             wanted.update(node.input)
@@ -43,10 +43,10 @@ def without_dead_ends(model: onnx.ModelProto) -> None:
 
 
 def producer(model: onnx.ModelProto, tensor: str) -> onnx.NodeProto:
-    """The node that computes a tensor.
+    """Return the node that computes a tensor.
 
     Raises:
-        KeyError: No node does.
+        KeyError: If no node does.
     """
     nodes: list[onnx.NodeProto] = [node for node in model.graph.node if tensor in node.output]
     if not nodes:
@@ -55,7 +55,7 @@ def producer(model: onnx.ModelProto, tensor: str) -> onnx.NodeProto:
 
 
 def rename_tensor(model: onnx.ModelProto, old: str, new: str) -> None:
-    """Give a tensor another name wherever a node reads or writes it, in place."""
+    """Rename a tensor wherever a node reads or writes it, in place."""
     for node in model.graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
         node.output[:] = [new if name == old else name for name in node.output]
@@ -64,10 +64,10 @@ def rename_tensor(model: onnx.ModelProto, old: str, new: str) -> None:
 def replace_nodes(
     model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], stored: Sequence[onnx.TensorProto] = ()
 ) -> None:
-    """Give a graph another list of nodes, in place: new initializers join, those no longer read go."""
+    """Replace the nodes of a graph, in place; add initializers, and remove those that are no longer read."""
     graph = model.graph
     copies = []
-    for node in nodes:  # taken out of the list below, a node would not outlive it
+    for node in nodes:  # a node does not outlive its removal from the list below
         copies.append(type(node)())
         copies[-1].CopyFrom(node)
     used = {name for node in copies for name in node.input}
@@ -80,24 +80,24 @@ def replace_nodes(
 
 
 def float_tensors(model: onnx.ModelProto) -> set[str]:
-    """Names of all FP32 tensors: inputs, initializers and what nodes compute.
+    """Return the names of all FP32 tensors: inputs, initializers and results of nodes.
 
     Raises:
-        ModelError: The types of the graph contradict each other.
+        ModelError: If the types of the graph contradict each other.
     """
     import onnx
 
     try:
         typed = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
     except onnx.shape_inference.InferenceError as error:
-        raise ModelError(f"the types of the graph cannot be inferred: {first_line(error)}") from error
+        raise ModelError(f"model: types of tensors cannot be inferred ({first_line(error)})") from error
     values = [*typed.input, *typed.output, *typed.value_info]
     names = {value.name for value in values if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
     return names | {t.name for t in typed.initializer if t.data_type == onnx.TensorProto.FLOAT}
 
 
 def name_convolutions(model: onnx.ModelProto) -> None:
-    """Give convolutions without a name, or with that of another node, one of their own, in place."""
+    """Give each convolution without a name, or with the name of another node, a unique one, in place."""
     taken: set[str] = set()
     for node in model.graph.node:
         if node.op_type == "Conv" and (not node.name or node.name in taken):
@@ -106,17 +106,17 @@ def name_convolutions(model: onnx.ModelProto) -> None:
 
 
 def constants(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
-    """Initializers by name."""
+    """Return the initializers by name."""
     return {tensor.name: tensor for tensor in model.graph.initializer}
 
 
 def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
-    """An integer attribute of a node."""
+    """Return an integer attribute of a node."""
     return next((a.i for a in node.attribute if a.name == name), default)
 
 
 def readers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
-    """The nodes that read each tensor."""
+    """Return the nodes that read each tensor."""
     found: dict[str, list[onnx.NodeProto]] = {}
     for node in model.graph.node:
         for name in node.input:

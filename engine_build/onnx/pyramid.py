@@ -1,4 +1,4 @@
-"""Leaving out the pyramid levels that see only faces smaller than the user cares for."""
+"""Removal of the pyramid levels that see only faces smaller than those of interest."""
 
 from __future__ import annotations
 
@@ -9,33 +9,32 @@ from engine_build.onnx import contract
 from engine_build.onnx.graph import producer, without_dead_ends
 from trt_mogface.errors import ModelError
 from trt_mogface.models.pyramid import levels_left_out
-from trt_mogface.spec import DELTAS, LANDMARKS, SCORES, DetectorSpec
 
 if TYPE_CHECKING:
     import onnx
 
 
-def without_small_faces(model: onnx.ModelProto, spec: DetectorSpec, min_face: float) -> DetectorSpec:
-    """Cut the finest levels off a contract model, in place; what the others say stays exactly the same.
+def without_small_faces(model: onnx.ModelProto, min_face: float) -> onnx.ModelProto:
+    """Remove the finest levels of a contract model, in place; the outputs of the others stay identical.
 
     Args:
-        model: Of the contract; each output is the concatenation of its levels.
-        spec: The model's.
-        min_face: Side in pixels of the network input.
+        model: Contract model; each output is the concatenation of its levels.
+        min_face: Side in pixels of the network input of the smallest face of interest.
 
     Returns:
-        The spec of what is left, which the model now carries.
+        The model, with the spec of the remaining levels.
 
     Raises:
-        ModelError: See `levels_left_out`; or the outputs are not concatenations of levels.
+        ArgumentError: See `levels_left_out`.
+        ModelError: If an output is not the concatenation of the levels.
     """
+    spec = contract.spec_of(model)
     count = levels_left_out(spec, min_face)
-    for name in (SCORES, DELTAS) + ((LANDMARKS,) if spec.landmarks else ()):
+    for name in spec.outputs:
         concat = producer(model, name)
         if concat.op_type != "Concat" or len(concat.input) != len(spec.levels):
-            raise ModelError(f"--min-face: {name!r} does not end in one concatenation of the model's levels")
+            raise ModelError(f"{spec.name}: {name!r} is not one concatenation of its levels; omit min_face")
         concat.input[:] = concat.input[count:]
-    left = dataclasses.replace(spec, levels=spec.levels[count:])
-    contract.complete(model, left)
+    contract.complete(model, dataclasses.replace(spec, levels=spec.levels[count:]))
     without_dead_ends(model)
-    return left
+    return model

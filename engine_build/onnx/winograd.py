@@ -1,8 +1,7 @@
 """Winograd's fast convolution for CPUs, as ONNX nodes: F(4x4, 3x3) of Lavin and Gray (CVPR 2016).
 
-ONNX Runtime computes a 3x3 convolution directly, 9 multiplications an output and channel; here it takes 36
-for 16.  Libraries for GPUs choose such algorithms themselves, so this is for the CPU executor alone, and an
-exported file does not have it.
+ONNX Runtime computes a 3x3 convolution directly, with 9 multiplications for an output and channel; this takes
+36 for 16 outputs.  Libraries for GPUs choose such algorithms themselves, so engines are built without it.
 """
 
 from __future__ import annotations
@@ -13,12 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from engine_build.onnx.graph import constants
+
 if TYPE_CHECKING:
     import onnx
 
 DOMAIN, FUNCTION = "trt_mogface", "Winograd"
 MIN_CHANNELS = 256
-"""Below this the transforms cost what the products save."""
+"""With fewer channels, the transforms cost as much as the products save."""
 
 OF_TILE = np.array(
     [
@@ -32,10 +33,10 @@ OF_TILE = np.array(
 )
 OF_KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 OF_PRODUCT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
-"""B transposed, G and A transposed of the paper's section 4."""
+"""The matrices B transposed, G and A transposed of the paper's section 4."""
 
 # x [N, C, H, W]; tile [36 C, 1, 6, 6]; kernels [36, K, C]; untile [16, 36]; bias [1, K, 1, 1].  A tile is
-# 6x6 inputs for 4x4 outputs; h x w tiles cover the map, T of them in the batch; what sticks out is cut off.
+# 6x6 inputs for 4x4 outputs; h x w tiles cover the map, T of them in the batch; the rest is cut off.
 BODY = """
 <opset_import: ["" : 17], domain: "trt_mogface">
 Winograd <channels, kernels_count> (x, tile, kernels, untile, bias) => (y) {
@@ -79,14 +80,14 @@ Winograd <channels, kernels_count> (x, tile, kernels, untile, bias) => (y) {
 
 
 def apply(model: onnx.ModelProto) -> None:
-    """Compute the wide 3x3 convolutions whose weights several nodes share by Winograd's algorithm, in place.
+    """Compute wide 3x3 convolutions whose weights several nodes share by Winograd's algorithm, in place.
 
-    Transformed weights are four times as large, which only shared ones are worth.  Results differ from the
+    Transformed weights are four times as large, which pays off for shared ones only.  Results differ from the
     direct convolution by float32 rounding, some 1e-5 of a map's largest value.
     """
     from onnx import helper, numpy_helper, parser
 
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    weights = constants(model)
     uses = Counter(name for node in model.graph.node if node.op_type == "Conv" for name in node.input[1:2])
     made: dict[str, NDArray[np.float32]] = {}
     for node in model.graph.node:
@@ -94,24 +95,17 @@ def apply(model: onnx.ModelProto) -> None:
             continue
         weight, bias = (numpy_helper.to_array(weights[name]) for name in node.input[1:3])
         count, channels = weight.shape[:2]
-        names = [
-            f"winograd.tile{channels}",
-            f"{node.input[1]}.winograd",
-            "winograd.untile",
-            f"{node.input[2]}.map",
-        ]
-        if names[1] not in made:
-            made[names[0]] = _tile(channels)
-            made[names[1]] = _kernels(weight)
-            made[names[2]] = np.kron(OF_PRODUCT, OF_PRODUCT).astype(np.float32)
-            made[names[3]] = bias.reshape(1, count, 1, 1)
+        tile, kernels, untile = f"winograd.tile{channels}", f"{node.input[1]}.winograd", "winograd.untile"
+        map_bias = f"{node.input[2]}.map"
+        if kernels not in made:
+            made[tile], made[kernels] = _tile(channels), _kernels(weight)
+            made[untile] = np.kron(OF_PRODUCT, OF_PRODUCT).astype(np.float32)
+            made[map_bias] = bias.reshape(1, count, 1, 1)
         node.op_type, node.domain = FUNCTION, DOMAIN
-        node.input[1:] = names
+        node.input[1:] = [tile, kernels, untile, map_bias]
+        sizes = {"channels": channels, "kernels_count": count}
         del node.attribute[:]
-        node.attribute.extend(
-            helper.make_attribute(key, value)
-            for key, value in (("channels", channels), ("kernels_count", count))
-        )
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in sizes.items())
     if made:
         model.functions.append(parser.parse_function(BODY))
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
@@ -134,13 +128,13 @@ def _is_plain_3x3(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto]) ->
 
 
 def _tile(channels: int) -> NDArray[np.float32]:
-    """The tile's transform as a convolution: each channel to its 36 points, float32 [36 C, 1, 6, 6]."""
+    """Return the tile's transform as a convolution from a channel to 36 points, float32 [36 C, 1, 6, 6]."""
     points = np.einsum("ai,bj->abij", OF_TILE, OF_TILE).reshape(36, 1, 6, 6)
     return np.tile(points, (channels, 1, 1, 1)).astype(np.float32)
 
 
 def _kernels(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32 [K, C, 3, 3] to its 36 points, [36, K, C]."""
+    """Transform weights, float32 [K, C, 3, 3], to their 36 points, [36, K, C]."""
     points = np.einsum("ai,kcij,bj->abkc", OF_KERNEL, weight.astype(np.float64), OF_KERNEL, optimize=True)
     kernels: NDArray[np.float32] = points.reshape(36, *weight.shape[:2]).astype(np.float32)
     return kernels

@@ -1,15 +1,31 @@
-"""Precision as part of the graph: casts, Q/DQ nodes and what makes INT8 keep its accuracy.
+"""Precision as part of the graph: casts, Q/DQ nodes and corrections that keep INT8 accurate.
 
-A strongly typed network runs every layer in the type its tensors have, in TensorRT 10, 11 and RTX alike, so a
-model of another precision is another ONNX file of the same contract.
+A strongly typed network runs every layer in the type of its tensors, in TensorRT 10, 11 and RTX alike, so a
+model at another precision is another ONNX file of the same contract.
 """
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
+from trt_mogface.errors import ArgumentError
+
 Precision = Literal["fp32", "fp16", "bf16", "int8", "fp8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 QUANTIZED: tuple[Precision, ...] = ("int8", "fp8")
-"""Those with Q/DQ nodes; what they do not quantize is FP16."""
+"""Precisions with Q/DQ nodes; what they do not quantize is FP16."""
+
+
+def parse_precisions(precision: str) -> list[Precision]:
+    """Return the precisions of a list separated by commas, in the order of `PRECISIONS`.
+
+    Raises:
+        ArgumentError: If a name is unknown.
+    """
+    names = precision.split(",")
+    unknown = sorted(set(names).difference(PRECISIONS))
+    if unknown:
+        known = f"unknown precision {unknown[0]!r} (choose from {', '.join(PRECISIONS)})"
+        raise ArgumentError("precision", known, precision)
+    return [name for name in PRECISIONS if name in names]

@@ -1,1 +1,1 @@
-"""From an ONNX file to a TensorRT plan."""
+"""Engines of TensorRT and TensorRT-RTX: built, checked against the request, and refitted."""

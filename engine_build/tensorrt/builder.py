@@ -1,19 +1,22 @@
-"""ONNX bytes to a plan."""
+"""Builds TensorRT plans from ONNX bytes."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
+from typing_extensions import override
+
 from engine_build.onnx.end_to_end import PLUGIN, PLUGIN_VERSION
 from engine_build.tensorrt.engine_layers import layers_in
 from engine_build.tensorrt.network_types import convolution_types
 from trt_mogface._files import whole_file
-from trt_mogface.errors import EngineError
-from trt_mogface.machine.tensorrt import Flavor
+from trt_mogface.errors import ArgumentError, EngineError
+from trt_mogface.machine.tensorrt import Flavor, make_logger
 from trt_mogface.models.manifest import Layer, Profile
 from trt_mogface.spec import INPUT
 
@@ -22,46 +25,56 @@ COMPATIBILITIES: tuple[Compatibility, ...] = get_args(Compatibility)
 
 
 @dataclass(frozen=True)
-class Options:
-    """What trtexec calls by the same names.
+class BuilderOptions:
+    """Options of the builder, with the names that trtexec gives them.
 
     Attributes:
-        profiles: At least one.
-        workspace_mib: Scratch memory a layer may use; None leaves it to TensorRT.
-        optimization_level: 0 (fast to build) to 5 (fast to run).
-        timing_cache: File with the times of layers, kept from build to build; None for none.
-        version_compatible: The engine runs under later releases of its major version too.
-        hardware_compatibility: The engine runs on other GPUs than the one it is built on.
-        compute_capabilities: Those a TensorRT-RTX engine is for; empty for its own choice.
-        dla_core: Core of a Jetson's DLA; None for the GPU.
-        gpu_fallback: Layers that the DLA lacks run on the GPU.
-        strip_weights: Leave out weights that a refit can bring back.
-        refit: Let weights be exchanged.
-        plugin: Library of the plugin that the model needs, which a version-compatible plan carries.
+        profiles: Optimization profiles, at least one.
+        workspace_mib: Largest scratch memory of a layer in MiB; None leaves it to TensorRT.
+        builder_optimization_level: 0 (fast to build) to 5 (fast to run).
+        timing_cache_file: File of layer timings that builds share; None for none.
+        version_compatible: Whether later releases of the same major version run the engine too.
+        hardware_compatibility_level: GPUs besides the one of the build that run the engine.
+        compute_capabilities: Compute capabilities that a TensorRT-RTX engine targets, e.g. ``8.9``; empty for
+            TensorRT-RTX's own choice.
+        use_dla_core: Core of a Jetson's DLA; None for the GPU.
+        allow_gpu_fallback: Whether layers that the DLA lacks run on the GPU.
+        strip_weights: Whether to leave out weights that a refit can bring back.
+        refit: Whether weights can be exchanged later.
+        plugin: Plugin library of the model, which becomes part of a version-compatible plan; None for none.
+
+    Raises:
+        ArgumentError: If the hardware compatibility level is unknown.
     """
 
     profiles: tuple[Profile, ...]
     workspace_mib: int | None = None
-    optimization_level: int = 3
-    timing_cache: Path | None = None
+    builder_optimization_level: int = 3
+    timing_cache_file: Path | None = None
     version_compatible: bool = False
-    hardware_compatibility: Compatibility = "none"
+    hardware_compatibility_level: Compatibility = "none"
     compute_capabilities: tuple[str, ...] = ()
-    dla_core: int | None = None
-    gpu_fallback: bool = False
+    use_dla_core: int | None = None
+    allow_gpu_fallback: bool = False
     strip_weights: bool = False
     refit: bool = False
     plugin: Path | None = None
 
+    def __post_init__(self) -> None:
+        level = self.hardware_compatibility_level
+        if level not in COMPATIBILITIES:
+            known = f"unknown level (choose from {', '.join(COMPATIBILITIES)})"
+            raise ArgumentError("hardware_compatibility_level", known, level)
+
 
 @dataclass(frozen=True)
 class Built:
-    """What TensorRT made.
+    """A plan, and facts about its network and layers.
 
     Attributes:
-        plan: The engine.
-        convolution_types: Of the parsed network, by convolution.
-        layers: Of the engine, as TensorRT describes them.
+        plan: Serialized engine.
+        convolution_types: Data type of each convolution in the parsed network, by its name.
+        layers: Layers of the engine, as TensorRT describes them.
     """
 
     plan: bytes
@@ -70,25 +83,39 @@ class Built:
 
 
 class Progress(Protocol):
-    """Told of TensorRT's phases, from whatever thread it builds in."""
+    """Receives the phases of a build, from the threads that TensorRT builds in."""
 
     def building(self) -> AbstractContextManager[None]:
-        """Entered around all of TensorRT's work."""
+        """Return a context that encloses all of TensorRT's work."""
 
     def start(self, phase: str, parent: str | None, steps: int) -> None:
-        """A phase of so many steps begins, within another one."""
+        """Begin a phase with a number of steps, within its parent."""
 
     def step(self, phase: str, step: int) -> bool:
-        """A step is done; False stops the build."""
+        """Note that a step is done; return False to stop the build."""
 
     def finish(self, phase: str) -> None:
-        """A phase is over."""
+        """End a phase."""
+
+
+def parse_workspace(mem_pool_size: str | None) -> int | None:
+    """Return the MiB of ``workspace:MiB``.
+
+    Raises:
+        ArgumentError: If the text has another form.
+    """
+    if mem_pool_size is None:
+        return None
+    match = re.fullmatch(r"(?:workspace:)?(\d{1,7})", mem_pool_size)
+    if match is None or not int(match[1]):
+        raise ArgumentError("mem_pool_size", "use workspace:MiB such as workspace:2048", mem_pool_size)
+    return int(match[1])
 
 
 def build(
     flavor: Flavor,
     model: bytes,
-    options: Options,
+    options: BuilderOptions,
     progress: Progress | None = None,
     log: Callable[[str], None] | None = None,
     name: str = "",
@@ -96,16 +123,16 @@ def build(
     """Build an engine of a strongly typed network.
 
     Args:
-        flavor: From `trt_mogface.machine.tensorrt.find_tensorrt`.
+        flavor: TensorRT that builds, from `trt_mogface.machine.tensorrt.find_tensorrt`.
         model: ONNX.
-        options: How.
-        progress: Follows the build.
-        log: Is given TensorRT's messages, one a call; None keeps only the errors.
-        name: Of the network, kept in the plan.
+        options: Options of the builder.
+        progress: Follows the build, and may stop it.
+        log: Called with each message of TensorRT; None keeps only the last error.
+        name: Name of the network, kept in the plan.
 
     Raises:
-        EngineError: An operator or an option that this TensorRT does not have, a build that failed, or one
-            that ``progress`` stopped.
+        ArgumentError: If this machine lacks the DLA core.
+        EngineError: If TensorRT lacks an operator or an option, the build fails, or ``progress`` stops it.
     """
     with progress.building() if progress else nullcontext():
         return _built(flavor, model, options, progress, log, name)
@@ -114,13 +141,19 @@ def build(
 def _built(
     flavor: Flavor,
     model: bytes,
-    options: Options,
+    options: BuilderOptions,
     progress: Progress | None,
     log: Callable[[str], None] | None,
     name: str,
 ) -> Built:
-    trt = flavor.module
-    logger = _logger(trt, log)
+    trt, layers = flavor.module, list[Layer]()
+
+    def on_message(severity: str, message: str) -> None:
+        layers.extend(layers_in(message))
+        if log is not None:
+            log(f"{severity}: {message}")
+
+    logger = make_logger(trt, on_message)
     if options.plugin is not None:
         load_plugin(trt, options.plugin)
     builder = trt.Builder(logger)
@@ -130,22 +163,21 @@ def _built(
         raise EngineError(f"{flavor.name} {flavor.version} cannot read the model: {_first_error(parser)}")
     network.name = name
     config = _config(trt, builder, options, flavor)
-    cache = _timing_cache(config, options)
+    cache = _timing_cache(config, options.timing_cache_file)
     if progress is not None:
         config.progress_monitor = _monitor(trt, progress)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        reason = logger.last_error or "no reason given"
-        raise EngineError(f"{flavor.name} {flavor.version} could not build the engine: {reason}")
-    if cache is not None and options.timing_cache is not None:
-        with whole_file(options.timing_cache) as temporary:
+        raise EngineError(f"{flavor.name} {flavor.version} could not build the engine: {logger.last_error}")
+    if cache is not None and options.timing_cache_file is not None:
+        with whole_file(options.timing_cache_file) as temporary:
             temporary.write_bytes(memoryview(cache.serialize()))
-    return Built(bytes(memoryview(plan)), convolution_types(network, trt), tuple(logger.layers))
+    return Built(bytes(memoryview(plan)), convolution_types(network, trt), tuple(layers))
 
 
-def _config(trt: Any, builder: Any, options: Options, flavor: Flavor) -> Any:
+def _config(trt: Any, builder: Any, options: BuilderOptions, flavor: Flavor) -> Any:
     config = builder.create_builder_config()
-    config.builder_optimization_level = options.optimization_level
+    config.builder_optimization_level = options.builder_optimization_level
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for `inspect`; costs no speed
     for profile in options.profiles:
         made = builder.create_optimization_profile()
@@ -160,31 +192,32 @@ def _config(trt: Any, builder: Any, options: Options, flavor: Flavor) -> Any:
     }
     for name, wanted in flags.items():
         if wanted:
-            config.set_flag(_have(trt.BuilderFlag, name, flavor))
-    if options.hardware_compatibility != "none":
-        name = {"ampere+": "AMPERE_PLUS"}.get(options.hardware_compatibility, "SAME_COMPUTE_CAPABILITY")
-        config.hardware_compatibility_level = _have(trt.HardwareCompatibilityLevel, name, flavor)
+            config.set_flag(_member(trt.BuilderFlag, name, flavor))
+    level = options.hardware_compatibility_level
+    if level != "none":
+        name = "AMPERE_PLUS" if level == "ampere+" else "SAME_COMPUTE_CAPABILITY"
+        config.hardware_compatibility_level = _member(trt.HardwareCompatibilityLevel, name, flavor)
     if options.compute_capabilities:
         _target(trt, config, options.compute_capabilities, flavor)
-    if options.dla_core is not None:
-        _use_dla(trt, builder, config, options)
+    if options.use_dla_core is not None:
+        _use_dla(trt, builder, config, options.use_dla_core, options.allow_gpu_fallback)
     if options.plugin is not None and options.version_compatible:
         config.plugins_to_serialize = [str(options.plugin)]
     return config
 
 
 def load_plugin(trt: Any, library: Path) -> None:
-    """Make the plugin known to TensorRT, once a process.
+    """Make the plugin known to TensorRT, once in a process.
 
     Raises:
-        EngineError: The library was made for another TensorRT, or is none.
+        EngineError: If the library is not a plugin library of this TensorRT.
     """
     registry = trt.get_plugin_registry()
     if registry.get_creator(PLUGIN, PLUGIN_VERSION, "") is None:
         registry.load_library(str(library))
     if registry.get_creator(PLUGIN, PLUGIN_VERSION, "") is None:
         raise EngineError(
-            f"{library}: {trt.__name__} {trt.__version__} finds no plugin {PLUGIN} in it: "
+            f"{library}: {trt.__name__} {trt.__version__} finds no plugin {PLUGIN} in it; "
             "build it with the headers of this release"
         )
 
@@ -193,37 +226,37 @@ def _target(trt: Any, config: Any, capabilities: tuple[str, ...], flavor: Flavor
     config.num_compute_capabilities = len(capabilities)
     for i, capability in enumerate(capabilities):
         name = f"SM{capability.replace('.', '')}"
-        config.set_compute_capability(_have(trt.ComputeCapability, name, flavor), i)
+        config.set_compute_capability(_member(trt.ComputeCapability, name, flavor), i)
 
 
-def _use_dla(trt: Any, builder: Any, config: Any, options: Options) -> None:
-    core = options.dla_core
+def _use_dla(trt: Any, builder: Any, config: Any, core: int, allow_gpu_fallback: bool) -> None:
     if core >= builder.num_DLA_cores:
-        raise EngineError(
-            f"--use-dla-core {core}: this machine has {builder.num_DLA_cores} DLA cores "
-            "(Jetson Orin has two): leave the option out to use the GPU"
+        problem = (
+            f"this machine has {builder.num_DLA_cores} DLA cores (Jetson Orin has up to two); "
+            "leave the option out to use the GPU"
         )
+        raise ArgumentError("use_dla_core", problem, core)
     config.default_device_type = trt.DeviceType.DLA
     config.DLA_core = core
-    if options.gpu_fallback:
+    if allow_gpu_fallback:
         config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
 
 
-def _have(names: Any, name: str, flavor: Flavor) -> Any:
-    """An enumerator, if this release has it: asked for by name, not by version."""
-    found = getattr(names, name, None)
+def _member(enumeration: Any, name: str, flavor: Flavor) -> Any:
+    """Return a member of an enumeration, if this release has it: looked up by name, not by version."""
+    found = getattr(enumeration, name, None)
     if found is None:
-        have = ", ".join(sorted(n for n in names.__members__ if n[0].isupper()))
+        have = ", ".join(sorted(n for n in enumeration.__members__ if n[0].isupper()))
         raise EngineError(f"{flavor.name} {flavor.version} has no {name} (it has {have})")
     return found
 
 
-def _timing_cache(config: Any, options: Options) -> Any:
-    if options.timing_cache is None:
+def _timing_cache(config: Any, file: Path | None) -> Any:
+    if file is None:
         return None
     stored = b""
     with suppress(OSError):
-        stored = options.timing_cache.read_bytes()
+        stored = file.read_bytes()
     cache = config.create_timing_cache(stored)
     if not config.set_timing_cache(cache, ignore_mismatch=False):  # of another GPU or version: begin anew
         cache = config.create_timing_cache(b"")
@@ -239,34 +272,20 @@ def _first_error(parser: Any) -> str:
     return f"node {error.node_name()!r} ({error.node_operator()}): {reason}"
 
 
-def _logger(trt: Any, log: Callable[[str], None] | None) -> Any:
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.last_error = ""
-            self.layers: list[Layer] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            self.layers += layers_in(message)
-            if severity <= trt.ILogger.Severity.ERROR:
-                self.last_error = " ".join(message.split())[:300]
-            if log is not None:
-                log(f"{severity.name.lower()}: {message}")
-
-    return Logger()
-
-
 def _monitor(trt: Any, progress: Progress) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
 
+        @override
         def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
             progress.start(phase, parent, steps)
 
+        @override
         def step_complete(self, phase: str, step: int) -> bool:
             return progress.step(phase, step)
 
+        @override
         def phase_finish(self, phase: str) -> None:
             progress.finish(phase)
 

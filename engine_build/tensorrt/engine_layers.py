@@ -1,4 +1,4 @@
-"""The layers of a built engine, from what TensorRT logs of them: no GPU has to read the plan back."""
+"""Layers of a built engine, read from TensorRT's log, so that no GPU has to read the plan back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TYPES = {"Float": "fp32", "Half": "fp16", "BFloat16": "bf16", "Int8": "int8", "F
 
 
 def layers_in(message: str) -> list[Layer]:
-    """The layers that a message of the builder describes, one a line; none in most messages."""
+    """Return the layers that a message of the builder describes, one per line; most messages have none."""
     return [_layer(found) for found in DESCRIBED.finditer(message)]
 
 
@@ -28,11 +28,11 @@ def _layer(found: re.Match[str]) -> Layer:
 
 
 def check_computes_in(layers: Sequence[Layer], precision: str) -> None:
-    """Refuse an engine in which no layer reads the type that was asked for.
+    """Refuse an engine in which no layer reads the requested type.
 
     Raises:
-        EngineError: None does.  Nothing is said where TensorRT described no layer.
+        EngineError: If there are layers and none of them reads the type.
     """
     if layers and all(layer.type != precision for layer in layers):
         have = ", ".join(sorted({layer.type for layer in layers if layer.type}))
-        raise EngineError(f"{precision} was asked for, but the layers of the engine compute in {have}")
+        raise EngineError(f"{precision} was requested, but the layers of the engine compute in {have}")

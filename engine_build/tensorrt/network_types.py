@@ -1,4 +1,4 @@
-"""Types read back from a parsed network: what was asked for is not always what was understood."""
+"""Data types read back from a parsed network, since TensorRT may understand others than requested."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ NAMES = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8", "FP8":
 
 
 def convolution_types(network: Any, trt: Any) -> dict[str, str]:
-    """The type each convolution computes in, by its layer's name, which is the ONNX node's.
+    """Return the type that each convolution computes in, by its layer's name, which is the ONNX node's.
 
-    A convolution computes in INT8 or FP8 where both its picture and its weight come out of a dequantization
-    of that type; otherwise in the type of its input.
+    A convolution computes in INT8 or FP8 if both its input and its weight are dequantized from that type,
+    otherwise in the type of its input.
 
     Args:
         network: ``INetworkDefinition``, strongly typed.
-        trt: The flavor's module.
+        trt: Module of the flavor.
     """
     layers = [network.get_layer(i) for i in range(network.num_layers)]
     made_by = {layer.get_output(i).name: layer for layer in layers for i in range(layer.num_outputs)}
@@ -37,26 +37,26 @@ def convolution_types(network: Any, trt: Any) -> dict[str, str]:
         inputs = [layer.get_input(i) for i in range(min(layer.num_inputs, 2))]
         types = {type_of(tensor) for tensor in inputs if tensor is not None}
         plain = NAMES.get(inputs[0].dtype.name, "?")
-        # A weight that is no tensor is no input, and was not quantized.
+        # A weight that is not a tensor is not an input, and was not quantized.
         found[layer.name] = types.pop() if len(inputs) == 2 and len(types) == 1 else plain
     return found
 
 
-def check_types(asked: dict[str, str], given: dict[str, str], flavor: Flavor) -> None:
-    """Refuse a network whose convolutions are not of the types that were asked for.
+def check_types(requested: dict[str, str], parsed: dict[str, str], flavor: Flavor) -> None:
+    """Refuse a network whose convolutions have other types than requested.
 
     Args:
-        asked: Type by convolution.
-        given: As read back from the parsed network.
-        flavor: For the message.
+        requested: Type by name of the convolution.
+        parsed: Result of `convolution_types`.
+        flavor: TensorRT that parsed the network, for the message.
 
     Raises:
-        EngineError: It names the first that differs.
+        EngineError: If a type differs; the message names the first.
     """
-    wrong = [name for name, kind in asked.items() if given.get(name) != kind]
+    wrong = [name for name, kind in requested.items() if parsed.get(name) != kind]
     if wrong:
         first = wrong[0]
         raise EngineError(
-            f"{flavor.name} {flavor.version} computes {len(wrong)} of {len(asked)} convolutions in another "
-            f"type than asked, such as {first!r}: {given.get(first, 'not there')}, not {asked[first]}"
+            f"{flavor.name} {flavor.version} computes {len(wrong)} of {len(requested)} convolutions in types "
+            f"other than requested, e.g. {first!r}: {parsed.get(first, 'not there')}, not {requested[first]}"
         )

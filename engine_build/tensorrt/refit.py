@@ -1,32 +1,63 @@
-"""Weights brought into an engine: one built without them, or one whose weights change.  Needs a GPU."""
+"""Weights of an ONNX model put into an engine that was built without them, or with others.  Needs a GPU."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from pathlib import Path
 
-from trt_mogface.errors import EngineError
-from trt_mogface.machine.tensorrt import Flavor
+from trt_mogface._files import whole_file
+from trt_mogface.errors import EngineError, ModelError
+from trt_mogface.machine.gpu import find_gpu
+from trt_mogface.machine.tensorrt import Flavor, find_tensorrt, flavor_name, make_logger
+from trt_mogface.models.manifest import load_manifest, load_plan, manifest_path
 
 
-def refitted(flavor: Flavor, plan: bytes, model: bytes, path: Path) -> bytes:
-    """A plan with the weights of an ONNX model.
+def refit(engine: Path, model: Path, output: Path) -> Path:
+    """Write an engine and its manifest with the weights of an ONNX model.
 
     Args:
-        flavor: That built the plan.
-        plan: Built with ``refit`` or ``strip_weights``.
-        model: The ONNX of the precision, of the same graph, that ``build -o FILE.onnx`` writes.
-        path: The engine, for messages.
+        engine: Engine that was built with ``refit`` or ``strip_weights``.
+        model: ONNX model of the same graph and precision.
+        output: File of the new engine.
+
+    Returns:
+        ``output``.
 
     Raises:
-        EngineError: Not refittable, or a model of another graph.
+        EngineError: If the engine or its manifest is unusable on this machine, or the weights do not fit.
+        ModelError: If the model cannot be read.
+        OutputError: If the engine or its manifest cannot be written.
+        MissingExtraError: If the TensorRT of the engine is not installed.
     """
+    manifest = load_manifest(engine)
+    flavor = find_tensorrt(flavor_name(manifest.flavor))
+    manifest.check_runs_on(flavor, find_gpu(), engine)
+    try:
+        weights = model.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{model}: cannot be read ({error.strerror})") from error
+    plan = _refitted(flavor, load_plan(engine, manifest), weights, engine)
+    # The digest of the inputs goes: a build from the same inputs would give other weights.
+    changed = dataclasses.replace(
+        manifest, plan_sha256=hashlib.sha256(plan).hexdigest(), plan_bytes=len(plan), inputs_sha256=""
+    )
+    with whole_file(output) as file, whole_file(manifest_path(output)) as beside:
+        file.write_bytes(plan)
+        beside.write_text(changed.to_json(), encoding="utf-8")
+    return output
+
+
+def _refitted(flavor: Flavor, plan: bytes, model: bytes, path: Path) -> bytes:
     trt = flavor.module
-    logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
+    logger = make_logger(trt)
     engine = trt.Runtime(logger).deserialize_cuda_engine(plan)
     if engine is None:
-        raise EngineError(f"{path}: {flavor.name} {flavor.version} cannot read this plan on this machine")
+        raise EngineError(
+            f"{path}: {flavor.name} {flavor.version} cannot read this plan: {logger.last_error}"
+        )
     if not engine.refittable:
-        raise EngineError(f"{path}: cannot be refitted: build it with --refit or --strip-weights")
+        raise EngineError(f"{path}: not refittable; build it with refit or strip_weights")
     refitter = trt.Refitter(engine, logger)
     parser = trt.OnnxParserRefitter(refitter, logger)
     if not parser.refit_from_bytes(model):

@@ -1,14 +1,14 @@
-"""What an engine is to run on."""
+"""GPUs that an engine is built for, and options that its TensorRT or GPU lacks."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from engine_build.cache import cache_folder
 from engine_build.precision import Precision
-from engine_build.tensorrt.builder import Options
-from trt_mogface.errors import UsageError
+from engine_build.tensorrt.builder import BuilderOptions
+from engine_build.weights import cache_folder
+from trt_mogface.errors import ArgumentError
 from trt_mogface.machine.gpu import Gpu
 from trt_mogface.machine.tensorrt import Flavor
 
@@ -16,11 +16,11 @@ NEEDS: dict[Precision, tuple[int, int]] = {"bf16": (8, 0), "fp8": (8, 9)}
 """Compute capability that a precision needs; the others run wherever TensorRT 10 does."""
 
 
-def check_precision(precision: Precision, flavor: Flavor, gpu: Gpu | None, options: Options) -> None:
-    """Refuse a precision that the GPU lacks, before any work.
+def check_precision(precision: Precision, flavor: Flavor, gpu: Gpu | None, options: BuilderOptions) -> None:
+    """Refuse a precision that the target GPUs lack.
 
     Raises:
-        UsageError: It names the GPU and what would do.
+        ArgumentError: If a GPU lacks the precision; the message names the GPU and what it needs.
     """
     needed = NEEDS.get(precision, (0, 0))
     targets = {f"compute capability {text}": _parsed(text) for text in options.compute_capabilities}
@@ -28,63 +28,72 @@ def check_precision(precision: Precision, flavor: Flavor, gpu: Gpu | None, optio
         targets[gpu.name] = gpu.capability
     for name, capability in targets.items():
         if capability < needed:
-            raise UsageError(
-                f"--precision {precision}: {name} lacks it, it needs compute capability "
-                f"{'.'.join(map(str, needed))} or newer: use fp16 or int8"
+            problem = (
+                f"{name} lacks it, it needs compute capability {_shown(needed)} or newer; use fp16 or int8"
             )
+            raise ArgumentError("precision", problem, precision)
 
 
-def check_options(flavor: Flavor, gpu: Gpu | None, options: Options) -> None:
-    """Refuse options that this flavor, or a machine without a GPU, does not have.
+def check_options(flavor: Flavor, gpu: Gpu | None, options: BuilderOptions) -> None:
+    """Refuse options that this flavor, or a machine without a GPU, lacks.
 
     Raises:
-        UsageError: It says which, and what there is instead.
+        ArgumentError: If an option is not available; the message names an alternative.
     """
-    refused = {
-        "--compute-capabilities: tensorrt builds for the GPU at hand, others take "
-        "--hardware-compatibility-level": bool(options.compute_capabilities) and not flavor.is_rtx,
-        "--version-compatible: tensorrt-rtx has no runtime that would run such an engine": (
-            options.version_compatible and flavor.is_rtx
+    rtx, stripped = flavor.is_rtx, "tensorrt-rtx needs a GPU to build such an engine; none was found"
+    refused = (
+        (
+            "compute_capabilities",
+            "tensorrt builds for the installed GPU; set hardware_compatibility_level to include others",
+            bool(options.compute_capabilities) and not rtx,
         ),
-        "--timing-cache-file: tensorrt-rtx times no layers when it builds": (
-            options.timing_cache is not None and flavor.is_rtx
+        (
+            "version_compatible",
+            "tensorrt-rtx has no runtime that would run such an engine; leave it out",
+            options.version_compatible and rtx,
         ),
-        "--hardware-compatibility-level: tensorrt-rtx builds for any Ampere or newer, or for "
-        "--compute-capabilities": options.hardware_compatibility != "none" and flavor.is_rtx,
-        "--strip-weights and --refit: tensorrt-rtx needs a GPU to build such an engine, and none was found": (
-            (options.strip_weights or options.refit) and flavor.is_rtx and gpu is None
+        (
+            "timing_cache_file",
+            "tensorrt-rtx times no layers when it builds; leave it out",
+            options.timing_cache_file is not None and rtx,
         ),
-    }
-    for reason, applies in refused.items():
+        (
+            "hardware_compatibility_level",
+            "tensorrt-rtx builds for any Ampere or newer GPU; set compute_capabilities to choose",
+            options.hardware_compatibility_level != "none" and rtx,
+        ),
+        ("strip_weights", stripped, options.strip_weights and rtx and gpu is None),
+        ("refit", stripped, options.refit and rtx and gpu is None),
+    )
+    for argument, problem, applies in refused:
         if applies:
-            raise UsageError(reason)
+            raise ArgumentError(argument, problem)
 
 
 def check_end_to_end(flavor: Flavor) -> None:
-    """Refuse an engine that ends in faces where plugins do not run.
+    """Refuse an engine that ends in faces if the flavor runs no plugins.
 
     Raises:
-        UsageError: It says what to do instead.
+        ArgumentError: If the flavor is TensorRT-RTX.
     """
     if flavor.is_rtx:
-        raise UsageError(
-            "--end-to-end: tensorrt-rtx runs no plugins: leave it out, the same kernels run after the engine"
-        )
+        problem = "tensorrt-rtx runs no plugins; leave it out, the same kernels run after the engine"
+        raise ArgumentError("end_to_end", problem)
 
 
-def capabilities(flavor: Flavor, gpu: Gpu | None, options: Options) -> tuple[str, ...]:
-    """The compute capabilities an engine is bound to; empty where it is not."""
+def target_capabilities(flavor: Flavor, gpu: Gpu | None, options: BuilderOptions) -> tuple[str, ...]:
+    """Return the compute capabilities that an engine is bound to; empty if it is not bound to any."""
     if flavor.is_rtx:
         return options.compute_capabilities
-    if gpu is None or options.hardware_compatibility == "ampere+":
+    if gpu is None or options.hardware_compatibility_level == "ampere+":
         return ()
-    return (".".join(map(str, gpu.capability)),)
+    return (_shown(gpu.capability),)
 
 
-def timing_cache(flavor: Flavor, gpu: Gpu | None) -> Path | None:
-    """Where the times of layers are kept: a file for each GPU and version.
+def timing_cache_path(flavor: Flavor, gpu: Gpu | None) -> Path | None:
+    """Return the default file of layer timings, one for each GPU and version.
 
-    None where nothing is timed: TensorRT-RTX chooses its kernels on the machine that runs them.
+    None if nothing is timed: TensorRT-RTX chooses its kernels on the machine that runs them.
     """
     if flavor.is_rtx or gpu is None:
         return None
@@ -92,32 +101,37 @@ def timing_cache(flavor: Flavor, gpu: Gpu | None) -> Path | None:
     return cache_folder() / f"timing-{name}.cache"
 
 
-def described(precision: Precision, flavor: Flavor, gpu: Gpu | None, options: Options) -> str:
-    """What an engine runs on, in words."""
-    oldest = ".".join(map(str, max(NEEDS.get(precision, (8, 0)), (8, 0))))
+def describe_target(precision: Precision, flavor: Flavor, gpu: Gpu | None, options: BuilderOptions) -> str:
+    """Return the GPUs that run an engine, in words."""
+    oldest = _shown(max(NEEDS.get(precision, (8, 0)), (8, 0)))
     if flavor.is_rtx:
         chosen = ", ".join(options.compute_capabilities)
         return f"compute capability {chosen}" if chosen else f"any Ampere or newer, from {oldest} on"
     if gpu is None:
-        return "unknown: built without a GPU at hand"
-    if options.hardware_compatibility == "ampere+":
+        return "unknown: built without a GPU"
+    if options.hardware_compatibility_level == "ampere+":
         return f"any Ampere or newer, from {oldest} on (built on {gpu.name})"
-    return f"{gpu.name}, compute capability {'.'.join(map(str, gpu.capability))}"
+    return f"{gpu.name}, compute capability {_shown(gpu.capability)}"
 
 
-def parse_capabilities(text: str | None) -> tuple[str, ...]:
-    """Compute capabilities from what ``--compute-capabilities`` takes.
+def parse_capabilities(compute_capabilities: str | None) -> tuple[str, ...]:
+    """Return the compute capabilities of a list separated by commas.
 
     Raises:
-        UsageError: Not of the form ``8.9``.
+        ArgumentError: If an entry is not of the form ``8.9``.
     """
-    found = tuple(text.split(",")) if text else ()
+    found = tuple(compute_capabilities.split(",")) if compute_capabilities else ()
     for each in found:
         if re.fullmatch(r"\d{1,2}\.\d", each) is None:
-            raise UsageError(f"--compute-capabilities {text}: use the form 8.9, several with commas")
+            problem = "use the form 8.9, several with commas"
+            raise ArgumentError("compute_capabilities", problem, compute_capabilities)
     return found
 
 
 def _parsed(text: str) -> tuple[int, int]:
     major, minor = text.split(".")
     return int(major), int(minor)
+
+
+def _shown(capability: tuple[int, int]) -> str:
+    return ".".join(map(str, capability))

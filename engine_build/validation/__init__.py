@@ -1,1 +1,1 @@
-"""What a precision costs: agreement with FP32, AP where faces are annotated, and which layers lose it."""
+"""Accuracy of a precision: agreement with FP32, AP on annotated faces, and sensitivity of layers."""

@@ -1,4 +1,4 @@
-"""Agreement with FP32 on pictures: the check that every engine passes before it is written."""
+"""Agreement with FP32 on images: the check that every engine passes before it is written."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from trt_mogface.evaluation.average_precision import (
 from trt_mogface.reference.select import Selection
 
 SURE = 0.5
-"""FP32's faces from this score on, or from the model's own threshold where that is lower, are the truth."""
+"""FP32's faces above this score, or above the model's threshold if that is lower, are the ground truth."""
 
-FEWEST_FACES = 10
-"""With fewer faces an average precision says nothing."""
+MIN_FACES = 10
+"""Number of faces below which an average precision is meaningless."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How a precision's faces compare with FP32's on the same pictures.
+    """Comparison of a precision's faces with FP32's on the same images.
 
     Attributes:
-        pictures: Number of pictures.
-        faces: FP32's faces.
-        found: Those of them that were found again (IoU of at least 0.5).
-        ap: Average precision with FP32's faces as the truth, within 0..1; None with too few faces.
+        images: Number of images.
+        faces: Number of FP32's faces.
+        found: Number of FP32's faces that were found again (IoU of at least 0.5).
+        ap: Average precision with FP32's faces as the ground truth, within 0..1; None with too few faces.
         score_difference: Mean absolute difference of the scores of faces found again.
-        iou: Their mean IoU.
-        dropped: Candidates that were not finite, which FP32's were.
+        iou: Mean IoU of faces found again.
+        dropped: Number of candidates that are not finite, beyond those of FP32.
     """
 
-    pictures: int
+    images: int
     faces: int
     found: int
     ap: float | None
@@ -48,25 +48,25 @@ class Agreement:
 
     @property
     def loss(self) -> float | None:
-        """Points of AP lost against FP32; None with too few faces to say."""
+        """Loss of AP against FP32 in points; None with too few faces."""
         return None if self.ap is None else 100 * (1 - self.ap)
 
     def __str__(self) -> str:
-        pictures = f"{self.pictures} {'picture' if self.pictures == 1 else 'pictures'}"
+        images = f"{self.images} {'image' if self.images == 1 else 'images'}"
         if not self.faces:
-            return f"no faces on {pictures} to compare with FP32"
-        found = f"{self.found} of FP32's {self.faces} faces on {pictures}"
+            return f"no faces on {images} to compare with FP32"
+        found = f"{self.found} of FP32's {self.faces} faces on {images}"
         ap = "too few for an AP" if self.loss is None else f"AP against FP32 {100 - self.loss:.2f}"
         return f"{ap}; {found}; mean IoU {self.iou:.3f}, scores {self.score_difference:.3f} apart"
 
 
 def compare(reference: Sequence[Selection], other: Sequence[Selection], threshold: float) -> Agreement:
-    """Compare two models' candidates on the same pictures.
+    """Compare the candidates of two precisions on the same images.
 
     Args:
-        reference: FP32's, from `engine_build.validation.candidates`.
-        other: Those of another precision, in the same order.
-        threshold: The model's default score threshold.
+        reference: Candidates of FP32, from `engine_build.validation.candidates`.
+        other: Candidates of the other precision, in the same order.
+        threshold: Default score threshold of the model.
     """
     sure = min(SURE, threshold)
     results, overlaps, differences = [], [], []
@@ -86,11 +86,11 @@ def compare(reference: Sequence[Selection], other: Sequence[Selection], threshol
             scores = theirs.scores[theirs.scores > sure]
             differences += list(np.abs(scores[matched] - ours.scores[best[matched]]))
     return Agreement(
-        pictures=len(results),
+        images=len(results),
         faces=faces,
         found=len(overlaps),
-        # Rounded, so that a sum of areas that lacks nothing is 1.
-        ap=round(average_precision(results, SCORES), 9) if faces >= FEWEST_FACES else None,
+        # Rounded, so that a complete sum of areas is 1.
+        ap=round(average_precision(results, SCORES), 9) if faces >= MIN_FACES else None,
         score_difference=float(np.mean(differences)) if differences else 0.0,
         iou=float(np.mean(overlaps)) if overlaps else 0.0,
         dropped=sum(s.dropped for s in other) - sum(s.dropped for s in reference),

@@ -13,19 +13,19 @@ from trt_mogface.evaluation.face_sizes import SIZES, of_size
 from trt_mogface.reference.select import Selection
 
 SMALLEST = 2.0
-"""Faces whose longer side is below this, in pixels of the network input, do not count."""
+"""Longer side in pixels of the network input below which a face does not count."""
 
 Annotations = Mapping[str, Floats]
 
 
 def read_annotations(path: Path) -> Annotations:
-    """Faces by picture name.
+    """Read annotated faces.
 
     Returns:
-        float64 [n, 4], x, y, width, height in pixels of the picture, by file name without folder.
+        float64 [n, 4], x, y, width, height in pixels of the image, by file name without folder.
 
     Raises:
-        ImageError: Not such a file.
+        ImageError: If the file cannot be read or has another form.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -36,14 +36,14 @@ def read_annotations(path: Path) -> Annotations:
     try:
         for name in rows:
             count = int(next(rows))
-            # A picture without faces still has one line, of zeros.
+            # An image without faces still has one line, of zeros.
             boxes = [_box(next(rows)) for _ in range(max(count, 1))]
             found[Path(name).name] = np.array(boxes[:count], np.float64).reshape(-1, 4)
             if count < 0:
                 raise ValueError("a negative count")
     except (ValueError, StopIteration) as error:
         raise ImageError(
-            f"{path}: not annotations in WIDER FACE's form: a name, a count, a line `x y w h` for each face"
+            f"{path}: not in WIDER FACE's form; use a name, a count, and a line `x y w h` for each face"
         ) from error
     return found
 
@@ -56,22 +56,27 @@ def _box(line: str) -> list[float]:
 
 
 def ap_by_size(
-    names: Sequence[str], scales: Sequence[float], found: Sequence[Selection], truth: Annotations
+    names: Sequence[str],
+    scales: Sequence[tuple[float, float]],
+    found: Sequence[Selection],
+    truth: Annotations,
 ) -> dict[str, float]:
-    """AP of all annotated faces, and of each class of `SIZES` in the network input; those without a face are
-    left out.
+    """Compute the AP of all annotated faces and of each class of `SIZES`, by size in the network input.
 
     Args:
-        names: Of the pictures.
-        scales: Network pixels per picture pixel, of each.
-        found: Candidates, in pixels of the network input.
+        names: File name of each image.
+        scales: Network pixels per image pixel, across and down, of each image.
+        found: Candidates of each image, in pixels of the network input.
         truth: Annotated faces.
+
+    Returns:
+        AP by ``all`` and class; classes without a face are left out.
     """
     figures = {}
     for label in ("all", *SIZES):
         results = []
         for name, scale, selection in zip(names, scales, found):
-            faces = truth.get(name, np.empty((0, 4))) * scale
+            faces = truth.get(name, np.empty((0, 4))) * (scale * 2)
             counted = faces[:, 2:].max(axis=1, initial=0) >= SMALLEST
             if label != "all":
                 counted &= of_size(faces, label)

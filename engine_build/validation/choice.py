@@ -1,4 +1,4 @@
-"""``--sensitivity`` and ``--keep-fp16``: measuring layer groups and choosing those left in FP16."""
+"""Measurement of layer groups, and the choice of those to keep in FP16."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from engine_build.validation.comparison import Comparison
 from engine_build.validation.sensitivity import Group, Sensitivity, fewest_kept, groups_of, rank
-from engine_build.workload.convolutions import multiply_adds
+from engine_build.workload.convolutions import work_by_convolution
 
 if TYPE_CHECKING:
     import onnx
 
-DRIFT_PICTURES = 16
-"""Pictures on which each group is measured alone: drift needs few, unlike an average precision."""
+DRIFT_IMAGES = 16
+"""Number of images on which each group is measured: drift needs few, unlike an average precision."""
 
 Lower = Callable[[Collection[str]], "onnx.ModelProto"]
-"""The quantized model with the convolutions of these names left in FP16."""
+"""Quantizes the model except for the convolutions of these names, which are FP16."""
 
 
 def choose(
@@ -27,19 +27,22 @@ def choose(
     allowed: float,
     status: Callable[[str], None],
 ) -> Sensitivity:
-    """Rank the groups, and leave the worst in FP16.
+    """Rank the layer groups, and choose the worst to keep in FP16.
 
     Args:
-        model: The contract model in FP32.
-        lower: Quantizes it.
+        model: Contract model in FP32.
+        lower: Quantizes the model.
         comparison: Measures models.
-        keep: How many groups to leave in FP16; None for the fewest with which the loss is allowed.
-        allowed: Points that may be lost.
-        status: Told what is being done.
+        keep: Number of groups to keep in FP16; None for the fewest with which the loss is allowed.
+        allowed: Largest loss, in points of AP.
+        status: Called with a line on the current step.
+
+    Raises:
+        ArgumentError: If there are too few faces to measure a loss.
     """
-    groups = groups_of(model, multiply_adds(model))
+    groups = groups_of(model, work_by_convolution(model))
     everything = {node for group in groups for node in group.nodes}
-    few = comparison.on(DRIFT_PICTURES)
+    few = comparison.on(DRIFT_IMAGES)
 
     def alone(group: Group) -> float:
         status(f"measuring {group.name}")

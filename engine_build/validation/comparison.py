@@ -1,4 +1,4 @@
-"""Models side by side with FP32 on the user's pictures."""
+"""Comparison of models with FP32 on the user's images."""
 
 from __future__ import annotations
 
@@ -11,96 +11,89 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine_build.calibration.pictures import Pictures
+from engine_build.calibration.images import Images
 from engine_build.validation.agreement import Agreement, compare
 from engine_build.validation.annotations import Annotations, ap_by_size
 from engine_build.validation.candidates import candidates
 from engine_build.validation.sensitivity import drift
 from trt_mogface.backends.onnxruntime import OnnxNetwork
-from trt_mogface.errors import EngineError, UsageError
+from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.reference.select import Selection
 
 if TYPE_CHECKING:
     import onnx
 
 NOISE_SIDE = 256
-NOISE_APART = 0.1
-"""Most that scores may differ from FP32's on noise, which all faces are far from."""
+MAX_NOISE_DIFFERENCE = 0.1
+"""Largest difference of a score from FP32's on noise, which resembles no face."""
 
 
 class Comparison:
-    """FP32 on some pictures, kept, and other models on the same ones.
+    """Comparison of models with FP32, whose results are kept, on the same images.
 
     Args:
-        model: The contract model in FP32.
-        pictures: What is compared on.
-        annotations: Faces of those pictures; None compares with FP32's faces.
+        model: Contract model in FP32.
+        images: Images to compare on.
+        annotations: Faces in the images; None compares with FP32's faces.
     """
 
     def __init__(
-        self, model: onnx.ModelProto, pictures: Pictures, annotations: Annotations | None = None
+        self, model: onnx.ModelProto, images: Images, annotations: Annotations | None = None
     ) -> None:
-        self._model, self.pictures, self._annotations = model, pictures, annotations
+        self._model, self.images, self._annotations = model, images, annotations
 
     @property
     def measure(self) -> str:
-        """What the points of `loss` are."""
+        """Name of the measure of `loss`."""
         return "AP on the annotated faces" if self._annotations else "AP against FP32"
 
     def agreement(self, model: onnx.ModelProto) -> Agreement:
-        """How a model's faces compare with FP32's."""
+        """Compare a model's faces with FP32's."""
         return compare(self._reference, self._run(model), self._threshold)
 
     def drift(self, model: onnx.ModelProto) -> float:
-        """See `engine_build.validation.sensitivity.drift`."""
+        """Return the drift of a model, see `engine_build.validation.sensitivity.drift`."""
         return drift(self._reference, self._run(model))
 
     def loss(self, model: onnx.ModelProto) -> float:
-        """Points lost; of all annotated faces where there are such.
+        """Return the loss of AP against FP32 in points, of the annotated faces if there are any.
 
         Raises:
-            UsageError: No faces to measure by.
+            ArgumentError: If there are too few faces.
         """
         if self._annotations:
             return 100 * (self.by_size()["all"] - self.by_size(model)["all"])
         lost = self.agreement(model).loss
         if lost is None:
-            raise UsageError("too few faces on these pictures to measure a loss by: give pictures with faces")
+            raise ArgumentError("calib", "too few faces to measure a loss; give images with more faces")
         return lost
 
     def by_size(self, model: onnx.ModelProto | None = None) -> dict[str, float]:
-        """AP by face size of a model, or of FP32; empty without annotations.
+        """Return the AP by face size of a model, or of FP32 for None; empty without annotations.
 
         Raises:
-            UsageError: No picture has annotated faces.
+            ArgumentError: If no image has annotated faces.
         """
         if not self._annotations:
             return {}
         found = self._reference if model is None else self._run(model)
-        figures = ap_by_size(self._names, self._scales, found, self._annotations)
+        names, scales = [name for name, _ in self._placed], [scale for _, scale in self._placed]
+        figures = ap_by_size(names, scales, found, self._annotations)
         if not figures:
-            raise UsageError("the annotations hold no face of these pictures: their names must be the same")
+            raise ArgumentError("boxes", "no annotated face in these images; the file names must be equal")
         return figures
 
     def _run(self, model: onnx.ModelProto) -> list[Selection]:
         with tempfile.TemporaryDirectory() as folder:
-            return candidates(_stored(model, folder), self.pictures.batches())
+            return candidates(_stored(model, folder), self.images.batches())
 
     @cached_property
     def _reference(self) -> list[Selection]:
         return self._run(self._model)
 
     @cached_property
-    def _placed(self) -> Sequence[tuple[str, float]]:
-        return [(item.name, item.scale) for item in self.pictures]
-
-    @property
-    def _names(self) -> list[str]:
-        return [name for name, _ in self._placed]
-
-    @property
-    def _scales(self) -> list[float]:
-        return [scale for _, scale in self._placed]
+    def _placed(self) -> Sequence[tuple[str, tuple[float, float]]]:
+        return [(item.name, item.scale) for item in self.images]
 
     @cached_property
     def _threshold(self) -> float:
@@ -109,35 +102,42 @@ class Comparison:
         return contract.spec_of(self._model, Path("model")).thresholds.score_threshold
 
     def on(self, limit: int) -> Comparison:
-        """The same on at most so many of the pictures."""
-        if limit >= self.pictures.limit:
+        """Return the comparison on at most ``limit`` of the images."""
+        if limit >= self.images.limit:
             return self
-        return Comparison(self._model, dataclasses.replace(self.pictures, limit=limit), self._annotations)
+        return Comparison(self._model, dataclasses.replace(self.images, limit=limit), self._annotations)
 
 
-def check_on_noise(model: onnx.ModelProto, other: onnx.ModelProto) -> None:
-    """The least there is to check without a picture: finite outputs, and scores like FP32's.
+def check_on_noise(model: onnx.ModelProto, other: onnx.ModelProto, precision: str) -> None:
+    """Check on noise, in place of images, that outputs are finite and scores are close to FP32's.
 
     Args:
-        model: The contract model in FP32.
-        other: In another precision.
+        model: Contract model in FP32.
+        other: Model at another precision.
+        precision: Name of that precision, for the message.
 
     Raises:
-        EngineError: Neither.
+        EngineError: If an output is not finite, or a score differs by more than `MAX_NOISE_DIFFERENCE`.
     """
     noise = np.random.default_rng(0).integers(0, 256, (1, NOISE_SIDE, NOISE_SIDE, 3), np.uint8)
     outputs = []
     for each in (model, other):
-        with tempfile.TemporaryDirectory() as folder, OnnxNetwork(_stored(each, folder)) as executor:
-            outputs.append(executor.run(noise))
+        with tempfile.TemporaryDirectory() as folder, OnnxNetwork(_stored(each, folder)) as network:
+            outputs.append(network.run(noise))
     reference, result = outputs
     for name in ("scores", "deltas", "landmarks"):
         value = getattr(result, name)
         if value is not None and not np.isfinite(value).all():
-            raise EngineError(f"not built: its {name} are not finite where FP32's are: use --precision bf16")
+            raise EngineError(
+                f"{precision} refused: its {name} are not finite where FP32's are; "
+                "use bf16, or keep the layers that overflow in FP16 (keep_fp16)"
+            )
     apart = float(np.abs(reference.scores - result.scores).max())
-    if apart > NOISE_APART:
-        raise EngineError(f"not built: its scores differ from FP32's by up to {apart:.2f} on noise")
+    if apart > MAX_NOISE_DIFFERENCE:
+        raise EngineError(
+            f"{precision} refused: its scores differ from FP32's by up to {apart:.2f} on noise; "
+            "use bf16, or keep more layers in FP16 (keep_fp16)"
+        )
 
 
 def _stored(model: onnx.ModelProto, folder: str) -> Path:

@@ -1,4 +1,4 @@
-"""The sensitivity report beside an engine: JSON for programs, one HTML page with a plot for people."""
+"""Sensitivity report beside an engine: JSON for programs, an HTML page with a plot for people."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def write_report(engine: Path, network: str, precision: str, found: Sensitivity)
     """Write ``NAME.engine.sensitivity.json`` and ``.html``.
 
     Raises:
-        OutputError: The place cannot be written.
+        OutputError: If a file cannot be written.
     """
     stem = f"{engine.name}.sensitivity"
     fields = {"network": network, "precision": precision, "summary": str(found), **dataclasses.asdict(found)}
@@ -58,7 +58,7 @@ def _sizes(found: Sensitivity) -> list[Section]:
 
 
 def _bars(found: Sensitivity) -> Figure:
-    """Drift of each group, those left in FP16 apart."""
+    """Plot the drift of each group, with the groups kept in FP16 in red."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 0.8 + 0.18 * len(found.groups)), layout="constrained")
@@ -67,5 +67,5 @@ def _bars(found: Sensitivity) -> Figure:
     axes.barh([group.name for group in found.groups], [group.drift for group in found.groups], color=colors)
     axes.invert_yaxis()
     axes.tick_params(axis="y", labelsize=6)
-    axes.set_xlabel("drift with this group alone quantized (red: left in FP16)")
+    axes.set_xlabel("drift with only this group quantized (red: kept in FP16)")
     return figure

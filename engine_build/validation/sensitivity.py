@@ -1,4 +1,4 @@
-"""Which layers lose the accuracy of a quantized network, and which to leave in FP16."""
+"""Sensitivity of layer groups to quantization, and the number of groups to keep in FP16."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine_build.precision.quantize import convolutions
-from trt_mogface.errors import UsageError
+from trt_mogface.errors import ArgumentError
 from trt_mogface.evaluation.average_precision import as_xywh, ious
 from trt_mogface.reference.select import Selection
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     import onnx
 
 DEPTH = 3
-"""Parts of a node's path, ``/backbone/layer3/layer3.4/conv2/Conv``, that name its group."""
+"""Number of parts of a path such as ``/backbone/layer3/layer3.4/conv2/Conv`` that name a group."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Convolutions that are quantized, or not, together.
+    """Convolutions that are quantized, or kept in FP16, together.
 
     Attributes:
-        name: What their names begin with.
-        nodes: Their names.
-        share: Their share of the network's multiply-adds, within 0..1.
-        drift: How much farther faces move when this group alone is quantized; see `drift`.
+        name: Common beginning of the convolutions' names.
+        nodes: Names of the convolutions.
+        share: Share of the network's multiply-adds, within 0..1.
+        drift: Increase of the `drift` when only this group is quantized.
     """
 
     name: str
@@ -40,13 +40,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What was measured.
+    """Sensitivity of a network's layer groups.
 
     Attributes:
-        groups: Worst first: by drift for each multiply-add that FP16 would cost.
-        kept: Names of the groups left in FP16, the first of ``groups``.
-        losses: Points lost, by the number of groups left in FP16, where that was measured.
-        measure: What the points are.
+        groups: Groups, worst first: by drift per multiply-add that FP16 would cost.
+        kept: Number of groups to keep in FP16, the first of ``groups``.
+        losses: Loss in points by number of groups kept in FP16, for the numbers that were measured.
+        measure: Name of the measure of the loss.
         by_size: AP by face size, of FP32 and of the chosen network; empty without annotations.
     """
 
@@ -58,12 +58,12 @@ class Sensitivity:
 
     @property
     def kept_nodes(self) -> frozenset[str]:
-        """Names of the convolutions left in FP16."""
+        """Names of the convolutions to keep in FP16."""
         return frozenset(name for group in self.groups[: self.kept] for name in group.nodes)
 
     @property
     def kept_share(self) -> float:
-        """Their share of the multiply-adds."""
+        """Share of the multiply-adds that stays in FP16."""
         return sum(group.share for group in self.groups[: self.kept])
 
     def __str__(self) -> str:
@@ -76,11 +76,11 @@ class Sensitivity:
 
 
 def groups_of(model: onnx.ModelProto, work: Mapping[str, int]) -> list[Group]:
-    """A network's groups, in its own order.
+    """Return the layer groups of a network, in its order.
 
     Args:
-        model: A contract model.
-        work: Multiply-adds by convolution, see `engine_build.workload.convolutions`.
+        model: Contract model.
+        work: Multiply-adds by name of the convolution, see `engine_build.workload.convolutions`.
     """
     members: dict[str, list[str]] = {}
     for node in convolutions(model):
@@ -93,22 +93,22 @@ def groups_of(model: onnx.ModelProto, work: Mapping[str, int]) -> list[Group]:
 
 
 def rank(groups: Iterable[Group], measure: Callable[[Group], float], least: float) -> tuple[Group, ...]:
-    """Groups with their drift, those first that lose most for their work.
+    """Return the groups with their drift, first the one with the largest drift per multiply-add.
 
     Args:
-        groups: Without drift.
-        measure: The drift with this group alone quantized.
-        least: The drift with none quantized, which leaving groups out cannot undo.
+        groups: Groups without drift.
+        measure: Returns the drift with only this group quantized.
+        least: Drift with no group quantized, which FP16 causes.
     """
     measured = [Group(g.name, g.nodes, g.share, max(measure(g) - least, 0.0)) for g in groups]
     return tuple(sorted(measured, key=lambda g: (-g.drift / max(g.share, 1e-6), g.name)))
 
 
 def drift(reference: Sequence[Selection], other: Sequence[Selection]) -> float:
-    """How far another network's faces lie from the reference's, within 0 (the same) to 1 (none found).
+    """Return the distance of a network's faces from the reference's, within 0 (equal) to 1 (none found).
 
-    A face of the reference weighs by its score.  It is as far as 1 - IoU * (1 - difference of the scores) of
-    the face that fits it best; unlike an average precision this changes with every bit of an output.
+    Each face of the reference, weighted by its score, contributes 1 - IoU * (1 - difference of the scores)
+    to its best match; unlike an average precision this changes with every bit of an output.
     """
     weights = distance = 0.0
     for theirs, ours in zip(reference, other):
@@ -124,15 +124,15 @@ def drift(reference: Sequence[Selection], other: Sequence[Selection]) -> float:
 
 
 def fewest_kept(count: int, loss: Callable[[int], float], allowed: float) -> int:
-    """The fewest groups to keep in FP16, worst first, so that the loss is allowed; found by halving.
+    """Return the fewest groups to keep in FP16, worst first, so that the loss is allowed; found by bisection.
 
     Args:
         count: Number of groups.
-        loss: Points lost with so many groups kept; taken to fall with their number.
-        allowed: Most points that may be lost.
+        loss: Returns the loss with a number of groups kept; assumed to fall with the number.
+        allowed: Largest loss, in points.
 
     Returns:
-        0 to ``count``; ``count`` also where even that loses more.
+        0 to ``count``; ``count`` also if even that loses more.
     """
     if loss(0) <= allowed:
         return 0
@@ -147,10 +147,10 @@ def fewest_kept(count: int, loss: Callable[[int], float], allowed: float) -> int
 
 
 def nodes_matching(model: onnx.ModelProto, patterns: Sequence[str]) -> frozenset[str]:
-    """Convolutions whose name, or a part of its path, fits a pattern of the shell.
+    """Return the convolutions whose name contains a match of a shell pattern.
 
     Raises:
-        UsageError: A pattern that fits none.
+        ArgumentError: If a pattern matches no convolution.
     """
     names = [node.name for node in convolutions(model)]
     found: set[str] = set()
@@ -158,6 +158,6 @@ def nodes_matching(model: onnx.ModelProto, patterns: Sequence[str]) -> frozenset
         fits = {name for name in names if pattern.strip() and fnmatch.fnmatch(name, f"*{pattern}*")}
         if not fits:
             like = f"; names look like {names[0]}, {names[-1]}" if names else ""
-            raise UsageError(f"--keep-fp16 {pattern}: fits no convolution{like}")
+            raise ArgumentError("keep_fp16", f"fits no convolution{like}", pattern)
         found |= fits
     return frozenset(found)

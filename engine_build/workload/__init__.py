@@ -1,1 +1,1 @@
-"""The work of a network, counted from its graph: multiply-adds and bytes."""
+"""Cost of a network, counted from its graph: multiply-adds and bytes."""

@@ -1,34 +1,48 @@
-"""Multiply-adds: where the work of a network is."""
+"""Multiply-adds of convolutions and matrix products."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-from engine_build.onnx.graph import constants
-from engine_build.onnx.probe import shapes_by_running
+from engine_build.onnx.graph import attribute
 from engine_build.precision.quantize import convolutions
+from engine_build.workload.shapes import Tensors, tensors
 
 if TYPE_CHECKING:
     import onnx
 
 SIDE = 128
-"""The picture that is counted on; shares are those of any picture whose sides are multiples of it."""
+"""Side of the image that is counted on; shares hold for any image whose sides are multiples of it."""
 
 
-def multiply_adds(model: onnx.ModelProto) -> dict[str, int]:
-    """Multiply-adds of each convolution, by its name, on a `SIDE` x `SIDE` picture.
-
-    The network is run once and tells the sizes of its maps, whatever decides them.
+def work_by_convolution(model: onnx.ModelProto) -> dict[str, int]:
+    """Count the multiply-adds of each convolution for a `SIDE` x `SIDE` image.
 
     Args:
-        model: FP32.
+        model: Contract model in FP32.
+
+    Returns:
+        Multiply-adds by name of the convolution.
+
+    Raises:
+        ModelError: See `engine_build.workload.shapes.tensors`.
     """
-    nodes = convolutions(model)
-    shapes = shapes_by_running(model, [node.output[0] for node in nodes], (1, SIDE, SIDE, 3))
-    stored = constants(model)
-    # A weight is [K, C / group, h, w], so that its size times the map is the work, grouped or not.
-    return {
-        node.name: math.prod(stored[node.input[1]].dims) * math.prod(shapes[node.output[0]][2:])
-        for node in nodes
-    }
+    known = tensors(model, (1, SIDE, SIDE, 3))
+    return {node.name: multiply_adds(node, known) for node in convolutions(model)}
+
+
+def multiply_adds(node: onnx.NodeProto, known: Tensors) -> int:
+    """Count the multiply-adds of one of `engine_build.workload.fusing.PRODUCTS`, computed directly.
+
+    Args:
+        node: Node of the graph.
+        known: Tensors of the graph.
+    """
+    first, second = (known.shapes[name] for name in node.input[:2])
+    if node.op_type == "Conv":  # weight [K, C / group, *kernel]: products of each output
+        return known.elements(node.output[0]) * math.prod(second[1:])
+    if node.op_type == "ConvTranspose":  # weight [C, K / group, *kernel]: outputs that each input adds to
+        return math.prod(first) * math.prod(second[1:])
+    inner = first[0] if node.op_type == "Gemm" and attribute(node, "transA", 0) else first[-1]
+    return known.elements(node.output[0]) * inner

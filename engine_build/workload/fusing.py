@@ -1,18 +1,18 @@
-"""Which operators become one layer, and which maps a layer has to read and write.
+"""Fusion of operators into layers, and the maps that a layer has to read and write.
 
-The rules take every fusion for granted that some runtime does, so that what is counted is the least:
+The rules assume every fusion that some runtime performs, so that the count is a lower bound:
 
-- Products (`PRODUCTS`) and operators that gather numbers from all over a map (`MOVERS`) are layers.
-- What works element by element is done by the layer before it, on the way out; with several inputs by the
-  latest of the layers before it, which has to read what the others wrote.
-- What changes the shape, layout or type alone (`VIEWS`) is free: the map is written as its reader wants it.
+- Products (`PRODUCTS`) and operators that gather values from all over a map (`MOVERS`) are layers.
+- An elementwise operator is done by the layer before it, on its output; with several inputs by the latest of
+  the layers before it, which has to read what the others wrote.
+- A change of shape, layout or type (`VIEWS`) is free: the map is written as its reader wants it.
 - A concatenation is in place: every layer before it writes its own part.
-- What is done to the picture before any layer is done by the first layer, which reads the picture's bytes.
-- What is computed twice from the same inputs (RetinaFace's context does so) is computed once.
+- Operators on the image before any layer are done by the first layer, which reads the image's bytes.
+- A result that is computed twice from the same inputs (as in RetinaFace's context) is computed once.
 
-A normalization could go further and collect its sums while the layer before it writes; that is not assumed:
-it is a layer that reads its map once and writes it once.  An operator in none of the lists, of whatever
-domain, is taken to work element by element, which keeps the bound a bound.
+A normalization could also collect its sums while the layer before it writes.  That is not assumed: it is a
+layer that reads its map once and writes it once.  An operator in none of the lists, of whatever domain,
+counts as elementwise, which keeps the count a lower bound.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ VIEWS = frozenset(
     )
 )
 
-PICTURE = -1
-"""The owner of the network's input."""
+IMAGE = -1
+"""Owner of the network's input."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A map in memory, or what would be one if nobody fused it away.
+    """A map in memory, unless it is fused away.
 
     Attributes:
-        owner: Number of the layer that writes it, or `PICTURE`.
-        tensor: The tensor it first was.
-        part: Its number where the tensor has several pieces, being a concatenation.
-        elements: Its size.
+        owner: Number of the layer that writes the map, or `IMAGE`.
+        tensor: Tensor that the map is a piece of.
+        part: Number of the piece, for a concatenation; else 0.
+        elements: Number of elements.
     """
 
     owner: int
@@ -69,13 +69,13 @@ class Piece:
 
 @dataclass
 class Fused:
-    """A layer with all that is done in it.
+    """A layer with the operators fused into it.
 
     Attributes:
-        node: The operator that makes it a layer.
-        names: Names of its nodes and of what they compute.
-        stored: Stored tensors that its operator reads.
-        edges: Tensors it reads that come from elsewhere.
+        node: Operator that begins the layer.
+        names: Names of the layer's nodes and of the tensors they compute.
+        stored: Stored tensors that the operator reads.
+        edges: Tensors of other layers that this one reads.
     """
 
     node: onnx.NodeProto
@@ -88,19 +88,17 @@ class Fusing:
     """A graph as layers.
 
     Args:
-        graph: Sorted, as ONNX asks for.
-        known: Its tensors.
+        graph: Graph with sorted nodes, as ONNX requires.
+        known: Tensors of the graph.
 
     Attributes:
-        layers: In order.
-        results: The pieces that the graph's outputs consist of.
+        layers: Layers in the order of the graph.
+        results: Pieces that the graph's outputs consist of.
     """
 
     def __init__(self, graph: onnx.GraphProto, known: Tensors) -> None:
         self._known = known
-        self._pieces: dict[str, tuple[Piece, ...]] = {
-            INPUT: (Piece(PICTURE, INPUT, 0, known.elements(INPUT)),)
-        }
+        self._pieces: dict[str, tuple[Piece, ...]] = {INPUT: (Piece(IMAGE, INPUT, 0, known.elements(INPUT)),)}
         self._before: set[str] = set()
         self._first: dict[str, str] = {}
         self.layers: list[Fused] = []
@@ -124,7 +122,7 @@ class Fusing:
         }
 
     def read(self, number: int) -> dict[Piece, int]:
-        """The pieces a layer reads from memory, with the elements it needs of each, once."""
+        """Return the pieces that a layer reads from memory, with the number of elements it needs of each."""
         needed: dict[Piece, int] = {}
         for edge in self.layers[number].edges:
             pieces = [piece for piece in self._pieces[edge] if piece.owner != number]
@@ -135,7 +133,7 @@ class Fusing:
         return {piece: min(elements, piece.elements) for piece, elements in needed.items()}
 
     def written(self) -> dict[int, set[Piece]]:
-        """The pieces each layer writes to memory: those that others read, and the network's outputs."""
+        """Return the pieces that each layer writes to memory: for other layers, and the network's outputs."""
         wanted = self.results.union(*(self.read(number) for number in range(len(self.layers))))
         return {
             number: {piece for piece in wanted if piece.owner == number} for number in range(len(self.layers))
@@ -157,7 +155,7 @@ class Fusing:
             self._combine(node, data)
 
     def _repeat(self, node: onnx.NodeProto, same: onnx.NodeProto) -> None:
-        """A node that computes what another one did: its outputs are that one's."""
+        """Give a node that repeats another one's computation that one's outputs."""
         for out, first in zip(node.output, same.output):
             self._first[out] = self._first.get(first, first)
             self._pieces[out] = self._pieces[first]
@@ -167,33 +165,33 @@ class Fusing:
         return self._pieces.get(name, ())
 
     def _begin(self, node: onnx.NodeProto, data: list[str]) -> None:
-        """A new layer."""
+        """Begin a layer."""
         number = len(self.layers)
         stored = {name for name in node.input if name in self._known.stored}
         self.layers.append(Fused(node, stored=stored, edges=set(data)))
-        if self._before and any(piece.owner == PICTURE for name in data for piece in self._pieces[name]):
+        if self._before and any(piece.owner == IMAGE for name in data for piece in self._pieces[name]):
             self.layers[number].names |= self._before
             self._before = set()
         self._own(node, number)
 
     def _rework(self, node: onnx.NodeProto, name: str) -> None:
-        """One input: every layer before it does its part of the work."""
+        """Fuse a node with one input into every layer that writes a part of the input."""
         pieces = self._pieces[name]
         whole = max(sum(piece.elements for piece in pieces), 1)
         for out in filter(None, node.output):
-            size = self._known.elements(out)  # another one after a slice
+            size = self._known.elements(out)  # differs after a slice
             self._pieces[out] = tuple(
                 piece
-                if piece.owner == PICTURE
+                if piece.owner == IMAGE
                 else Piece(piece.owner, out, part, piece.elements * size // whole)
                 for part, piece in enumerate(pieces)
             )
         self._note(node, pieces)
 
     def _combine(self, node: onnx.NodeProto, data: list[str]) -> None:
-        """Several inputs: the latest layer before them does the work."""
+        """Fuse a node with several inputs into the latest layer that writes one of them."""
         latest = max(piece.owner for name in data for piece in self._pieces[name])
-        if latest == PICTURE:
+        if latest == IMAGE:
             pieces = tuple({piece: None for name in data for piece in self._pieces[name]})
             self._pieces.update(dict.fromkeys(node.output, pieces))
             self._note(node, pieces)
@@ -209,10 +207,10 @@ class Fusing:
         self._note(node, self._pieces[node.output[0]])
 
     def _note(self, node: onnx.NodeProto, pieces: tuple[Piece, ...]) -> None:
-        """Remember whose work a node is, where it is that of one layer."""
+        """Note a node as part of its layer, if it belongs to one only."""
         owners = {piece.owner for piece in pieces}
         names = {name for name in (node.name, *node.output) if name}
-        if owners == {PICTURE}:
+        if owners == {IMAGE}:
             self._before |= names
         elif len(owners) == 1:
             self.layers[owners.pop()].names |= names

@@ -1,7 +1,7 @@
-"""The shape of every tensor of a network at one input size, without running it.
+"""Shapes of all tensors of a network at one input size, without running it.
 
-Node by node: ONNX's own inference for the shapes, and the little arithmetic on shapes that decides slices and
-resizes computed on the way, so that odd sizes come out exact.
+ONNX infers the shapes node by node.  The arithmetic on shapes that slices and resizes depend on is computed
+along the way, so that odd sizes are exact.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 SMALL = 64
-"""Elements of the largest tensor whose values are followed: shapes, axes and scales, not weights."""
+"""Largest number of elements of a tensor whose values are followed: shapes, axes and scales, not weights."""
 
 
 @dataclass(frozen=True)
 class Tensors:
-    """What is known of the tensors of a network.
+    """Shapes of the tensors of a network.
 
     Attributes:
-        shapes: By name, exact.
-        stored: Names of those that do not depend on the picture: weights, constants and what comes of them.
+        shapes: Shape by name.
+        stored: Names of tensors that do not depend on the image: weights, constants and their results.
     """
 
     shapes: dict[str, Shape]
     stored: frozenset[str]
 
     def elements(self, name: str) -> int:
-        """Elements of a tensor."""
+        """Return the number of elements of a tensor."""
         return int(np.prod(self.shapes[name], dtype=np.int64))
 
 
 def tensors(model: onnx.ModelProto, shape: Shape) -> Tensors:
-    """The tensors of a contract model whose input is uint8 ``shape``, [N, H, W, 3].
+    """Find the shapes in a contract model whose input is uint8 ``shape``, [N, H, W, 3].
 
-    Where an operator has no shape inference, the network is run once and tells the missing shapes.
+    If an operator has no shape inference, the network is run once for the missing shapes.
 
     Raises:
-        ModelError: A node has a graph of its own, or the network cannot run at this size.
+        ModelError: If a node contains a graph, or the network does not run at this size.
     """
     found = _Following(model, shape)
     for node in model.graph.node:
@@ -59,7 +59,7 @@ def tensors(model: onnx.ModelProto, shape: Shape) -> Tensors:
         try:
             found.shapes.update(shapes_by_running(model, missing, shape))
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
-            raise ModelError(f"the shapes of the network cannot be found: {first_line(error)}") from error
+            raise ModelError(f"the network does not run at this size: {first_line(error)}") from error
     return Tensors(found.shapes, frozenset(found.stored))
 
 
@@ -68,7 +68,7 @@ class _Following:
 
     Attributes:
         shapes, stored: See `Tensors`.
-        values: Of small tensors that do not depend on the picture's values.
+        values: Values of small tensors that do not depend on the image's pixels.
     """
 
     def __init__(self, model: onnx.ModelProto, shape: Shape) -> None:
@@ -88,19 +88,19 @@ class _Following:
                 self.values[tensor.name] = numpy_helper.to_array(tensor)
 
     def follow(self, node: onnx.NodeProto) -> None:
-        """Learn what a node's outputs are.
+        """Find types, shapes and values of a node's outputs.
 
         Raises:
-            ModelError: It has a graph of its own.
+            ModelError: If the node contains a graph.
         """
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
             raise ModelError(
-                f"{node.op_type} {node.name!r}: its work depends on the picture, which cannot be counted"
+                f"{node.op_type} {node.name!r}: its work depends on the image, which cannot be counted"
             )
         for name, value in self._types_of(node).items():
             self.types[name] = value
             dims = value.tensor_type.shape.dim
-            # A picture too small for the network has sides below zero here; running it says so.
+            # An image too small for the network has negative sides here; running it gives the error.
             if value.tensor_type.HasField("shape") and all(
                 d.HasField("dim_value") and d.dim_value >= 0 for d in dims
             ):
@@ -124,7 +124,7 @@ class _Following:
                 ir_version=self.model.ir_version,
             )
         except (KeyError, onnx.defs.SchemaError, onnx.shape_inference.InferenceError):
-            return {}  # an operator that ONNX does not know, or what follows one: told by running
+            return {}  # an operator that ONNX does not know, or one that follows it: found by running
 
     def _values_of(self, node: onnx.NodeProto) -> dict[str, NDArray[Any]]:
         from onnx import helper
@@ -144,10 +144,10 @@ class _Following:
         model = helper.make_model(graph, opset_imports=self.model.opset_import)
         try:
             values = ReferenceEvaluator(model).run(None, {name: self.values[name] for name in inputs})
-        except Exception:  # noqa: BLE001 -- what it cannot compute is no loss: shapes of it are told by running
+        except Exception:  # noqa: BLE001 -- shapes that depend on the missing values are found by running
             return {}
         return dict(zip(node.output, map(np.asarray, values)))
 
     def _is_large(self, names: Iterable[str]) -> bool:
-        """Whether one of several tensors is too large to be followed, or of a shape that is not known yet."""
+        """Return whether a tensor is too large to be followed, or has an unknown shape."""
         return any(np.prod(self.shapes.get(name, (SMALL + 1,))) > SMALL for name in names)

@@ -10,13 +10,13 @@ import onnx
 import pytest
 
 from engine_build.build import EngineBuild
-from engine_build.calibration.pictures import find_pictures
+from engine_build.calibration.images import find_images
 from engine_build.calibration.record import calibrate
-from engine_build.lowering import Lowering, Request
+from engine_build.lowering import Lowering, LoweringOptions
 from engine_build.onnx import contract
 from engine_build.precision.prepare import at_precision, normalized
 from engine_build.precision.quantize import convolutions
-from engine_build.tensorrt.builder import Options, build
+from engine_build.tensorrt.builder import BuilderOptions, build
 from engine_build.tensorrt.profiles import parse_profiles
 from tests.support.mogface import Pair
 from trt_mogface.machine.tensorrt import Flavor, find_tensorrt
@@ -24,7 +24,7 @@ from trt_mogface.spec import InputSpec
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 
-OPTIONS = Options(parse_profiles(["1x320x320:1x640x640:8x1280x1280"]))
+OPTIONS = BuilderOptions(parse_profiles(["1x320x320:1x640x640:8x1280x1280"]))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def flavor() -> Flavor:
 
 
 def test_fp16_engine(mogface: Pair, tmp_path: Path, flavor: Flavor) -> None:
-    building = EngineBuild(Lowering(Request(mogface.onnx)), OPTIONS, flavor)
+    building = EngineBuild(Lowering(LoweringOptions(mogface.onnx)), OPTIONS, flavor)
     outcome = building.engine("fp16", tmp_path / "mogface.engine")
     assert outcome.manifest.multiply_adds == {"fp16": 1.0}
     assert outcome.engine.stat().st_size <= 130e6
@@ -54,8 +54,8 @@ def test_int8_engine(mogface: Pair, tmp_path: Path, flavor: Flavor) -> None:
     for i in range(4):
         coarse = np.random.default_rng(i).integers(0, 256, (8 * 2**i, 8 * 2**i, 3), np.uint8)
         cv2.imwrite(str(tmp_path / f"{i}.png"), cv2.resize(coarse, (128, 128)))
-    pictures = find_pictures(str(tmp_path), InputSpec(), (128, 128), 4)
-    calibration = calibrate(normalized(contract.load(mogface.onnx), "int8"), "mogface", "minmax", pictures)
+    images = find_images(str(tmp_path), InputSpec(), (128, 128), 4)
+    calibration = calibrate(normalized(contract.load(mogface.onnx), "int8"), "mogface", "minmax", images)
     model = normalized(contract.load(mogface.onnx), "int8")
     lowered = at_precision(model, "int8", calibration)
     contract.save(lowered, tmp_path / "int8.onnx")

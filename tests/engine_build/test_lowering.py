@@ -8,11 +8,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from engine_build.lowering import Lowering, Request
-from engine_build.models import registry as zoo
+from engine_build.lowering import Lowering, LoweringOptions
 from engine_build.onnx import contract
 from engine_build.onnx.graph import attribute, constants
 from engine_build.precision.equalize import links
+from tests.support.onnx_files import default_model
 from trt_mogface.errors import EngineError
 
 BEYOND_FP16 = 1e6
@@ -21,7 +21,7 @@ BEYOND_FP16 = 1e6
 @pytest.fixture
 def overflowing(tmp_path: Path) -> Path:
     """The default model, the same in FP32, with an activation that FP16 cannot hold."""
-    model = zoo.make("retinaface-mnet025")
+    model = default_model()
     stored = constants(model)
     link = links(model)[0]
 
@@ -40,8 +40,8 @@ def overflowing(tmp_path: Path) -> Path:
 
 def test_an_overflow_in_fp16_is_refused(overflowing: Path) -> None:
     with pytest.raises(EngineError, match=r"not finite|differ from FP32"):
-        Lowering(Request(overflowing)).at("fp16")
+        Lowering(LoweringOptions(overflowing)).at("fp16")
 
 
 def test_bf16_holds_it(overflowing: Path) -> None:
-    onnx.checker.check_model(Lowering(Request(overflowing)).at("bf16").model, full_check=True)
+    onnx.checker.check_model(Lowering(LoweringOptions(overflowing)).at("bf16").model, full_check=True)

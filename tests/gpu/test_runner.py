@@ -16,7 +16,8 @@ from trt_mogface.backends.options import SlotOptions
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream, open_cuda
 from trt_mogface.errors import CudaError, EngineError, MissingExtraError, MogFaceError
 from trt_mogface.kernels import Kernels
-from trt_mogface.models.files import DEFAULT, embedded_file
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import embedded_file
 from trt_mogface.models.manifest import Profile, Shape
 from trt_mogface.reference.select import select
 from trt_mogface.runner import Runner
@@ -114,15 +115,18 @@ def test_kernels_graphs_and_copies_in_a_ring(cuda: Cuda, kernels: Kernels, batch
 def engine(cuda: Cuda, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
     """An FP32 engine of the default model, built by what is installed here."""
     from engine_build.build import EngineBuild
-    from engine_build.lowering import Lowering, Request
-    from engine_build.tensorrt.builder import Options
+    from engine_build.lowering import Lowering, LoweringOptions
+    from engine_build.tensorrt.builder import BuilderOptions
     from trt_mogface.machine.gpu import find_gpu
     from trt_mogface.machine.tensorrt import find_tensorrt
 
     profile = Profile((1, 64, 64), (1, 256, 320), (8, 640, 640))
     try:
         build = EngineBuild(
-            Lowering(Request(embedded_file(DEFAULT))), Options((profile,)), find_tensorrt(), find_gpu()
+            Lowering(LoweringOptions(embedded_file(DEFAULT))),
+            BuilderOptions((profile,)),
+            find_tensorrt(),
+            find_gpu(),
         )
         return build.engine("fp32", tmp_path_factory.mktemp("engine")).engine
     except MogFaceError as error:

@@ -42,11 +42,12 @@ def pair(reference: ModuleType, folder: Path, *, spread: bool) -> Pair:
     import torch
 
     from engine_build.models.mogface.checkpoint import load_mogface
-    from engine_build.onnx.export import export_mogface
+    from engine_build.models.mogface.network import on_pixels
+    from engine_build.onnx.export import export
 
     network = published_network(reference, spread=spread)
     checkpoint, onnx = folder / "pytorch_model.pt", folder / "mogface.onnx"
     torch.save(network.state_dict(), checkpoint)
-    # The exporter takes its network over, so it gets one of its own.
-    contract.save(export_mogface(load_mogface(checkpoint), mogface_spec("0" * 64)), onnx)
+    # The network is changed for the export, so it is one of its own.
+    contract.save(export(on_pixels(load_mogface(checkpoint)), mogface_spec("0" * 64)), onnx)
     return Pair(network, load_mogface(checkpoint), checkpoint, onnx)

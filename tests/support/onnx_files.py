@@ -8,8 +8,18 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from engine_build.onnx import contract, pixels
 from tests.support.specs import Floats
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import embedded_file
 from trt_mogface.spec import METADATA_KEY
+
+
+def default_model() -> onnx.ModelProto:
+    """The default model in the form that engines are built from."""
+    model = contract.load(embedded_file(DEFAULT))
+    pixels.cast_first(model)
+    return model
 
 
 def constant_network(

@@ -36,37 +36,26 @@ VERBS = {
 }
 """The verbs, each in the module of its name, with the first line of its docstring."""
 
-FLAGS = {
-    "annotations": "--boxes",
-    "calibration_file": "--calib-cache",
-    "dla_core": "--use-dla-core",
-    "gpu_fallback": "--allow-gpu-fallback",
-    "hardware_compatibility": "--hardware-compatibility-level",
-    "method": "--calib-method",
-    "optimization_level": "--builder-optimization-level",
-    "profiles": "--shapes",
-    "timing_cache": "--timing-cache-file",
-    "workspace_mib": "--mem-pool-size",
-}
+FLAGS = {"workspace_mib": "--mem-pool-size", "seed": "--poisson"}
 """Flags that are not the library's argument with dashes."""
 
 
-class _Flags:
-    """Shows flags without the type that Typer prints behind them."""
+class _Untyped:
+    """Shows flags and arguments without the type that Typer prints behind them."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for parameter in parameters:
-            if getattr(parameter, "is_flag", False):
-                parameter.metavar = ""
+            if getattr(parameter, "is_flag", False) or parameter.param_type_name == "argument":
+                parameter.display_type_rich = lambda **_: None
         return parameters
 
 
-class Command(_Flags, TyperCommand):
+class Command(_Untyped, TyperCommand):
     """A verb."""
 
 
-class Group(_Flags, TyperGroup):
+class Group(_Untyped, TyperGroup):
     """A verb with verbs of its own."""
 
 

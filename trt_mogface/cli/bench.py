@@ -100,11 +100,7 @@ class RooflineGroup:
 
 @with_groups
 def bench(
-    precision: PrecisionGroup,
-    measurement: MeasurementGroup,
-    load: LoadGroup,
-    bounds: RooflineGroup,
-    files: options.ReportGroup,
+    *,
     model: Annotated[
         str,
         options.model_option(
@@ -115,8 +111,13 @@ def bench(
         ),
     ] = "",
     engine: Annotated[Path | None, options.model_option(metavar="FILE", help="Engine, instead.")] = None,
+    precision: PrecisionGroup,
+    measurement: MeasurementGroup,
+    load: LoadGroup,
+    bounds: RooflineGroup,
     threads: options.Threads = None,
     device: options.Device = 0,
+    files: options.ReportGroup,
 ) -> None:
     """Measure the speed of a model: the network alone, images to faces, and under load."""
     if engine is not None and model:

@@ -144,9 +144,8 @@ class CalibrationGroup:
         if self.calib_size != "auto":
             size = options.parse_size("calib_size", self.calib_size)
         else:  # the one size that the engine will see
-            size = sizes.pop() if len(sizes) == 1 else "native"
-        fixed = None if size == "native" else size
-        return find_images(self.calib, read_spec(model).input, fixed, self.calib_images)
+            size = sizes.pop() if len(sizes) == 1 else None
+        return find_images(self.calib, read_spec(model).input, size, self.calib_images)
 
 
 @dataclass(frozen=True)
@@ -209,13 +208,13 @@ class TensorRTGroup:
         return BuilderOptions(
             profiles=parse_profiles(self.shapes),
             workspace_mib=parse_workspace(self.mem_pool_size),
-            optimization_level=self.builder_optimization_level,
-            timing_cache=self.timing_cache_file,
+            builder_optimization_level=self.builder_optimization_level,
+            timing_cache_file=self.timing_cache_file,
             version_compatible=self.version_compatible,
-            hardware_compatibility=self.hardware_compatibility_level,
+            hardware_compatibility_level=self.hardware_compatibility_level,
             compute_capabilities=parse_capabilities(self.compute_capabilities),
-            dla_core=self.use_dla_core,
-            gpu_fallback=self.allow_gpu_fallback,
+            use_dla_core=self.use_dla_core,
+            allow_gpu_fallback=self.allow_gpu_fallback,
             strip_weights=self.strip_weights,
             refit=self.refit,
         )
@@ -229,6 +228,17 @@ def build(
             metavar="MODEL", help="Model name or contract ONNX file.", autocompletion=options.complete_model
         ),
     ],
+    *,
+    precision: Annotated[
+        str,
+        options.model_option(
+            metavar="LIST",
+            autocompletion=options.completion(_precision_names),
+            help="fp32, fp16, bf16, int8, fp8; several with commas.",
+        ),
+    ] = "fp16",
+    weights: options.Weights = None,
+    min_face: options.MinFace = None,
     detection: EndToEndGroup,
     calibration: CalibrationGroup,
     tensorrt: TensorRTGroup,
@@ -242,16 +252,6 @@ def build(
             help="Engine or folder; FILE.onnx writes the ONNX of the precision instead.",
         ),
     ] = None,
-    precision: Annotated[
-        str,
-        options.model_option(
-            metavar="LIST",
-            autocompletion=options.completion(_precision_names),
-            help="fp32, fp16, bf16, int8, fp8; several with commas.",
-        ),
-    ] = "fp16",
-    weights: options.Weights = None,
-    min_face: options.MinFace = None,
 ) -> None:
     """Build TensorRT engines of a model, each with a manifest that states its accuracy.
 

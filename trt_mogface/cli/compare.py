@@ -30,14 +30,17 @@ def compare(
     b: Annotated[
         str, typer.Argument(metavar="B", help="Another one.", autocompletion=options.complete_model)
     ],
-    detection: options.DetectionGroup,
-    files: options.ReportGroup,
-    pictures: Annotated[
-        list[str] | None, typer.Argument(metavar="IMAGES...", help="Images, folders or glob patterns.")
+    images: Annotated[
+        list[str] | None, typer.Argument(metavar="IMAGES", help="Images, folders or glob patterns.")
     ] = None,
-    images: Annotated[list[str] | None, typer.Option(metavar="IMAGES", help="The same as an option.")] = None,
+    *,
+    named: Annotated[
+        list[str] | None, typer.Option("--images", metavar="IMAGES", help="The same, as an option.")
+    ] = None,
     weights: options.Weights = None,
+    detection: options.DetectionGroup,
     threads: options.Threads = None,
+    files: options.ReportGroup,
     worst: Annotated[
         int, options.output_option(metavar="N", min=0, help="Number of images to show, most different first.")
     ] = 10,
@@ -48,7 +51,7 @@ def compare(
     least 0.5; the others are faces that only one of the two finds. Images that cannot be used are listed at
     the end (exit status 1).
     """
-    paths = find_images([*(images or []), *(pictures or [])])
+    paths = find_images([*(named or []), *(images or [])])
     if not paths:
         raise UsageError("no images to compare on; name files, folders or patterns after A and B")
     output.check_targets([files.json_path], [Path(a), Path(b), *paths], html=files.html)
@@ -96,9 +99,9 @@ def _own_options(
     return own
 
 
-def _worst(pictures: list[ComparedImage], limit: int) -> list[ComparedImage]:
+def _worst(images: list[ComparedImage], limit: int) -> list[ComparedImage]:
     """Return the images that differ most, worst first."""
-    differing = [each for each in pictures if each.found.amount > 0]
+    differing = [each for each in images if each.found.amount > 0]
     return sorted(differing, key=lambda each: -each.found.amount)[:limit]
 
 

@@ -25,23 +25,22 @@ SHOWN = 30
 
 @with_groups
 def detect(
-    images: Annotated[
-        list[str], typer.Argument(metavar="IMAGES...", help="Images, folders or glob patterns.")
-    ],
-    detection: options.DetectionGroup,
+    images: Annotated[list[str], typer.Argument(metavar="IMAGES", help="Images, folders or glob patterns.")],
+    *,
     model: options.Model = DEFAULT,
     weights: options.Weights = None,
     min_face: options.MinFace = None,
+    detection: options.DetectionGroup,
     pad: Annotated[
         bool, options.detection_option(help="At native size, pad images to the model's multiple.")
     ] = True,
+    threads: options.Threads = None,
+    device: options.Device = 0,
     json_path: options.Json = None,
     save: Annotated[
         str | None,
         options.output_option(metavar="FILE|DIR/", help="Draw the faces: an image file, or files in DIR."),
     ] = None,
-    threads: options.Threads = None,
-    device: options.Device = 0,
 ) -> int:
     """Find the faces in images.
 

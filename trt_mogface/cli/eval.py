@@ -27,6 +27,8 @@ from trt_mogface.evaluation.wider_face import read_ground_truth, read_subset
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.reporting.tables import print_whole
 
+_data = partial(typer.Option, rich_help_panel="Images")
+
 eval = typer.Typer(help="Measure accuracy on annotated images.", add_completion=False)
 
 
@@ -39,22 +41,22 @@ def group() -> None:
 @with_groups
 def wider(
     gt: Annotated[
-        Path, typer.Option(metavar="DIR|FILE", help="Folder of WIDER FACE's four .mat files, or a JSON file.")
+        Path, _data(metavar="DIR|FILE", help="Folder of WIDER FACE's four .mat files, or a JSON file.")
     ],
-    precision: PrecisionGroup,
-    report: options.ReportGroup,
+    *,
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="WIDER_val/images: a folder for each event.")
+        Path | None, _data(metavar="DIR", help="WIDER_val/images: a folder for each event.")
     ] = None,
     predictions: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Evaluate text files EVENT/NAME.txt instead of a detector."),
+        _data(metavar="DIR", help="Evaluate text files EVENT/NAME.txt instead of a detector."),
     ] = None,
     subset: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Images to use: a line EVENT/NAME each, or a JSON file."),
+        _data(metavar="FILE", help="Images to use: a line EVENT/NAME each, or a JSON file."),
     ] = None,
     model: options.Model = DEFAULT,
+    precision: PrecisionGroup,
     procedure: Annotated[
         str,
         options.detection_option(
@@ -64,14 +66,15 @@ def wider(
         ),
     ] = "original",
     size: options.NetworkSize = None,
+    threads: options.Threads = None,
+    device: options.Device = 0,
+    report: options.ReportGroup,
     save: Annotated[
         Path | None,
         options.output_option(
             metavar="DIR", help="Keep the text files: DIR/PRECISION/PROCEDURE/EVENT/NAME.txt."
         ),
     ] = None,
-    threads: options.Threads = None,
-    device: options.Device = 0,
 ) -> None:
     """WIDER FACE's easy, medium and hard AP, and AP by face size, of a detector or of its text files."""
     output.check_targets([report.json_path], html=report.html)

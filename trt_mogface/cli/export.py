@@ -13,18 +13,19 @@ from trt_mogface.models.files import contract_file
 
 
 def export(
-    target: Annotated[
-        str,
-        options.output_option(
-            "--output", "-o", metavar="FILE|DIR/", help="ONNX file to write, or its folder."
-        ),
-    ],
+    *,
     model: Annotated[
         str,
         options.model_option(metavar="NAME", help="Model name.", autocompletion=options.complete_model),
     ] = DEFAULT,
     weights: options.Weights = None,
     min_face: options.MinFace = None,
+    target: Annotated[
+        str,
+        options.output_option(
+            "--output", "-o", metavar="FILE|DIR/", help="ONNX file to write, or its folder."
+        ),
+    ],
     cpu: Annotated[
         bool, options.output_option("--cpu", help="Only for CPUs: a larger file with Winograd convolutions.")
     ] = False,

@@ -73,7 +73,7 @@ NetworkSize = Annotated[
         "--size",
         metavar="native|WxH",
         show_default=THE_MODELS,
-        help="Network input: each image's own size, or one to scale into.",
+        help="Network input: native is each image's own size, WxH one to scale into.",
     ),
 ]
 Threads = Annotated[

@@ -1,14 +1,17 @@
-"""TensorRT's two flavors, TensorRT 10.3 to 11 and TensorRT-RTX, behind the one API they share.
+"""TensorRT's two flavors, TensorRT 10.3 to 11 and TensorRT-RTX, behind the API that they share.
 
-What has run where is in docs/engines.md.  Everything that differs between the flavors is in this file.
+docs/engines.md lists the tested releases and machines.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from typing_extensions import override
 
 from trt_mogface.errors import EngineError, MissingExtraError
 
@@ -18,7 +21,7 @@ MODULES: dict[FlavorName, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tenso
 
 OLDEST: dict[FlavorName, tuple[int, int]] = {"tensorrt": (10, 3), "tensorrt-rtx": (1, 0)}
 NEWEST: dict[FlavorName, int] = {"tensorrt": 11, "tensorrt-rtx": 1}
-"""Releases whose API is known; another major release has changed it before."""
+"""Releases whose API is known; major releases have changed it before."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,9 @@ class Flavor:
     """An installed TensorRT.
 
     Attributes:
-        name: Which of the two.
-        version: As it names itself, e.g. ``10.3.0``.
-        module: The Python module.
+        name: Name of the flavor.
+        version: Version of the Python module, e.g. ``10.3.0``.
+        module: Python module.
     """
 
     name: FlavorName
@@ -42,11 +45,14 @@ class Flavor:
 
 
 def find_tensorrt(name: FlavorName | None = None) -> Flavor:
-    """The installed TensorRT; of two, the full one unless the other is asked for.
+    """Find the installed TensorRT.
+
+    Args:
+        name: Flavor to find; None prefers the full one.
 
     Raises:
-        MissingExtraError: None is installed; the message says which package this machine needs.
-        EngineError: A release this project does not know.
+        MissingExtraError: If it is not installed; the message names the package that this machine needs.
+        EngineError: If its release is not known.
     """
     for candidate in (name,) if name else MODULES:
         try:
@@ -58,23 +64,46 @@ def find_tensorrt(name: FlavorName | None = None) -> Flavor:
         if release < OLDEST[candidate] or release[0] > NEWEST[candidate]:
             first = ".".join(map(str, OLDEST[candidate]))
             raise EngineError(
-                f"{candidate} {version} is installed; this release works with {first} to "
-                f"{NEWEST[candidate]}.x: install one of those"
+                f"{candidate} {version} is installed, which this release does not know; "
+                f"install {first} to {NEWEST[candidate]}.x"
             )
         return Flavor(candidate, version, module)
     raise MissingExtraError(f"{name or 'TensorRT'} is not installed: {_advice(name)}")
 
 
 def flavor_name(text: str) -> FlavorName:
-    """A flavor's name, as given by a user or a manifest.
+    """Return the name of a flavor, as given by a user or a manifest.
 
     Raises:
-        EngineError: Neither of the two.
+        EngineError: If the name is unknown.
     """
     for name in MODULES:
         if text == name:
             return name
-    raise EngineError(f"{text!r} is no TensorRT known here: use {' or '.join(MODULES)}")
+    raise EngineError(f"unknown TensorRT {text!r} (choose from {', '.join(MODULES)})")
+
+
+def make_logger(trt: Any, on_message: Callable[[str, str], None] | None = None) -> Any:
+    """Return a logger for TensorRT, whose ``last_error`` is the last error in one line.
+
+    Args:
+        trt: Module of the flavor.
+        on_message: Called with the severity, e.g. ``warning``, and the text of each message.
+    """
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.last_error = "no reason given"
+
+        @override
+        def log(self, severity: Any, message: str) -> None:
+            if severity <= trt.ILogger.Severity.ERROR:
+                self.last_error = " ".join(message.split())[:300]
+            if on_message is not None:
+                on_message(severity.name.lower(), message)
+
+    return Logger()
 
 
 def _advice(name: FlavorName | None) -> str:

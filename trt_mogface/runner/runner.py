@@ -19,7 +19,7 @@ from trt_mogface.backends.registry import open_backend
 from trt_mogface.detections import Detections
 from trt_mogface.errors import ArgumentError, ImageError, RunnerError
 from trt_mogface.frame import Frame
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.runner.batching import BatchQueue, Job
 from trt_mogface.runner.results import Frames, Results
 from trt_mogface.runner.ring import Ring

@@ -1,4 +1,4 @@
-"""Trained MogFace weights from a file: strict, and never running code from it."""
+"""Strict reading of trained MogFace weights, which never runs code from the file."""
 
 from __future__ import annotations
 
@@ -18,55 +18,56 @@ TRAINING_ONLY = (
     r"pred_net\.deep_(cls|loc)_head\.conv[234]\.(weight|bias)",  # the published head reuses its conv1
     r".*\.num_batches_tracked",  # a counter of batch normalization
 )
-"""Keys of the published checkpoint that inference does not use."""
+"""Patterns of keys of the published checkpoint that inference does not use."""
 
 CONTAINERS = ("state_dict", "model", "net", "model_state_dict")
 """Keys under which training code nests the weights."""
 
 SHOWN = 6
+"""Number of keys that a message lists."""
 
 
 def load_mogface(path: Path) -> MogFace:
-    """The network with the weights of a checkpoint, in inference mode.
+    """Return the network with the weights of a checkpoint, in inference mode.
 
     Args:
         path: ModelScope's ``pytorch_model.pt``, the authors' ``.pth``, or a ``.safetensors`` file; a
-            ``module.`` prefix and a ``state_dict`` around the weights are taken off.
+            ``module.`` prefix and a ``state_dict`` around the weights are removed.
 
     Raises:
-        CheckpointError: Missing, damaged, holding pickled code, or of another network.  Missing and
-            unexpected keys are listed, with a guess of what the file is.
+        CheckpointError: If the file is missing or damaged, or has pickled code or the weights of another
+            network.  The message lists missing and unexpected keys, and guesses which network they are of.
     """
     state = _without_training_keys(read_state(path))
     network = MogFace()
     wanted = {k: v for k, v in network.state_dict().items() if not k.endswith(".num_batches_tracked")}
     _check(path, state, wanted)
-    network.load_state_dict(state, strict=False)  # num_batches_tracked alone is missing, see _check
+    network.load_state_dict(state, strict=False)  # only num_batches_tracked is missing, see _check
     return network.eval()
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint file by name, without ``module.`` prefixes.
+    """Return the tensors of a checkpoint file by name, without ``module.`` prefixes.
 
     Raises:
-        CheckpointError: The file cannot be read safely, or holds no named tensors.
+        CheckpointError: If the file cannot be read safely, or has no named tensors.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such file: pass the downloaded checkpoint with --weights")
+        raise CheckpointError(f"{path}: no such file; pass the downloaded checkpoint as weights")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     for name in CONTAINERS:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
     if not isinstance(content, Mapping) or not content:
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not named weights")
+        raise CheckpointError(f"{path}: contains a {type(content).__name__}, not named weights")
     odd = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
     if odd:
-        raise CheckpointError(f"{path}: these entries are not tensors: {_some(odd)}")
+        raise CheckpointError(f"{path}: entries that are not tensors: {_some(odd)}")
     return {str(key).removeprefix("module."): value for key, value in content.items()}
 
 
 def looks_like(keys: Iterable[str]) -> str:
-    """A guess, for error messages, of which network the keys belong to."""
+    """Return a guess, for error messages, of the network that the keys belong to."""
     names = list(keys)
     if any(name.startswith("body.stage1") for name in names):
         return "RetinaFace MobileNet-0.25"
@@ -75,7 +76,7 @@ def looks_like(keys: Iterable[str]) -> str:
     if any(name.startswith(("base_net.", "classification_headers.")) for name in names):
         return "ULFD (Ultra-Light-Fast)"
     if not any(name.startswith("backbone.layer3.") for name in names):
-        return "no MogFace variant"
+        return "an unknown network"
     return _mogface_variant(names)
 
 
@@ -94,11 +95,11 @@ def _mogface_variant(names: list[str]) -> str:
 
 def _read_torch(path: Path) -> object:
     try:
-        # weights_only is what keeps a pickle from running code.
+        # weights_only keeps a pickle from running code.
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path}: refused: not a checkpoint, or it holds pickled code beside its tensors; "
+            f"{path}: not a checkpoint, or one with pickled code beside its tensors; "
             "save its state_dict, or convert it to .safetensors"
         ) from error
     except Exception as error:  # a damaged pickle can raise anything, IndexError among them
@@ -130,16 +131,12 @@ def _check(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
         if state[name].shape != wanted[name].shape
     ]
     broken = [name for name in sorted(common) if not torch.isfinite(state[name].float()).all()]
-    problems = {
-        "missing": missing,
-        "unexpected": unexpected,
-        "of another shape": misshapen,
-        "not finite": broken,
-    }
-    told = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in problems.items() if names)
-    if told:
+    problems = {"missing": missing, "unexpected": unexpected}
+    problems |= {"of another shape": misshapen, "not finite": broken}
+    found = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in problems.items() if names)
+    if found:
         raise CheckpointError(
-            f"{path}: not MogFace ResNet-101, it looks like {looks_like(state)}; keys {told}"
+            f"{path}: not MogFace ResNet-101, but looks like {looks_like(state)}; keys {found}"
         )
 
 

@@ -1,4 +1,4 @@
-"""MogFace's prediction head, one set of weights for all six levels."""
+"""The prediction head of MogFace, with one set of weights for all six levels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SSHContext(nn.Module):
         self.conv2_2_1 = nn.Conv2d(quarter, quarter, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, 256, h, w] to [N, 512, h, w]."""
+        """Map [N, 256, h, w] to [N, 512, h, w]."""
         near = functional.relu(self.conv1(x))
         x = functional.relu(self.conv2(x))
         middle = functional.relu(self.conv2_1(x))
@@ -35,7 +35,7 @@ class SSHContext(nn.Module):
 
 
 class DeepHead(nn.Module):
-    """Four times the same convolution, each time with a group normalization of its own."""
+    """One convolution applied four times, each time with a group normalization of its own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,14 +44,14 @@ class DeepHead(nn.Module):
             self.add_module(f"gn{step}", nn.GroupNorm(GROUPS, DEEP))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, 512, h, w] to the same shape."""
+        """Map [N, 512, h, w] to the same shape."""
         for step in range(1, DEPTH + 1):
             x = functional.relu(self.get_submodule(f"gn{step}")(self.conv1(x)))
         return x
 
 
 class Head(nn.Module):
-    """Context, then a deep branch each for scores and boxes."""
+    """Context, followed by a deep branch for the scores and one for the boxes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Head(nn.Module):
         self.pred_loc = nn.Conv2d(DEEP, 4, 3, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """One level [N, 256, h, w] to scores [N, h * w] within 0..1 and deltas [N, h * w, 4]."""
+        """Map a level [N, 256, h, w] to scores [N, h * w] within 0..1 and deltas [N, h * w, 4]."""
         x = self.conv_SSH(x)
         scores = torch.sigmoid(self.pred_cls(self.deep_cls_head(x)))
         deltas = self.pred_loc(self.deep_loc_head(x))

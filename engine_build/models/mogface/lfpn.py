@@ -1,4 +1,4 @@
-"""LFPN, MogFace's neck: a low-level feature pyramid (PyramidBox, Tang et al. 2018) with two extra levels."""
+"""The neck of MogFace: a low-level feature pyramid (PyramidBox, Tang et al. 2018) with two extra levels."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from torch.nn import functional
 from engine_build.models.mogface.resnet import CHANNELS
 
 WIDTH = 256
-"""Channels of every level."""
+"""Number of channels of every level."""
 
 
 class TopDown(nn.Module):
-    """Adds the upper map, upsampled twice, to a lateral view of the lower one."""
+    """Sum of a map, upsampled by two, and a lateral convolution of the map below it."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.main_conv = nn.Conv2d(channels, WIDTH, 1)
 
     def forward(self, upper: Tensor, lower: Tensor) -> Tensor:
-        """Upper [N, 256, h, w] and lower [N, C, H, W], H and W at most 2h and 2w, to [N, 256, H, W]."""
+        """Map [N, 256, h, w] and [N, C, H, W], with H and W at most 2h and 2w, to [N, 256, H, W]."""
         lateral: Tensor = self.main_conv(lower)
         doubled = functional.interpolate(upper, scale_factor=2, mode="bilinear", align_corners=False)
-        # Always cropped, although only odd sizes need it: a condition would be traced away at export,
-        # and the file would then be right at multiples of 32 alone.
+        # Cropped at every size, although only odd ones need it: tracing would drop a condition, and the
+        # exported file would be right only for multiples of 32.
         return lateral + doubled[:, :, : lateral.shape[2], : lateral.shape[3]]
 
 
 class LFPN(nn.Module):
-    """C2..C5 in, six levels of 256 channels out."""
+    """Six levels of 256 channels from C2 to C5."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class LFPN(nn.Module):
         self.p4_lat = _conv3x3(WIDTH)
 
     def forward(self, features: tuple[Tensor, Tensor, Tensor, Tensor]) -> list[Tensor]:
-        """C2, C3, C4, C5 to the levels at strides 4, 8, 16, 32, 64, 128, each [N, 256, h, w]."""
+        """Map C2 to C5 to the levels at strides 4, 8, 16, 32, 64, 128, each [N, 256, h, w]."""
         c2, c3, c4, c5 = features
         c6 = self.c6(c5)
         c7 = self.c7(c6)
@@ -54,14 +54,8 @@ class LFPN(nn.Module):
         p4 = self.ff_c5_c4(p5, c4)
         p3 = self.ff_c4_c3(p4, c3)
         p2 = self.ff_c3_c2(p3, c2)
-        return [
-            self.p2_lat(p2),
-            self.p3_lat(p3),
-            self.p4_lat(p4),
-            p5,
-            self.c6_lat(c6),
-            self.c7_lat(c7),
-        ]
+        fine = [self.p2_lat(p2), self.p3_lat(p3), self.p4_lat(p4)]
+        return [*fine, p5, self.c6_lat(c6), self.c7_lat(c7)]
 
 
 def _conv3x3(channels: int) -> nn.Conv2d:

@@ -1,4 +1,4 @@
-"""ResNet-101, MogFace's backbone (He et al. 2016; stride in the 3x3 convolution of a bottleneck)."""
+"""The backbone of MogFace: ResNet-101 (He et al. 2016), with strides in the 3x3 convolutions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch.nn import functional
 BLOCKS = (3, 4, 23, 3)
 EXPANSION = 4
 CHANNELS = tuple(width * EXPANSION for width in (64, 128, 256, 512))
-"""Channels of C2 to C5."""
+"""Numbers of channels of C2 to C5."""
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolution, each with batch normalization, around a shortcut."""
+    """1x1, 3x3 and 1x1 convolution with batch normalization, and a shortcut around them."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Bottleneck(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """float32 [N, channels, H, W] to [N, 4 * width, ceil(H / stride), ceil(W / stride)]."""
+        """Map [N, channels, H, W] to [N, 4 * width, ceil(H / stride), ceil(W / stride)]."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = functional.relu(self.bn1(self.conv1(x)))
         x = functional.relu(self.bn2(self.conv2(x)))
@@ -38,7 +38,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet101(nn.Module):
-    """The trunk up to C5."""
+    """ResNet-101 up to C5."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class ResNet101(nn.Module):
         self.layer4 = _stage(CHANNELS[2], 512, BLOCKS[3], stride=2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Normalized RGB [N, 3, H, W] to C2, C3, C4 and C5, at strides 4, 8, 16 and 32."""
+        """Map normalized RGB [N, 3, H, W] to C2, C3, C4 and C5, at strides 4, 8, 16 and 32."""
         x = functional.relu(self.bn1(self.conv1(x)))
         c2 = self.layer1(functional.max_pool2d(x, 3, 2, 1))
         c3 = self.layer2(c2)

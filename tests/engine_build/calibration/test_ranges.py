@@ -1,4 +1,4 @@
-"""Statistics over streams of pictures, against the activations themselves."""
+"""Statistics over streams of images, against the activations themselves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine_build.calibration import ranges
 from engine_build.calibration.ranges import METHODS, channel_means, channel_peaks, tensor_ranges
 from trt_mogface.errors import ModelError
 
-Pictures = list[NDArray[np.uint8]]
+Images = list[NDArray[np.uint8]]
 
 
 def network(bias: float = 0.0, weight: float = 1.0) -> onnx.ModelProto:
@@ -46,12 +46,12 @@ def network(bias: float = 0.0, weight: float = 1.0) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
 
 
-def pictures(count: int, side: int = 24) -> Pictures:
+def images(count: int, side: int = 24) -> Images:
     rng = np.random.default_rng(1)
     return [rng.integers(0, 256, (1, side + i, side, 3), np.uint8) for i in range(count)]
 
 
-def activations(model: onnx.ModelProto, name: str, batches: Pictures) -> list[NDArray[np.float32]]:
+def activations(model: onnx.ModelProto, name: str, batches: Images) -> list[NDArray[np.float32]]:
     whole = onnx.ModelProto()
     whole.CopyFrom(model)
     whole.graph.output.append(helper.make_empty_tensor_value_info(name))
@@ -60,7 +60,7 @@ def activations(model: onnx.ModelProto, name: str, batches: Pictures) -> list[ND
 
 
 def test_peaks_are_the_largest_magnitudes() -> None:
-    model, batches = network(bias=-30), pictures(4)
+    model, batches = network(bias=-30), images(4)
     count, peaks = channel_peaks(model, ["x", "y", "z"], batches)
     assert count == 4
     for name, peak in peaks.items():
@@ -74,13 +74,13 @@ def test_nothing_seen_is_nothing_found() -> None:
 
 def test_an_infinite_activation_is_refused() -> None:
     with pytest.raises(ModelError, match=r"^y: not finite"):
-        channel_peaks(network(weight=1e38), ["y"], pictures(2))
+        channel_peaks(network(weight=1e38), ["y"], images(2))
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.999, 1.0])
 def test_percentile_is_that_of_all_values(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
     monkeypatch.setattr(ranges, "PERCENTILE", share)
-    model, batches = network(), pictures(5)
+    model, batches = network(), images(5)
     values = np.abs(np.concatenate([value.ravel() for value in activations(model, "y", batches)]))
     largest = float(values.max())
     found = tensor_ranges(model, {"y": largest}, "percentile", batches)["y"]
@@ -91,14 +91,14 @@ def test_percentile_is_that_of_all_values(monkeypatch: pytest.MonkeyPatch, share
 
 def test_minmax_is_the_largest_and_reads_no_picture() -> None:
     def none() -> Iterator[NDArray[np.uint8]]:
-        raise AssertionError("a picture was asked for")
+        raise AssertionError("a image was asked for")
         yield
 
     assert tensor_ranges(network(), {"y": 3.5}, "minmax", none()) == {"y": 3.5}
 
 
 def test_entropy_keeps_within_what_was_seen() -> None:
-    model, batches = network(), pictures(5)
+    model, batches = network(), images(5)
     values = np.abs(np.concatenate([value.ravel() for value in activations(model, "y", batches)]))
     found = tensor_ranges(model, {"y": float(values.max())}, "entropy", batches)["y"]
     assert np.quantile(values, 0.9) < found <= values.max()
@@ -106,12 +106,12 @@ def test_entropy_keeps_within_what_was_seen() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_an_activation_that_is_always_zero(method: ranges.Method) -> None:
-    assert tensor_ranges(network(), {"dead": 0.0}, method, pictures(2)) == {"dead": 0.0}
+    assert tensor_ranges(network(), {"dead": 0.0}, method, images(2)) == {"dead": 0.0}
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_order_of_pictures_does_not_matter(method: ranges.Method) -> None:
-    model, batches = network(), pictures(4)
+def test_the_order_of_images_does_not_matter(method: ranges.Method) -> None:
+    model, batches = network(), images(4)
     largest = {"y": float(channel_peaks(model, ["y"], batches)[1]["y"].max())}
     assert tensor_ranges(model, largest, method, batches) == tensor_ranges(
         model, largest, method, batches[::-1]
@@ -119,7 +119,7 @@ def test_the_order_of_pictures_does_not_matter(method: ranges.Method) -> None:
 
 
 def test_means_before_and_after_quantization() -> None:
-    model, batches = network(bias=20), pictures(3)
+    model, batches = network(bias=20), images(3)
     largest = 300.0
     before, after = channel_means(model, {"y": largest}, batches)["y"]
     step = np.float32(np.float16(largest / 127))
@@ -129,7 +129,7 @@ def test_means_before_and_after_quantization() -> None:
     np.testing.assert_allclose(after, np.mean([v.mean(axis=(0, 2, 3)) for v in rounded], axis=0), rtol=1e-4)
 
 
-def test_memory_does_not_grow_with_the_number_of_pictures() -> None:
+def test_memory_does_not_grow_with_the_number_of_images() -> None:
     model = network()
 
     def many(count: int) -> Iterator[NDArray[np.uint8]]:

@@ -12,28 +12,28 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from engine_build.calibration.pictures import Pictures, find_pictures
+from engine_build.calibration.images import Images, find_images
 from engine_build.calibration.record import Calibration, calibrate, load_calibration, save_calibration
-from engine_build.models import registry as zoo
 from engine_build.precision.prepare import at_precision, normalized
+from tests.support.onnx_files import default_model
 from tests.support.specs import one_line
 from trt_mogface.errors import ImageError, ModelError
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.spec import InputSpec
 
 HERE = Path("here.json")
 
 
 def model() -> onnx.ModelProto:
-    return normalized(zoo.make(DEFAULT), "int8")
+    return normalized(default_model(), "int8")
 
 
-def photos(folder: Path, count: int) -> Pictures:
+def photos(folder: Path, count: int) -> Images:
     folder.mkdir(exist_ok=True)
     for i in range(count):
         coarse = np.random.default_rng(i).integers(0, 256, (6 + i, 6 + i, 3), np.uint8)
         cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(coarse, (96, 96)))
-    return find_pictures(str(folder), InputSpec(), (96, 96), 512)
+    return find_images(str(folder), InputSpec(), (96, 96), 512)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def calibration(tmp_path_factory: pytest.TempPathFactory) -> Calibration:
 def test_a_file_brings_it_back_exactly(calibration: Calibration, tmp_path: Path) -> None:
     save_calibration(calibration, tmp_path / "calib.json")
     assert load_calibration(tmp_path / "calib.json") == calibration
-    assert calibration.pictures == 5
+    assert calibration.images == 5
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp8"])
@@ -60,7 +60,7 @@ def test_the_network_made_from_a_file_is_the_same_to_the_byte(
     assert first == second
 
 
-def test_the_same_pictures_give_the_same_calibration(calibration: Calibration, tmp_path: Path) -> None:
+def test_the_same_images_give_the_same_calibration(calibration: Calibration, tmp_path: Path) -> None:
     assert calibrate(model(), DEFAULT, "percentile", photos(tmp_path / "again", 5)) == calibration
 
 
@@ -94,12 +94,12 @@ def changed(calibration: Calibration, **values: Any) -> str:
 @pytest.mark.parametrize(
     "values",
     [
-        {"format": 2},
+        {"format": 3},
         {"format": "1"},
         {"network": None},
         {"method": "guess"},
-        {"pictures": 1.5},
-        {"pictures": True},
+        {"images": 1.5},
+        {"images": True},
         {"ranges": []},
         {"ranges": {"x": "wide"}},
         {"ranges": {"x": -1.0}},
@@ -133,14 +133,14 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
         assert "cannot be read" in one_line(error.value)
 
 
-def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
+def test_too_few_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError) as few:
         calibrate(model(), DEFAULT, "minmax", photos(tmp_path / "few", 3))
-    assert "3 pictures to calibrate on" in one_line(few.value)
+    assert "3 images to calibrate on" in one_line(few.value)
 
-    pictures = photos(tmp_path / "some", 5)
+    images = photos(tmp_path / "some", 5)
     for i in range(2):
-        (tmp_path / "some" / f"{i}.png").write_bytes(b"no picture")
+        (tmp_path / "some" / f"{i}.png").write_bytes(b"no image")
     with pytest.raises(ImageError) as broken:
-        calibrate(model(), DEFAULT, "minmax", pictures)
-    assert "3 pictures to calibrate on, 2 could not be used" in one_line(broken.value)
+        calibrate(model(), DEFAULT, "minmax", images)
+    assert "3 images to calibrate on, 2 could not be used" in one_line(broken.value)

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from engine_build.models.retinaface import MEAN, SPEC, adapt_retinaface
+from engine_build.models.retinaface import MEAN, SPEC, adapt
 from engine_build.onnx import contract, pixels
 from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.models.files import embedded_file
@@ -31,7 +31,7 @@ def test_contract_file_equals_its_source(size: tuple[int, int, int]) -> None:
 
 def test_the_embedded_file_is_what_this_code_makes() -> None:
     embedded = contract.load(embedded_file("retinaface-mnet025"))
-    made = adapt_retinaface()
+    made = adapt()
     assert made.graph.node[0].op_type == "Cast"  # TensorRT transposes no bytes
     pixels.transpose_first(made)  # and a CPU transposes them faster
     assert contract.spec_of(embedded, embedded_file("retinaface-mnet025")) == SPEC

@@ -12,10 +12,10 @@ import onnxruntime
 import pytest
 from onnx import helper
 
-from engine_build.lowering import Lowered, Lowering, Request
-from engine_build.models import registry as zoo
+from engine_build.lowering import Lowered, Lowering, LoweringOptions
 from engine_build.onnx import contract
 from engine_build.onnx.end_to_end import append_detection, attributes
+from tests.support.onnx_files import default_model
 from tests.support.specs import MOGFACE, small_spec
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ModelError, UsageError
@@ -31,7 +31,7 @@ def lowered(precision: Any = "fp32", **changes: Any) -> Lowered:
     path = embedded_file(MODEL)
     spec = contract.spec_of(contract.load(path), path)
     thresholds = dataclasses.replace(spec.thresholds, **changes)
-    return Lowering(Request(path, end_to_end=thresholds)).at(precision)
+    return Lowering(LoweringOptions(path, end_to_end=thresholds)).at(precision)
 
 
 def node_of(model: onnx.ModelProto) -> onnx.NodeProto:
@@ -145,12 +145,12 @@ def test_impossible_thresholds_are_refused() -> None:
 
 
 def test_without_it_the_outputs_stay_those_of_the_contract() -> None:
-    model = Lowering(Request(embedded_file(MODEL))).at("fp32").model
+    model = Lowering(LoweringOptions(embedded_file(MODEL))).at("fp32").model
     assert [value.name for value in model.graph.output] == ["scores", "deltas", "landmarks"]
 
 
 def test_a_model_of_older_age_is_told_of_the_domain_once() -> None:
-    model = zoo.make(MODEL)
+    model = default_model()
     spec = contract.spec_of(model, Path("made.onnx"))
     append_detection(model, spec, spec.thresholds)
     assert [each.domain for each in model.opset_import].count("trt-mogface") == 1

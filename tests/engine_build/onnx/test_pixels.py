@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engine_build.models import registry as zoo
-from engine_build.onnx import pixels
+from engine_build.onnx import contract, pixels
+from tests.support.onnx_files import default_model
+from tests.support.specs import small_spec
 from trt_mogface.backends.onnxruntime import session
+from trt_mogface.errors import ModelError
+from trt_mogface.spec import METADATA_KEY
 
 CAST = helper.make_node("Cast", ["images"], ["a"], "to floats", to=TensorProto.FLOAT)
 TRANSPOSE = helper.make_node("Transpose", ["a"], ["b"], "to planes", perm=[0, 3, 1, 2])
@@ -135,7 +141,7 @@ def test_types_noted_in_the_file_follow() -> None:
 
 
 def test_the_default_model() -> None:
-    model = zoo.make("retinaface-mnet025")
+    model = default_model()
     assert [node.op_type for node in model.graph.node][:2] == ["Cast", "Transpose"]
     turned = copy_of(model)
     pixels.transpose_first(turned)
@@ -150,3 +156,60 @@ def test_the_default_model() -> None:
     np.testing.assert_array_equal(got[1], expected[1])
     pixels.cast_first(turned)
     assert turned == model
+
+
+SIZES = [(1, 40, 64), (2, 97, 131), (1, 33, 250), (1, 1, 1)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("change", [pixels.cast_first, pixels.transpose_first])
+def test_float_planes_give_the_same_outputs(
+    size: tuple[int, int, int], change: Callable[[onnx.ModelProto], None]
+) -> None:
+    model = default_model()
+    change(model)
+    planes = copy_of(model)
+    pixels.float_planes(planes)
+    onnx.checker.check_model(planes, full_check=True)
+    images = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    given = np.ascontiguousarray(images.transpose(0, 3, 1, 2).astype(np.float32))
+    names = ["scores", "deltas", "landmarks"]
+    expected = session(model.SerializeToString(), 1).run(names, {"images": images})
+    got = session(planes.SerializeToString(), 1).run(names, {"images": given})
+    for ours, theirs in zip(got, expected):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_model_with_float_planes_says_so() -> None:
+    model = default_model()
+    spec = contract.spec_of(model)
+    pixels.float_planes(model)
+    changed = contract.spec_of(model)
+    assert changed == dataclasses.replace(spec, input=dataclasses.replace(spec.input, layout="nchw-float32"))
+    (given,) = model.graph.input
+    sizes = [d.dim_param or d.dim_value for d in given.type.tensor_type.shape.dim]
+    assert (given.name, given.type.tensor_type.elem_type) == ("images", TensorProto.FLOAT)
+    assert sizes == ["N", 3, "H", "W"]
+    again = copy_of(model)
+    pixels.float_planes(again)
+    assert again == model
+
+
+@pytest.mark.parametrize("name", OTHER_GRAPHS)
+def test_float_planes_of_other_graphs_are_refused(name: str) -> None:
+    model = model_of(*OTHER_GRAPHS[name])
+    helper.set_model_props(model, {METADATA_KEY: small_spec().to_json()})
+    with pytest.raises(ModelError, match="cast and a transpose"):
+        pixels.float_planes(model)
+
+
+def test_a_graph_whose_pixels_both_nodes_read_is_left_alone() -> None:
+    both = [
+        helper.make_node("Cast", ["images"], ["a"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["images"], ["b"], perm=[0, 3, 1, 2]),
+    ]
+    model = helper.make_model(helper.make_graph(both, "both", [], []))
+    before = copy_of(model)
+    pixels.cast_first(model)
+    pixels.transpose_first(model)
+    assert model == before

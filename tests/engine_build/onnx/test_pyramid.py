@@ -1,4 +1,4 @@
-"""--min-face: the finest levels go, the others say exactly what they said, and most of the work is gone."""
+"""min_face: the finest levels go, the outputs of the others stay the same, and most of the work is gone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine_build.onnx import contract
 from engine_build.onnx.pyramid import without_small_faces
 from tests.support.mogface import Pair
 from trt_mogface.backends.onnxruntime import OnnxNetwork
-from trt_mogface.errors import ModelError
+from trt_mogface.errors import ArgumentError
 from trt_mogface.models.files import embedded_file
 from trt_mogface.models.pyramid import levels_left_out
 
@@ -23,8 +23,7 @@ MOGFACE = mogface_spec("0" * 64)
 
 def cut(path: Path, min_face: float, target: Path) -> Path:
     model = contract.load(path)
-    without_small_faces(model, contract.spec_of(model, path), min_face)
-    contract.save(model, target)
+    contract.save(without_small_faces(model, min_face), target)
     return target
 
 
@@ -37,7 +36,7 @@ def test_levels_are_left_out_by_the_faces_they_see(min_face: float, levels: int)
 
 @pytest.mark.parametrize("min_face", [0.0, -1.0, float("nan"), 600.0, float("inf")])
 def test_impossible_sizes_are_refused(min_face: float) -> None:
-    with pytest.raises(ModelError, match="--min-face") as caught:
+    with pytest.raises(ArgumentError, match="min_face") as caught:
         levels_left_out(MOGFACE, min_face)
     assert "\n" not in str(caught.value)
 

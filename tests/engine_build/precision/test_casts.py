@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engine_build.models import registry as zoo
 from engine_build.precision.casts import Low, to_low_precision
 from engine_build.precision.opset import NEEDED
 from engine_build.precision.prepare import at_precision, normalized
+from tests.support.onnx_files import default_model
 from trt_mogface.backends.onnxruntime import session
 
 Floats = NDArray[np.float32]
@@ -312,7 +312,7 @@ def test_a_cast_between_floats_after_a_convolution(kind: Low) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 64, 96), (2, 33, 47)])
 def test_the_default_model_in_fp16(shape: tuple[int, ...]) -> None:
-    model = normalized(zoo.make("retinaface-mnet025"), "fp16")
+    model = normalized(default_model(), "fp16")
     low = at_precision(model, "fp16")
     onnx.checker.check_model(low, full_check=True)
     assert interface(low) == interface(model)
@@ -331,7 +331,7 @@ def test_the_default_model_in_fp16(shape: tuple[int, ...]) -> None:
 
 
 def test_the_default_model_in_bf16() -> None:
-    model = normalized(zoo.make("retinaface-mnet025"), "bf16")
+    model = normalized(default_model(), "bf16")
     assert model.opset_import[0].version == NEEDED["bf16"] == 22
     low = at_precision(model, "bf16")
     onnx.checker.check_model(low, full_check=True)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from engine_build.models import registry as zoo
 from engine_build.onnx.graph import name_convolutions
 from engine_build.precision.equalize import WIDEST, Peaks, equalize, factors, links
 from engine_build.precision.prepare import normalized
@@ -26,6 +25,7 @@ from tests.engine_build.precision.test_casts import (
     run,
     weight,
 )
+from tests.support.onnx_files import default_model
 
 
 def peaks_of(model: onnx.ModelProto, images: NDArray[np.uint8]) -> dict[str, Peaks]:
@@ -371,7 +371,7 @@ def test_factors_as_a_calibration_file_has_them() -> None:
 
 
 def test_the_default_model_computes_the_same() -> None:
-    model = normalized(zoo.make("retinaface-mnet025"), "int8")
+    model = normalized(default_model(), "int8")
     images = pictures(1, 96, 128)
     result, divisors = equalized(model, images)
     assert len(divisors) > 20

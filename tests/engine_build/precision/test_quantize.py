@@ -16,7 +16,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engine_build.models import registry as zoo
 from engine_build.precision.casts import to_low_precision
 from engine_build.precision.prepare import normalized
 from engine_build.precision.quantize import Quantized, convolutions, quantize, quantized_tensors
@@ -33,6 +32,7 @@ from tests.engine_build.precision.test_casts import (
     types,
     weight,
 )
+from tests.support.onnx_files import default_model
 
 LARGEST: dict[Quantized, float] = {"int8": 127.0, "fp8": 448.0}
 KINDS: dict[Quantized, int] = {"int8": TensorProto.INT8, "fp8": TensorProto.FLOAT8E4M3FN}
@@ -457,7 +457,7 @@ def test_quantized_and_cast_is_fp16_around_eight_bits(kind: Quantized) -> None:
 
 
 def test_the_default_model_quantized() -> None:
-    model = normalized(zoo.make("retinaface-mnet025"), "int8")
+    model = normalized(default_model(), "int8")
     tensors = quantized_tensors(model)
     nodes = convolutions(model)
     assert {one.input[0] for one in nodes} <= set(tensors)

@@ -15,28 +15,28 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engine_build.calibration.pictures import find_pictures
+from engine_build.calibration.images import find_images
 from engine_build.calibration.record import Calibration, calibrate
-from engine_build.models import registry as zoo
 from engine_build.precision import PRECISIONS, QUANTIZED, Precision
 from engine_build.precision.casts import to_low_precision
 from engine_build.precision.prepare import at_precision, normalized
 from engine_build.precision.quantize import quantize, quantized_tensors
-from engine_build.tensorrt.builder import Built, Options, build
+from engine_build.tensorrt.builder import BuilderOptions, Built, build
 from engine_build.tensorrt.engine_layers import check_computes_in
 from engine_build.tensorrt.network_types import check_types
 from engine_build.tensorrt.profiles import parse_profiles
+from tests.support.onnx_files import default_model
 from tests.support.specs import one_line
-from trt_mogface.errors import EngineError
+from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.machine.gpu import find_gpu
 from trt_mogface.machine.tensorrt import Flavor, find_tensorrt
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.spec import InputSpec
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 
 SIDE = 128
-FAST = Options(parse_profiles([f"1x{SIDE}x{SIDE}"]), optimization_level=0)
+FAST = BuilderOptions(parse_profiles([f"1x{SIDE}x{SIDE}"]), builder_optimization_level=0)
 
 
 @pytest.fixture(scope="module")
@@ -46,19 +46,19 @@ def flavor() -> Flavor:
 
 @pytest.fixture(scope="module")
 def model() -> onnx.ModelProto:
-    return zoo.make(DEFAULT)
+    return default_model()
 
 
 @pytest.fixture(scope="module")
 def calibration(model: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> Calibration:
-    """Of smooth and of noisy pictures."""
-    folder = tmp_path_factory.mktemp("pictures")
+    """Of smooth and of noisy images."""
+    folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     for i in range(6):
         coarse = rng.integers(0, 256, (4 * 2**i, 4 * 2**i, 3), np.uint8)
         cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(coarse, (SIDE, SIDE)))
-    pictures = find_pictures(str(folder), InputSpec(), (SIDE, SIDE), 6)
-    return calibrate(normalized(model, "int8"), DEFAULT, "percentile", pictures)
+    images = find_images(str(folder), InputSpec(), (SIDE, SIDE), 6)
+    return calibrate(normalized(model, "int8"), DEFAULT, "percentile", images)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_layers_of_the_engine_are_told_with_their_types(
     assert "uint8" in types  # the pixels
     check_computes_in(layers, kind)
     for other in set(PRECISIONS) - types:
-        with pytest.raises(EngineError, match=f"{other} was asked for"):
+        with pytest.raises(EngineError, match=f"{other} was requested"):
             check_computes_in(layers, other)
 
 
@@ -233,7 +233,7 @@ def test_an_activation_quantized_alone_is_not_taken_for_int8(flavor: Flavor, sma
     assert build(flavor, model.SerializeToString(), FAST).convolution_types == {"/made/up/y": "fp32"}
 
 
-def refused(flavor: Flavor, model: bytes, options: Options = FAST) -> str:
+def refused(flavor: Flavor, model: bytes, options: BuilderOptions = FAST) -> str:
     with pytest.raises(EngineError) as error:
         build(flavor, model, options)
     message = one_line(error.value)
@@ -306,15 +306,15 @@ def test_compute_capabilities(flavor: Flavor, small: onnx.ModelProto) -> None:
 
 def test_a_dla_core_that_is_not_there_is_refused(flavor: Flavor, small: onnx.ModelProto) -> None:
     for core in (0, 7):
-        options = dataclasses.replace(FAST, dla_core=core, gpu_fallback=True)
-        message = refused(flavor, small.SerializeToString(), options)
-        assert f"--use-dla-core {core}" in message
-        assert "has 0 DLA cores" in message
+        options = dataclasses.replace(FAST, use_dla_core=core, allow_gpu_fallback=True)
+        with pytest.raises(ArgumentError, match="has 0 DLA cores") as error:
+            build(flavor, small.SerializeToString(), options)
+        assert one_line(error.value).startswith(f"use_dla_core {core}:")
 
 
 @pytest.mark.parametrize("compatibility", ["ampere+", "same-compute-capability"])
 def test_hardware_compatibility_is_taken(flavor: Flavor, small: onnx.ModelProto, compatibility: Any) -> None:
-    options = dataclasses.replace(FAST, hardware_compatibility=compatibility)
+    options = dataclasses.replace(FAST, hardware_compatibility_level=compatibility)
     assert build(flavor, small.SerializeToString(), options).plan
 
 
@@ -410,7 +410,7 @@ def test_the_timing_cache_is_kept_whatever_was_there(
     cache = tmp_path / "timing.cache"
     if stored is not None:
         cache.write_bytes(stored)
-    options = dataclasses.replace(FAST, timing_cache=cache)
+    options = dataclasses.replace(FAST, timing_cache_file=cache)
     first = build(flavor, small.SerializeToString(), options)
     kept = cache.read_bytes()
     assert kept not in (b"", stored)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from engine_build.validation.agreement import FEWEST_FACES, Agreement, compare
+from engine_build.validation.agreement import MIN_FACES, Agreement, compare
 from trt_mogface.reference.select import Selection
 
 
@@ -31,12 +31,12 @@ TWELVE = row(12)
 
 def test_the_same_faces_agree() -> None:
     found = compare([TWELVE, TWELVE], [TWELVE, TWELVE], 0.5)
-    expected = Agreement(pictures=2, faces=24, found=24, ap=1.0, score_difference=0.0, iou=1.0, dropped=0)
+    expected = Agreement(images=2, faces=24, found=24, ap=1.0, score_difference=0.0, iou=1.0, dropped=0)
     assert found.ap == pytest.approx(1, abs=1e-12)
     assert dataclasses.replace(found, ap=1.0) == expected
     assert found.loss == 0
     assert str(found) == (
-        "AP against FP32 100.00; 24 of FP32's 24 faces on 2 pictures; mean IoU 1.000, scores 0.000 apart"
+        "AP against FP32 100.00; 24 of FP32's 24 faces on 2 images; mean IoU 1.000, scores 0.000 apart"
     )
 
 
@@ -100,25 +100,25 @@ def test_only_sure_faces_of_the_reference_are_the_truth() -> None:
     assert compare([reference], [reference], 0.2).faces == 16  # the model's own threshold is lower
 
 
-@pytest.mark.parametrize("count", [1, FEWEST_FACES - 1])
+@pytest.mark.parametrize("count", [1, MIN_FACES - 1])
 def test_too_few_faces_say_nothing(count: int) -> None:
     found = compare([row(count)], [row(count)], 0.5)
     assert (found.faces, found.found, found.ap, found.loss) == (count, count, None, None)
     assert str(found).startswith("too few for an AP; ")
-    assert "1 picture;" in str(found)
-    assert compare([row(FEWEST_FACES)], [row(FEWEST_FACES)], 0.5).loss == 0
+    assert "1 image;" in str(found)
+    assert compare([row(MIN_FACES)], [row(MIN_FACES)], 0.5).loss == 0
 
 
-def test_faces_are_counted_over_all_pictures() -> None:
-    pictures = [row(4), NOTHING, row(6, first=0.9)]
-    found = compare(pictures, pictures, 0.5)
-    assert (found.pictures, found.faces, found.loss) == (3, 10, 0)
+def test_faces_are_counted_over_all_images() -> None:
+    images = [row(4), NOTHING, row(6, first=0.9)]
+    found = compare(images, images, 0.5)
+    assert (found.images, found.faces, found.loss) == (3, 10, 0)
 
 
-def test_pictures_without_faces() -> None:
-    for pictures in ([], [NOTHING], [NOTHING, NOTHING]):
-        found = compare(pictures, pictures, 0.5)
-        assert (found.pictures, found.faces, found.found, found.ap) == (len(pictures), 0, 0, None)
+def test_images_without_faces() -> None:
+    for images in ([], [NOTHING], [NOTHING, NOTHING]):
+        found = compare(images, images, 0.5)
+        assert (found.images, found.faces, found.found, found.ap) == (len(images), 0, 0, None)
         assert str(found).startswith("no faces on ")
 
 
@@ -133,8 +133,8 @@ def test_faces_where_there_were_none_are_no_faces_to_compare() -> None:
     assert (found.faces, found.found, found.loss) == (0, 0, None)
 
 
-def test_faces_on_the_wrong_picture_are_not_found() -> None:
-    """The pictures are compared in their order."""
+def test_faces_on_the_wrong_image_are_not_found() -> None:
+    """The images are compared in their order."""
     found = compare([TWELVE, NOTHING], [NOTHING, TWELVE], 0.5)
     assert (found.found, found.loss) == (0, 100)
 

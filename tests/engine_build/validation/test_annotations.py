@@ -53,7 +53,7 @@ def test_the_form_of_wider_face(tmp_path: Path, ending: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "   \n"])
-def test_a_file_without_pictures_holds_none(tmp_path: Path, text: str) -> None:
+def test_a_file_without_images_holds_none(tmp_path: Path, text: str) -> None:
     assert annotated(tmp_path, text) == {}
 
 
@@ -142,7 +142,7 @@ def test_the_classes() -> None:
 def test_each_class_is_judged_alone() -> None:
     truth = {"a.jpg": faces([0, 0, 10, 8], [100, 0, 20, 40], [300, 0, 100, 90], [500, 0, 30, 64])}
     candidates = [found([[0, 0, 10, 8], [300, 0, 100, 90]], [0.9, 0.8])]
-    assert ap_by_size(["a.jpg"], [1.0], candidates, truth) == pytest.approx(
+    assert ap_by_size(["a.jpg"], [(1, 1)], candidates, truth) == pytest.approx(
         {"all": 0.5, SMALL: 1.0, MIDDLE: 0.0, LARGE: 0.5}
     )
 
@@ -152,7 +152,7 @@ def test_sizes_are_those_of_the_network_input() -> None:
     for scale, label in ((0.25, SMALL), (1.0, MIDDLE), (2.0, LARGE)):
         box = [100 * scale, 100 * scale, 40 * scale, 30 * scale]
         candidates = [found([box, [1000, 1000, 50, 50]], [0.9, 0.1])]
-        figures = ap_by_size(["a.jpg"], [scale], candidates, truth)
+        figures = ap_by_size(["a.jpg"], [(scale, scale)], candidates, truth)
         assert figures == pytest.approx({"all": 1.0, label: 1.0})
 
 
@@ -172,13 +172,13 @@ def test_sizes_are_those_of_the_network_input() -> None:
 )
 def test_edges_of_the_classes(side: float, labels: list[str]) -> None:
     truth = {"a.jpg": faces([0, 0, 1, side])}
-    assert list(ap_by_size(["a.jpg"], [1.0], [found([], [])], truth)) == labels
+    assert list(ap_by_size(["a.jpg"], [(1, 1)], [found([], [])], truth)) == labels
 
 
 def test_a_wrong_candidate_before_the_right_one_halves_the_precision() -> None:
     truth = {"a.jpg": faces([0, 0, 100, 100])}
     candidates = [found([[0, 0, 100, 100], [500, 0, 100, 100]], [0.4, 0.9])]
-    figures = ap_by_size(["a.jpg"], [1.0], candidates, truth)
+    figures = ap_by_size(["a.jpg"], [(1, 1)], candidates, truth)
     assert figures == pytest.approx({"all": 0.5, LARGE: 0.5})
 
 
@@ -186,25 +186,28 @@ def test_faces_of_other_classes_count_neither_way() -> None:
     """A large face that is found is no false alarm among the small ones."""
     truth = {"a.jpg": faces([0, 0, 200, 200], [500, 0, 10, 10])}
     candidates = [found([[0, 0, 200, 200], [500, 0, 10, 10]], [0.9, 0.5])]
-    figures = ap_by_size(["a.jpg"], [1.0], candidates, truth)
+    figures = ap_by_size(["a.jpg"], [(1, 1)], candidates, truth)
     assert figures == pytest.approx({"all": 1.0, SMALL: 1.0, LARGE: 1.0})
 
 
-def test_pictures_that_are_not_annotated_hold_no_faces() -> None:
+def test_images_that_are_not_annotated_hold_no_faces() -> None:
     candidates = [found([[0, 0, 50, 50]], [0.9]), found([[0, 0, 50, 50]], [0.8])]
-    assert ap_by_size(["x.jpg", "y.jpg"], [1.0, 1.0], candidates, {"a.jpg": faces([0, 0, 50, 50])}) == {}
-    figures = ap_by_size(["x.jpg", "a.jpg"], [1.0, 1.0], candidates, {"a.jpg": faces([0, 0, 50, 50])})
+    assert (
+        ap_by_size(["x.jpg", "y.jpg"], [(1, 1), (1, 1)], candidates, {"a.jpg": faces([0, 0, 50, 50])}) == {}
+    )
+    truth = {"a.jpg": faces([0, 0, 50, 50])}
+    figures = ap_by_size(["x.jpg", "a.jpg"], [(1, 1), (1, 1)], candidates, truth)
     assert figures == pytest.approx({"all": 0.5, MIDDLE: 0.5})  # the face on x.jpg is a false alarm
 
 
-def test_nothing_found_and_no_pictures() -> None:
+def test_nothing_found_and_no_images() -> None:
     truth = {"a.jpg": faces([0, 0, 50, 50])}
-    assert ap_by_size(["a.jpg"], [1.0], [found([], [])], truth) == {"all": 0.0, MIDDLE: 0.0}
+    assert ap_by_size(["a.jpg"], [(1, 1)], [found([], [])], truth) == {"all": 0.0, MIDDLE: 0.0}
     assert ap_by_size([], [], [], truth) == {}
-    assert ap_by_size(["a.jpg"], [1.0], [found([], [])], {"a.jpg": faces()}) == {}
+    assert ap_by_size(["a.jpg"], [(1, 1)], [found([], [])], {"a.jpg": faces()}) == {}
 
 
 def test_a_single_candidate_that_is_right_is_found() -> None:
     truth = {"a.jpg": faces([0, 0, 50, 50])}
-    figures = ap_by_size(["a.jpg"], [1.0], [found([[0, 0, 50, 50]], [0.9])], truth)
+    figures = ap_by_size(["a.jpg"], [(1, 1)], [found([[0, 0, 50, 50]], [0.9])], truth)
     assert figures == pytest.approx({"all": 1.0, MIDDLE: 1.0})

@@ -21,7 +21,7 @@ from engine_build.validation.sensitivity import (
     rank,
 )
 from tests.support.specs import one_line
-from trt_mogface.errors import UsageError
+from trt_mogface.errors import ArgumentError
 from trt_mogface.reference.select import Selection
 
 
@@ -50,9 +50,9 @@ def test_what_finds_nothing_drifts_all_the_way() -> None:
     assert drift([FACE], [selection((500, 500, 600, 600, 0.75))]) == 1
 
 
-@pytest.mark.parametrize("pictures", [[], [NOTHING], [NOTHING, NOTHING]])
-def test_where_there_was_no_face_nothing_drifts(pictures: list[Selection]) -> None:
-    assert drift(pictures, [FACE] * len(pictures)) == 0
+@pytest.mark.parametrize("images", [[], [NOTHING], [NOTHING, NOTHING]])
+def test_where_there_was_no_face_nothing_drifts(images: list[Selection]) -> None:
+    assert drift(images, [FACE] * len(images)) == 0
 
 
 def test_a_face_that_moves() -> None:
@@ -221,21 +221,21 @@ def test_patterns(patterns: list[str], fitting: Sequence[int]) -> None:
     "pattern", ["nothing", "LAYER1", "relu", "layer1.0/conv3", "[", " head", "\\", "conv1 "]
 )
 def test_a_pattern_that_fits_nothing_is_refused(pattern: str) -> None:
-    with pytest.raises(UsageError) as error:
+    with pytest.raises(ArgumentError) as error:
         nodes_matching(network(*NAMES), ["head", pattern])
     message = one_line(error.value)
-    assert f"--keep-fp16 {pattern}:" in message
+    assert f"keep_fp16 {pattern}:" in message
     assert NAMES[0] in message
     assert NAMES[-1] in message
 
 
 def test_an_empty_pattern_fits_nothing() -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(ArgumentError):
         nodes_matching(network(*NAMES), ["head", ""])
 
 
 def test_a_network_without_convolutions_is_told() -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(ArgumentError):
         nodes_matching(network(), ["head"])
 
 

@@ -7,12 +7,12 @@ import onnx
 import pytest
 from onnx import helper
 
-from engine_build.models import registry as zoo
 from engine_build.onnx.graph import name_convolutions
 from engine_build.precision.prepare import normalized
 from engine_build.precision.quantize import convolutions
-from engine_build.workload.convolutions import SIDE, multiply_adds
+from engine_build.workload.convolutions import SIDE, work_by_convolution
 from tests.engine_build.precision.test_casts import network, node, weight
+from tests.support.onnx_files import default_model
 
 
 def positions(size: int, kernel: int, *, stride: int, dilation: int, pad: int) -> int:
@@ -64,7 +64,7 @@ def test_every_window_is_counted() -> None:
         # Of each output number: its group's inputs times the kernel.
         inputs = {"a": 3, "b": 1, "c": 4, "d": 12, "e": 12}[one.input[1]]
         expected[one.name] = rows * columns * shape[0] * inputs * shape[2] * shape[3]
-    assert multiply_adds(model) == expected
+    assert work_by_convolution(model) == expected
     assert model.SerializeToString() == before
     assert any(side % 2 for pair in sizes.values() for side in pair)
 
@@ -77,7 +77,7 @@ def test_a_weight_used_twice_works_twice(group: int) -> None:
         node("Conv", ["x", "w"], "y", strides=[2, 2], group=group),
         node("Conv", ["y", "w"], "z", group=group),
     ]
-    work = multiply_adds(network(nodes, weights, ("z",)))
+    work = work_by_convolution(network(nodes, weights, ("z",)))
     assert list(work) == ["/x/Conv", "/y/Conv", "/z/Conv"]
     assert work["/x/Conv"] == 12 * 128**2
     assert work["/y/Conv"] == 4 * 4 // group * 9 * 63**2
@@ -90,7 +90,7 @@ def test_maps_of_other_operators_count_in_their_size() -> None:
         node("Resize", ["pixels", "", "scales"], "x", mode="nearest"),
         node("Conv", ["x", "w"], "y"),
     ]
-    assert multiply_adds(network(nodes, weights)) == {"/y/Conv": 6 * 64 * 256}
+    assert work_by_convolution(network(nodes, weights)) == {"/y/Conv": 6 * 64 * 256}
 
 
 def test_nodes_without_names() -> None:
@@ -99,12 +99,12 @@ def test_nodes_without_names() -> None:
     for one in model.graph.node:
         one.name = ""
     name_convolutions(model)
-    assert sum(multiply_adds(model).values()) == (12 + 16) * 128**2
+    assert sum(work_by_convolution(model).values()) == (12 + 16) * 128**2
 
 
 def test_the_default_model() -> None:
-    model = normalized(zoo.make("retinaface-mnet025"), "fp32")
-    work = multiply_adds(model)
+    model = normalized(default_model(), "fp32")
+    work = work_by_convolution(model)
     assert list(work) == [one.name for one in convolutions(model)]
     assert len(set(work)) == len(work) == 59
     first = convolutions(model)[0]
@@ -114,8 +114,8 @@ def test_the_default_model() -> None:
 
 
 def test_models_stay_as_they_are() -> None:
-    model = normalized(zoo.make("retinaface-mnet025"), "fp32")
+    model = normalized(default_model(), "fp32")
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    multiply_adds(model)
+    work_by_convolution(model)
     assert copy == model

@@ -12,7 +12,7 @@ from onnx import helper
 
 from engine_build.precision import Precision
 from engine_build.precision.quantize import Quantized, convolutions, quantize, quantized_tensors
-from engine_build.workload.convolutions import SIDE, multiply_adds
+from engine_build.workload.convolutions import SIDE, work_by_convolution
 from tests.support.networks import (
     ENDS,
     contract_file,
@@ -25,8 +25,9 @@ from tests.support.onnx_files import answers, constant_network
 from tests.support.specs import one_line, small_spec
 from trt_mogface.backends.onnxruntime import session
 from trt_mogface.bench.roofline import Layer, layers_of
-from trt_mogface.errors import ModelError, UsageError
-from trt_mogface.models.files import DEFAULT, embedded_file
+from trt_mogface.errors import ArgumentError, ModelError
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import embedded_file
 
 HEADS: dict[str, NDArray[Any]] = {"ws": weight(1, 8, 1, 1), "wd": weight(4, 8, 1, 1), **ENDS}
 
@@ -57,7 +58,7 @@ def test_a_network_counted_by_hand(tmp_path: Path) -> None:
     maps = 8 * 8 * 12
     found = figures(at(residual_file(tmp_path / "m.onnx")))
     assert found == {
-        # 8x12 places of 8 channels, 3x3x3 products each; bytes of the picture, FP32 weights and biases.
+        # 8x12 places of 8 channels, 3x3x3 products each; bytes of the image, FP32 weights and biases.
         "a": (2 * 96 * 8 * 27, 96 * 3 + 4 * (8 * 27 + 8), 4 * maps),
         # The skip is what the convolution reads already, so it is read once.
         "b": (2 * 96 * 8 * 72, 4 * (8 * 72 + maps), 4 * maps),
@@ -258,7 +259,7 @@ def test_matrix_products_count_every_product(tmp_path: Path) -> None:
     assert found["transposed"][0] == 2 * counted_products("ConvTranspose", maps, stored["wt4"], group=2)
     wide = np.ones((2, 8, 10, 14), np.float32)
     assert found["matmul"][0] == 2 * counted_products("MatMul", wide, stored["wm"])
-    # The gate is a picture's 8 numbers, the product of width 5 is written with it applied.
+    # The gate is a image's 8 numbers, the product of width 5 is written with it applied.
     assert found["matmul"][1:] == (4 * (70 + 2 * 8 * 10 * 14 + 2 * 8), 4 * 2 * 8 * 10 * 5)
 
 
@@ -292,7 +293,7 @@ def test_an_operator_without_shape_inference_is_run(tmp_path: Path, size: tuple[
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (9, 2)])
-def test_a_picture_too_small_for_the_network_is_refused_in_a_line(
+def test_a_image_too_small_for_the_network_is_refused_in_a_line(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:
     valid = node("Conv", ["a", "wb"], ["m"], "b")  # 5x5 without padding
@@ -313,7 +314,7 @@ def test_nodes_without_names_are_told_apart(tmp_path: Path) -> None:
 def test_the_default_model_has_the_products_that_the_workload_counts() -> None:
     path = embedded_file(DEFAULT)
     model = onnx.load(str(path))
-    expected = multiply_adds(model)
+    expected = work_by_convolution(model)
     found = {layer.name: layer for layer in at(path, SIDE, SIDE)}
     repeated = {name for name in expected if name not in found}
     # The context modules compute the first of their convolutions twice.
@@ -338,7 +339,7 @@ def test_the_default_model_writes_its_outputs_at_any_size(size: tuple[int, int])
 
 
 def test_mogface_has_the_products_that_the_workload_counts(mogface_file: Path) -> None:
-    expected = multiply_adds(onnx.load(str(mogface_file)))
+    expected = work_by_convolution(onnx.load(str(mogface_file)))
     found = {layer.name: layer.operations for layer in at(mogface_file, SIDE, SIDE) if layer.kind == "Conv"}
     assert found == {name: 2 * count for name, count in expected.items()}
 
@@ -404,18 +405,18 @@ def test_control_flow_is_refused_in_a_line(tmp_path: Path) -> None:
         for out in ("yes", "no")
     ]
     nodes = [node("If", ["always"], ["m"], "if", then_branch=branches[0], else_branch=branches[1])]
-    with pytest.raises(ModelError, match="depends on the picture") as caught:
+    with pytest.raises(ModelError, match="depends on the image") as caught:
         at(between(tmp_path, nodes, {"always": np.array(True)}))
     assert str(tmp_path) in one_line(caught.value)
 
 
 @pytest.mark.parametrize(("batch", "height", "width"), [(0, 8, 8), (1, 0, 8), (1, 8, -3)])
 def test_impossible_sizes_are_refused_in_a_line(tmp_path: Path, batch: int, height: int, width: int) -> None:
-    with pytest.raises(UsageError, match="at least one") as caught:
+    with pytest.raises(ArgumentError, match="must be at least 1") as caught:
         at(residual_file(tmp_path / "m.onnx"), height, width, batch)
     one_line(caught.value)
 
 
 def test_an_unknown_precision_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"fp4 \(fp32, fp16, bf16, int8, fp8\)"):
+    with pytest.raises(ArgumentError, match=r"fp4: .*choose from fp32, fp16, bf16, int8, fp8\)"):
         at(residual_file(tmp_path / "m.onnx"), precision="fp4")  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ from trt_mogface.errors import (
 )
 from trt_mogface.kernels.library import VARIABLE
 from trt_mogface.machine.gpu import Gpu
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.manifest import Manifest, manifest_path
 
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")

@@ -127,7 +127,7 @@ def test_images_that_never_finish_are_not_waited_for_forever() -> None:
 
 
 class Opening(RealClock):
-    """The machine's clock, which opens a gate at the last of so many arrivals."""
+    """The machine's clock, which opens a gate at the last of the arrivals."""
 
     def __init__(self, gate: Gate, arrivals: int) -> None:
         self._gate, self._left = gate, arrivals

@@ -35,7 +35,7 @@ def test_one_time_is_all_of_its_figures() -> None:
     assert set(vars(Latency.of([4.0])).values()) == {4.0}
 
 
-def test_runs_of_a_quarter_second_are_counted_for_three_seconds_after_the_warm_up(
+def test_quarter_second_runs_are_counted_for_three_seconds_after_the_warm_up(
     clock: SimulatedTime,
 ) -> None:
     runs: list[float] = []
@@ -62,7 +62,7 @@ def test_a_run_that_starts_in_time_is_counted_whole(clock: SimulatedTime) -> Non
     assert repeat(lambda: clock.passes(0.75), 1.0, 1) == pytest.approx([750.0, 750.0])
 
 
-def test_a_duration_too_short_for_one_run_is_refused_and_says_how_long_one_takes(
+def test_a_duration_shorter_than_one_run_is_refused_with_the_time_of_a_run(
     clock: SimulatedTime,
 ) -> None:
     with pytest.raises(ArgumentError) as refusal:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from itertools import count, repeat
-from pathlib import Path
 
 import pytest
 
 from tests.support.fakes import FakeBackend, picture
+from tests.support.photos import Photo
 from tests.support.specs import one_line
-from trt_mogface import Detector, read_image
+from trt_mogface import Detector
 from trt_mogface.bench.measurement import MeasureOptions
 from trt_mogface.bench.pipeline import measure_pipeline
 from trt_mogface.errors import ArgumentError, ImageError
@@ -78,11 +78,10 @@ def test_a_source_that_fails_ends_the_measurement_with_its_error() -> None:
         measure_pipeline(runner, source(), 1, 2, BRIEF)  # type: ignore[arg-type]
 
 
-def test_faces_are_those_that_a_detector_finds(test_data: Path) -> None:
-    photo = read_image(test_data / "demo_images" / "insightface_t1.jpg")
+def test_faces_are_those_that_a_detector_finds(group: Photo) -> None:
     with Detector(size=(320, 240), threads=1) as detect:
-        each = len(detect(photo))
+        each = len(detect(group))
     with Runner(size=(320, 240), threads=1, batch=2, max_delay_ms=1000) as runner:
-        result = measure_pipeline(runner, repeat(photo), 2, 2, MeasureOptions(0.1, 0.0, 2))
+        result = measure_pipeline(runner, repeat(group), 2, 2, MeasureOptions(0.1, 0.0, 2))
     assert each > 0
     assert result.faces == each * result.measurement.count

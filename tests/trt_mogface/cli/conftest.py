@@ -6,9 +6,11 @@ from pathlib import Path
 
 import cv2
 import pytest
+from rich.console import Console
 
 from tests.support.command import Run, runner
 from trt_mogface import read_image
+from trt_mogface.cli import output
 
 
 @pytest.fixture
@@ -18,7 +20,7 @@ def run(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(output, "out", Console(width=200))
     return runner(capfd, monkeypatch)
 
 

@@ -11,7 +11,7 @@ from tests.support.command import Run
 from tests.support.emulated import shared_library
 from trt_mogface.errors import EngineError, KernelError
 from trt_mogface.kernels.library import PLUGIN_VARIABLE, find_plugin
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 
 pytest.importorskip("onnx", reason="builds need onnx")
 

@@ -15,11 +15,12 @@ import numpy as np
 import onnx
 import pytest
 
+from engine_build.onnx.pyramid import without_small_faces
 from tests.support.command import Run, command
-from tests.support.onnx_files import answers, constant_network
+from tests.support.onnx_files import answers, constant_network, default_model
 from trt_mogface import Detector, read_image
 from trt_mogface.evaluation.disagreement_page import LONGEST_SIDE
-from trt_mogface.models.files import DEFAULT
+from trt_mogface.models.cards import DEFAULT
 from trt_mogface.spec import BoxCoding, DetectorSpec, InputSpec, Level, Origin, Thresholds
 
 SIDE = 16
@@ -134,7 +135,7 @@ def test_the_table_says_it_too(run: Run, two: tuple[Path, Path], small: Path) ->
     assert f"A: {two[0]}\nB: {two[1]}\n" in result.out
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.out.splitlines()]
     assert ["found by both", "1 of 4 (25.0%)"] in rows
-    assert ["only B", "2, the best scored 0.950"] in rows
+    assert ["only B", "2, best score 0.950"] in rows
     assert ["2.554", "1", "1", "2", "0.846", "0.100"] in [row[:6] for row in rows]  # a long name is folded
 
 
@@ -271,7 +272,7 @@ def test_no_input_and_no_other_result_is_overwritten(
     ("options", "hint"),
     [
         (["--size", "large"], "--size large"),
-        (["--size", "0x480"], "at least 1 pixel"),
+        (["--size", "0x480"], "--size 0x480: width and height must be positive"),
         (["--conf", "7"], "0..1"),
         (["--iou", "nan"], "0..1"),
         (["--weights", "w.pt"], "--weights"),
@@ -309,7 +310,7 @@ def test_weights_go_to_the_side_that_wants_some(run: Run, two: tuple[Path, Path]
 def test_threads_go_to_the_side_that_takes_some(run: Run, two: tuple[Path, Path], small: Path) -> None:
     engine = small.with_name("a.engine")
     engine.write_bytes(b"no plan")
-    assert "threads: an engine takes none" in run("compare", engine, engine, small, "--threads", "1").message
+    assert "--threads 1: an engine takes none" in run("compare", engine, engine, small, "--threads", "1").message
     for sides in ((engine, two[0]), (two[0], engine)):
         message = run("compare", *sides, small, "--threads", "1").message
         assert str(engine) in message
@@ -326,9 +327,8 @@ def test_a_missing_package_for_pages_is_said_before_any_work(
 
 
 def test_a_photo_and_a_model_without_its_small_faces(run: Run, photo: Path, tmp_path: Path) -> None:
-    zoo = pytest.importorskip("engine_build.models.registry")
     cut = tmp_path / "cut.onnx"
-    onnx.save(zoo.make(DEFAULT, min_face=60), str(cut))
+    onnx.save(without_small_faces(default_model(), 60), str(cut))
     image = cv2.resize(read_image(photo), (420, 290)).astype(np.uint8, copy=False)
     cv2.imwrite(str(tmp_path / "small.png"), image)
     read = numbers(run("compare", DEFAULT, cut, tmp_path / "small.png", "--json", "-").out)["total"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from engine_build.models.registry import recipes
 from tests.support.command import Run, command
-from trt_mogface.models.files import CARDS
 
 
 def test_every_model_is_listed(run: Run) -> None:
     result = run("models")
     assert (result.status, result.err) == (0, "")
-    for card in CARDS.values():
+    for card in (recipe.card for recipe in recipes().values()):
         assert card.name in result.out
         assert card.license in result.out
     assert "(default)" in result.out

@@ -134,4 +134,4 @@ def test_other_names_are_refused(text: str) -> None:
     with pytest.raises(EngineError) as error:
         flavor_name(text)
     message = one_line(error.value)
-    assert "tensorrt or tensorrt-rtx" in message
+    assert "choose from tensorrt, tensorrt-rtx" in message

@@ -150,7 +150,7 @@ def test_numbers_that_are_not_finite_are_refused(name: str, value: float) -> Non
     refused(changed(**{name: {"int8": value} if name == "multiply_adds" else value}))
 
 
-@pytest.mark.parametrize("version", [0, 1, 3, -1, 99, 10**30])
+@pytest.mark.parametrize("version", [0, 1, 4, -1, 99, 10**30])
 def test_another_format_is_named(version: int) -> None:
     assert "another release" in refused(changed(format=version))
 
@@ -158,8 +158,8 @@ def test_another_format_is_named(version: int) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", " ", "{", "null", "[]", "7", "NaN", '"manifest"', "{}", "\x00", "\ufeff{}", '{"format": 2}'),
-        *("[" * 100_000, '{"a":' * 100_000, '{"format": 2, "spec": ' + "[" * 100_000, "1" * 5000),
+        *("", " ", "{", "null", "[]", "7", "NaN", '"manifest"', "{}", "\x00", "\ufeff{}", '{"format": 3}'),
+        *("[" * 100_000, '{"a":' * 100_000, '{"format": 3, "spec": ' + "[" * 100_000, "1" * 5000),
         '{"format": ' + "1" * 5000 + "}",
     ],
     ids=lambda text: repr(text[:24]),
@@ -194,6 +194,24 @@ def test_a_number_that_no_float_holds_is_refused(name: str) -> None:
     refused(changed(**{name: {"int8": huge} if name == "multiply_adds" else huge}))
 
 
+def test_a_manifest_of_format_2_is_upgraded() -> None:
+    text = (Path(__file__).parents[2] / "data" / "manifest_format_2.json").read_text(encoding="utf-8")
+    assert json.loads(text)["flavour"] == "tensorrt"
+    assert json.loads(text)["spec"]["contract"] == 1
+    assert Manifest.from_json(text, HERE) == GOOD
+
+
+@pytest.mark.parametrize(("version", "name"), [(2, "flavor"), (3, "flavour")])
+def test_names_of_the_other_format_are_refused(version: int, name: str) -> None:
+    fields = json.loads(GOOD.to_json())
+    fields[name] = fields.pop("flavor")
+    refused(json.dumps(fields | {"format": version}))
+
+
+def test_an_unknown_field_is_refused() -> None:
+    refused(json.dumps(json.loads(GOOD.to_json()) | {"a\nb": 1}))
+
+
 def test_a_refused_spec_is_one_line() -> None:
     refused(changed(spec=json.loads(MOGFACE.to_json()) | {"contract": "1\n2"}))
 
@@ -204,7 +222,7 @@ def test_no_profile_at_all_is_refused() -> None:
 
 def test_a_spec_that_cannot_be_is_refused() -> None:
     spec = json.loads(MOGFACE.to_json())
-    spec["selection"]["score_threshold"] = 7
+    spec["thresholds"]["score_threshold"] = 7
     assert "0..1" in refused(changed(spec=spec))
 
 
@@ -319,7 +337,7 @@ def test_the_machine_it_was_built_for_runs_it() -> None:
 def test_the_other_flavor_is_refused(built: FlavorName, here: FlavorName) -> None:
     message = mismatch(dataclasses.replace(GOOD, flavor=built), flavor(here))
     assert f"built for {built}," in message
-    assert f"this is {here}:" in message
+    assert f"this is {here};" in message
     assert COMMAND in message
 
 
@@ -347,7 +365,7 @@ def test_versions(built: str, here: str, compatible: bool, runs: bool) -> None:
         return
     message = mismatch(manifest, flavor(version=here))
     assert f"tensorrt {built}," in message
-    assert f"this is {here}:" in message
+    assert f"this is {here};" in message
     assert COMMAND in message
 
 
@@ -443,5 +461,5 @@ def test_a_shape_outside_is_told_with_all_profiles(shape: tuple[int, int, int]) 
     with pytest.raises(EngineError) as error:
         GOOD.check_shape(shape, HERE)
     message = one_line(error.value)
-    for part in ("x".join(map(str, shape)), str(FIXED), str(WIDE), str(HERE), "--shapes"):
+    for part in ("x".join(map(str, shape)), str(FIXED), str(WIDE), str(HERE), "other shapes"):
         assert part in message

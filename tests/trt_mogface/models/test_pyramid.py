@@ -7,7 +7,7 @@ import math
 import pytest
 
 from tests.support.specs import MOGFACE, one_line
-from trt_mogface.errors import ModelError
+from trt_mogface.errors import ArgumentError
 from trt_mogface.models.pyramid import levels_left_out
 from trt_mogface.spec import Level
 
@@ -27,6 +27,7 @@ def test_levels_go_one_by_one_as_faces_grow() -> None:
 
 @pytest.mark.parametrize("min_face", [0, -5, math.nan, math.inf, -math.inf, 1e9])
 def test_impossible_sizes_are_one_line(min_face: float) -> None:
-    with pytest.raises(ModelError) as error:
+    with pytest.raises(ArgumentError) as error:
         levels_left_out(MOGFACE, min_face)
-    assert "--min-face" in one_line(error.value)
+    assert error.value.argument == "min_face"
+    assert "min_face" in one_line(error.value)

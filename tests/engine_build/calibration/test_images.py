@@ -1,7 +1,8 @@
-"""Pictures to calibrate on: found, placed, spread, skipped and told apart."""
+"""Images to calibrate on: found, placed, spread, skipped and told apart."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Sequence
@@ -13,11 +14,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine_build.calibration.pictures import Pictures, find_pictures
+from engine_build.calibration.images import Images, Size, find_images
 from tests.support.specs import one_line
 from trt_mogface.backends.cpu import CpuBackend
 from trt_mogface.detector import Detector
-from trt_mogface.errors import ImageError
+from trt_mogface.errors import ArgumentError, ImageError
 from trt_mogface.images import read_image
 from trt_mogface.reference.resize import paint, place_letterbox, place_native
 from trt_mogface.spec import InputSpec
@@ -46,21 +47,21 @@ def folder_of(folder: Path, count: int, height: int = 6, width: int = 9) -> list
 def find(
     pattern: Path | str,
     *,
-    size: tuple[int, int] | None = None,
+    size: Size = None,
     limit: int = 512,
     resize: InputSpec = PLAIN,
-) -> Pictures:
-    return find_pictures(str(pattern), resize, size, limit)
+) -> Images:
+    return find_images(str(pattern), resize, size, limit)
 
 
-def names(pictures: Pictures) -> list[str]:
-    return [item.name for item in pictures]
+def names(images: Images) -> list[str]:
+    return [item.name for item in images]
 
 
 def test_folders_patterns_and_single_files(tmp_path: Path) -> None:
     paths = folder_of(tmp_path / "photos", 3)
     write(tmp_path / "photos" / "deeper" / "zzz.bmp", noise(5, 5))
-    (tmp_path / "photos" / "notes.txt").write_text("no picture")
+    (tmp_path / "photos" / "notes.txt").write_text("no image")
     assert names(find(tmp_path / "photos")) == ["000.png", "001.png", "002.png", "zzz.bmp"]
     assert names(find(tmp_path / "photos" / "0*1.png")) == ["001.png"]
     assert names(find(tmp_path / "**" / "*.bmp")) == ["zzz.bmp"]
@@ -90,18 +91,18 @@ def test_a_file_named_like_a_pattern(tmp_path: Path) -> None:
 )
 def test_a_limit_spreads_evenly(tmp_path: Path, limit: int, expected: Sequence[int]) -> None:
     folder_of(tmp_path, 10)
-    pictures = find(tmp_path, limit=limit)
-    found = [int(name[:3]) for name in names(pictures)]
+    images = find(tmp_path, limit=limit)
+    found = [int(name[:3]) for name in names(images)]
     assert found == list(expected)
-    assert [int(item.name[:3]) for item in pictures] == found  # again the same
+    assert [int(item.name[:3]) for item in images] == found  # again the same
 
 
 def test_every_pass_gives_the_same(tmp_path: Path) -> None:
     folder_of(tmp_path, 5, 30, 40)
     (tmp_path / "002.png").write_bytes(b"damaged")
-    pictures = find(tmp_path, size=(64, 48))
-    passes = [list(pictures) for _ in range(3)]
-    batches = list(pictures.batches())
+    images = find(tmp_path, size=(64, 48))
+    passes = [list(images) for _ in range(3)]
+    batches = list(images.batches())
     for other in passes[1:]:
         for item, again, batch in zip(passes[0], other, batches, strict=True):
             assert item.name == again.name
@@ -109,10 +110,10 @@ def test_every_pass_gives_the_same(tmp_path: Path) -> None:
             np.testing.assert_array_equal(item.batch, again.batch)
             np.testing.assert_array_equal(item.batch, batch)
     assert len(passes[0]) == 4
-    assert len(pictures.skipped) == 1
+    assert len(images.skipped) == 1
 
 
-def test_pictures_are_read_one_by_one(tmp_path: Path) -> None:
+def test_images_are_read_one_by_one(tmp_path: Path) -> None:
     folder_of(tmp_path, 3)
     walk = iter(find(tmp_path))
     assert next(walk).name == "000.png"
@@ -124,7 +125,7 @@ def test_status_is_told_how_far_it_is(tmp_path: Path) -> None:
     folder_of(tmp_path, 3)
     told: list[str] = []
     assert len(list(find(tmp_path).batches(told.append))) == 3
-    assert told == ["picture 1", "picture 2", "picture 3"]
+    assert told == ["image 1", "image 2", "image 3"]
 
 
 def test_what_cannot_be_used_is_skipped_and_noted(tmp_path: Path) -> None:
@@ -134,10 +135,10 @@ def test_what_cannot_be_used_is_skipped_and_noted(tmp_path: Path) -> None:
     (tmp_path / "003.png").write_bytes(b"")
     (tmp_path / "005.png").write_bytes(b"GIF89a no, not at all")
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
-    pictures = find(tmp_path / "*")
-    assert pictures.skipped == {}
-    assert names(pictures) == ["000.png", "002.png", "004.png"]
-    noted = {Path(path).name: reason for path, reason in pictures.skipped.items()}
+    images = find(tmp_path / "*")
+    assert images.skipped == {}
+    assert names(images) == ["000.png", "002.png", "004.png"]
+    noted = {Path(path).name: reason for path, reason in images.skipped.items()}
     assert sorted(noted) == ["001.png", "003.png", "005.png", "gone.jpg"]
     for name, reason in noted.items():
         assert name in reason
@@ -151,21 +152,21 @@ def test_what_cannot_be_used_is_skipped_and_noted(tmp_path: Path) -> None:
 def test_folders_that_a_pattern_matches_are_skipped(tmp_path: Path) -> None:
     write(tmp_path / "b" / "inside.png", noise(3, 3))
     write(tmp_path / "c.png", noise(3, 3))
-    pictures = find(tmp_path / "*")
-    assert names(pictures) == ["c.png"]
-    assert [Path(path).name for path in pictures.skipped] == ["b"]
-    assert len(pictures.digest()) == 64
+    images = find(tmp_path / "*")
+    assert names(images) == ["c.png"]
+    assert [Path(path).name for path in images.skipped] == ["b"]
+    assert len(images.digest()) == 64
 
 
-@pytest.mark.parametrize("case", ["missing", "empty folder", "no pictures", "pattern", "missing video"])
+@pytest.mark.parametrize("case", ["missing", "empty folder", "no images", "pattern", "missing video"])
 def test_nothing_to_calibrate_on(tmp_path: Path, case: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "texts").mkdir()
-    (tmp_path / "texts" / "notes.txt").write_text("no picture")
+    (tmp_path / "texts" / "notes.txt").write_text("no image")
     name = {
         "missing": "nowhere",
         "empty folder": "empty",
-        "no pictures": "texts",
+        "no images": "texts",
         "pattern": "*.png",
         "missing video": "film.mp4",
     }[case]
@@ -177,7 +178,7 @@ def test_nothing_to_calibrate_on(tmp_path: Path, case: str) -> None:
 @pytest.mark.parametrize("size", [(0, 64), (64, 0), (-1, 64)])
 def test_impossible_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
     folder_of(tmp_path, 1)
-    with pytest.raises(ImageError, match=f"{size[0]}x{size[1]}") as caught:
+    with pytest.raises(ArgumentError, match=f"{size[0]}x{size[1]}") as caught:
         find(tmp_path, size=size)
     one_line(caught.value)
 
@@ -185,12 +186,12 @@ def test_impossible_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("shape", [(40, 60), (60, 40), (33, 32), (1, 1), (700, 1), (1600, 3), (1501, 1000)])
 @pytest.mark.parametrize("size", [None, (64, 48), (97, 31)])
 @pytest.mark.parametrize("resize", [PLAIN, MOGFACE])
-def test_pictures_are_placed_as_the_detector_places_them(
+def test_images_are_placed_as_the_detector_places_them(
     tmp_path: Path, shape: tuple[int, int], size: tuple[int, int] | None, resize: InputSpec
 ) -> None:
     image = noise(*shape)
     path = write(tmp_path / "one.png", image)
-    (item,) = find(path, size=size, input=resize)
+    (item,) = find(path, size=size, resize=resize)
     if size is None:
         placement = place_native(*shape, resize, pad=True)
         assert all(side % 32 == 0 for side in item.batch.shape[1:3])
@@ -206,11 +207,21 @@ def test_pictures_are_placed_as_the_detector_places_them(
     assert np.all(item.batch[0, :, columns:] == resize.pad)
     assert item.scale == placement.scale
     if size is not None:
-        assert item.scale == min(size[0] / shape[1], size[1] / shape[0])
-    elif resize is PLAIN or max(shape) <= 1500:
-        assert item.scale == 1.0
+        scale = min(size[0] / shape[1], size[1] / shape[0])
     else:
-        assert item.scale == 1000 / max(shape)
+        scale = 1.0 if resize is PLAIN or max(shape) <= 1500 else 1000 / max(shape)
+    assert item.scale == (scale, scale)
+
+
+def test_a_model_with_an_input_size_gets_it_unless_another_is_requested(tmp_path: Path) -> None:
+    path = write(tmp_path / "one.png", noise(40, 60))
+    stretched = dataclasses.replace(PLAIN, size=(32, 64), resize="stretch")
+    (item,) = find(path, resize=stretched)
+    assert (item.batch.shape, item.scale) == ((1, 64, 32, 3), (32 / 60, 64 / 40))
+    (item,) = find(path, resize=stretched, size=(64, 64))
+    assert (item.batch.shape, item.scale) == ((1, 64, 64, 3), (64 / 60, 64 / 40))
+    (item,) = find(path, resize=stretched, size="native")
+    assert (item.batch.shape, item.scale) == ((1, 64, 64, 3), (1, 1))
 
 
 def test_the_network_sees_what_the_detector_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,11 +230,11 @@ def test_the_network_sees_what_the_detector_shows_it(tmp_path: Path, monkeypatch
     for size in (None, (96, 64)):
         with Detector(size=size, threads=1) as detector:
             seen: list[Pixels] = []
-            executor = cast(CpuBackend, detector._backend).executor
-            plain = executor.run
-            monkeypatch.setattr(executor, "run", lambda x, f=plain, s=seen: (s.append(x.copy()), f(x))[1])
+            network = cast(CpuBackend, detector._backend).network
+            plain = network.run
+            monkeypatch.setattr(network, "run", lambda x, f=plain, s=seen: (s.append(x.copy()), f(x))[1])
             detector(image)
-            (item,) = find(path, size=size, resize=detector.spec.input)
+            (item,) = find(path, size=size, resize=network.spec.input)
         np.testing.assert_array_equal(item.batch, seen[0])
 
 
@@ -250,14 +261,14 @@ def film(path: Path, frames: int, code: str = "MJPG", side: int = 64) -> Path:
     ],
 )
 def test_frames_of_a_video(tmp_path: Path, name: str, code: str, limit: int, expected: Sequence[int]) -> None:
-    pictures = find(film(tmp_path / name, 12, code), limit=limit)
-    items = list(pictures)
+    images = find(film(tmp_path / name, 12, code), limit=limit)
+    items = list(images)
     assert [item.name for item in items] == [f"frame {i}" for i in expected]
     for i, item in zip(expected, items, strict=True):
         assert item.batch.shape == (1, 64, 64, 3)
-        assert item.scale == 1
+        assert item.scale == (1, 1)
         assert abs(float(item.batch.mean()) - (20 + 8 * i)) < 4
-    again = list(pictures)
+    again = list(images)
     assert len(again) == len(items)
     for item, other in zip(items, again):
         np.testing.assert_array_equal(item.batch, other.batch)
@@ -266,16 +277,16 @@ def test_frames_of_a_video(tmp_path: Path, name: str, code: str, limit: int, exp
 def test_videos_are_placed_too(tmp_path: Path) -> None:
     (item,) = find(film(tmp_path / "film.avi", 3), limit=1, size=(48, 32), resize=MOGFACE)
     assert item.batch.shape == (1, 32, 48, 3)
-    assert item.scale == 0.5
+    assert item.scale == (0.5, 0.5)
     assert np.all(item.batch[0, :, 32:] == MOGFACE.pad)
 
 
 @pytest.mark.parametrize("content", [b"", b"no film at all", bytes(5000)])
 def test_a_video_that_cannot_be_read(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "film.mp4").write_bytes(content)
-    pictures = find(tmp_path / "film.mp4")
+    images = find(tmp_path / "film.mp4")
     with pytest.raises(ImageError, match=r"film\.mp4") as caught:
-        list(pictures)
+        list(images)
     one_line(caught.value)
 
 
@@ -291,7 +302,7 @@ def test_a_video_that_ends_early(tmp_path: Path) -> None:
     assert len(found) < 12
 
 
-def test_a_pattern_that_matches_a_video_among_pictures(tmp_path: Path) -> None:
+def test_a_pattern_that_matches_a_video_among_images(tmp_path: Path) -> None:
     film(tmp_path / "a.avi", 2)
     folder_of(tmp_path, 3)
     (tmp_path / "002.png").rename(tmp_path / "b.png")
@@ -314,7 +325,7 @@ def test_the_digest_is_of_what_is_used(tmp_path: Path) -> None:
     list(copy)
     assert copy.digest() == digest  # nor whether it was gone through
     assert find(tmp_path / "elsewhere" / "*.png").digest() == digest
-    (tmp_path / "a" / "notes.txt").write_text("no picture")
+    (tmp_path / "a" / "notes.txt").write_text("no image")
     assert find(tmp_path / "a").digest() == digest
     others = [
         find(tmp_path / "a", size=(64, 48)).digest(),
@@ -346,10 +357,10 @@ def test_photos(test_data: Path) -> None:
     folder = test_data / "wider_val_calib"
     if not folder.is_dir():
         pytest.skip(f"no photos at {folder}")
-    pictures = find(folder, limit=6, size=(160, 128))
-    items = list(pictures)
+    images = find(folder, limit=6, size=(160, 128))
+    items = list(images)
     assert len(items) == 6
-    assert pictures.skipped == {}
+    assert images.skipped == {}
     every = sorted(path for path in folder.rglob("*") if path.suffix == ".jpg")
     assert [item.name for item in items] == [every[i * len(every) // 6].name for i in range(6)]
     assert all(item.batch.shape == (1, 128, 160, 3) and item.batch.std() > 5 for item in items)
