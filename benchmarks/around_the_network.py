@@ -1,15 +1,14 @@
-"""Everything around the network, against the published functions, both sides in one run.
+"""Everything around the network, compared with the published functions in one run.
 
-Theirs: preprocessing, anchors, decoding, threshold, top-k and NMS, as in ``MogFaceDetector.forward``.
-Ours: the picture into the batch, the normalization nodes of the contract graph run by ONNX Runtime, and
-the selection.  Same pictures, same network outputs.
+Published: preprocessing, anchors, decoding, threshold, top-k and NMS, as in ``MogFaceDetector.forward``.
+Ours: resizing into the batch, the normalization nodes of the contract graph in ONNX Runtime, and the
+selection.  Same images, same network outputs.
 
     python -m benchmarks.around_the_network
 """
 
 from __future__ import annotations
 
-import dataclasses
 from functools import partial
 
 import numpy as np
@@ -21,9 +20,9 @@ from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import record
+from benchmarks._lib.results import record
+from benchmarks._lib.timing import in_turn
 from benchmarks.peers.published import Published, published
-from benchmarks.timing import in_turn
 from engine_build.models.mogface.spec import EXTRA_DIVISOR, MEAN, STD, mogface_spec
 from trt_mogface.reference.resize import paint, place_native
 from trt_mogface.reference.select import select
@@ -32,8 +31,6 @@ THREADS = 2
 ROUNDS = 15
 CASES = [((640, 640), 300), ((640, 640), 6000), ((1088, 1920), 300), ((1088, 1920), 6000)]
 SPEC = mogface_spec("0" * 64)
-AS_IT_IS = dataclasses.replace(SPEC.input, longest_over=None, longest_to=None)
-"""Both sides run 1920x1088 as it is, without the rule for long sides."""
 
 
 def main() -> None:
@@ -41,11 +38,11 @@ def main() -> None:
     reference = published()
     normalize = Normalization()
     table = Table(
-        "input", "candidates", "published", "ours", "ratio", title="around the network, ms a picture"
+        "input", "candidates", "published", "ours", "ratio", title="around the network, ms per image"
     )
     figures = []
     for size, count in CASES:
-        image, scores, deltas = made_up(size, count)
+        image, scores, deltas = random_outputs(size, count)
         theirs, ours = in_turn(
             partial(published_steps, reference, image, scores, deltas),
             partial(our_steps, normalize, image, scores, deltas),
@@ -60,10 +57,10 @@ def main() -> None:
     record("around_the_network", {"threads": THREADS, "rounds": ROUNDS, "cases": figures})
 
 
-def made_up(
+def random_outputs(
     size: tuple[int, int], count: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-    """A picture, and network outputs with ``count`` scores above the model's threshold."""
+    """Return an image, and network outputs with ``count`` scores above the model's threshold."""
     rng = np.random.default_rng(count)
     anchors = SPEC.anchor_count(*size)
     scores = rng.uniform(0, 0.8, anchors)
@@ -76,7 +73,7 @@ def made_up(
 def published_steps(
     reference: Published, image: NDArray[np.uint8], scores: NDArray[np.float32], deltas: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """The lines of ``MogFaceDetector.forward`` around the network, with its own functions."""
+    """Run the lines of ``MogFaceDetector.forward`` around the network, with its own functions."""
     utils = reference.utils
     pixels = image[:, :, ::-1].astype(np.float32)[:, :, ::-1]
     pixels -= np.array([MEAN])
@@ -98,8 +95,8 @@ def our_steps(
     scores: NDArray[np.float32],
     deltas: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """What `Detector` does around the network."""
-    placement = place_native(image.shape[0], image.shape[1], AS_IT_IS, pad=True)
+    """Run the steps of `Detector` around the network."""
+    placement = place_native(image.shape[0], image.shape[1], SPEC.input, shrink=False)
     batch = np.empty((1, *placement.canvas, 3), np.uint8)
     paint(image, placement, SPEC.input.pad, batch[0])
     normalize(batch)
@@ -108,9 +105,9 @@ def our_steps(
 
 
 def graph() -> onnx.ModelProto:
-    """Bytes to planes, node for node as in the file that ``--model mogface`` runs on a CPU.
+    """Return the nodes from bytes to planes, as in the file that ``--model mogface`` runs on a CPU.
 
-    Its scale is in the first convolution's weights, see `engine_build.onnx.cpu`.
+    The scale is in the weights of the first convolution, see `engine_build.onnx.cpu`.
     """
     mean = np.array(MEAN, np.float32).reshape(1, 3, 1, 1)
     nodes = helper.make_graph(
@@ -128,9 +125,9 @@ def graph() -> onnx.ModelProto:
 
 
 class Normalization:
-    """The nodes of the contract graph before the network's first convolution, run as part of a graph is.
+    """Nodes of the contract graph before the first convolution, run as in the middle of a graph.
 
-    The result stays in ONNX Runtime's own memory, as it does between two nodes, and that memory is reused.
+    The result stays in ONNX Runtime's own memory, as between two nodes, and that memory is reused.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""The CUDA kernels on a GPU: from outputs to faces and from frames to the network's input, by graph replay.
+"""CUDA kernels on a GPU: from outputs to faces and from frames to the network input, by graph replay.
 
-First the ceiling, the bandwidth of a copy; then each case as a graph of many launches over inputs that
-exceed the cache, so that none is found there; then the same in torch and torchvision, in the same run.
+First the ceiling, the bandwidth of a copy.  Then each case as a graph of many launches over inputs that
+exceed the cache.  Then the same in torch and torchvision, in the same run.
 
     python -m benchmarks.kernels [--quick]
 """
@@ -18,21 +18,22 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import record
+from benchmarks._lib.results import record, slug
 from engine_build.models.mogface.spec import mogface_spec
-from trt_mogface.kernels import Faces, Frame, Kernels
+from trt_mogface.frame import Frame
+from trt_mogface.kernels import Faces, Kernels
 from trt_mogface.reference.anchors import anchors
 from trt_mogface.reference.resize import place_letterbox
 
 SPEC = mogface_spec("0" * 64)
 SIZE = (640, 640)
 BEYOND_CACHE = 256 << 20
-"""Bytes of inputs that take turns; the L2 of an H200 holds 50 MB."""
+"""Bytes of all inputs together; the L2 of an H200 has 50 MB."""
 
 REPLAYS = 30
 
 DETECT = [(1, 300, 30.0), (16, 300, 120.0), (1, 5000, 150.0), (16, 5000, None), (1, 0, None)]
-"""Batch, candidates, microseconds to reach."""
+"""Batch, candidates, target in microseconds."""
 
 LETTERBOX = [(1, (1080, 1920)), (16, (1080, 1920)), (16, (720, 1280)), (1, (2160, 3840))]
 
@@ -44,9 +45,7 @@ def main() -> None:
     try:
         import torch
     except ImportError:
-        raise SystemExit(
-            "this needs torch with CUDA, which holds the device memory: none is installed"
-        ) from None
+        raise SystemExit("this needs torch with CUDA, which is not installed") from None
     if not torch.cuda.is_available():
         raise SystemExit("this needs an NVIDIA GPU and a torch with CUDA; nothing was measured")
     kernels = Kernels()
@@ -59,15 +58,14 @@ def main() -> None:
     ]
     show(console, "outputs to faces, 34,125 anchors", faces)
     show(console, "frames to 640x640", frames)
-    gpu = torch.cuda.get_device_name().lower().replace(" ", "-")
     record(
-        f"{gpu}/kernels",
+        f"{slug(torch.cuda.get_device_name())}/kernels",
         {"copy_bytes_per_s": bandwidth, "detect": faces, "letterbox": frames, "torch": torch.__version__},
     )
 
 
 def copy_bandwidth(torch: Any) -> float:
-    """Bytes a second of a device-to-device copy, counting those read and those written."""
+    """Return the bytes per second of a device-to-device copy, read and written."""
     source = torch.empty(1 << 30, dtype=torch.uint8, device="cuda").random_(0, 255)
     target = torch.empty_like(source)
     microseconds = time_graph(torch, [lambda: target.copy_(source)] * 4)
@@ -75,7 +73,7 @@ def copy_bandwidth(torch: Any) -> float:
 
 
 def time_graph(torch: Any, launches: list[Callable[[], object]]) -> float:
-    """Microseconds of one of several launches, captured one after the other and replayed."""
+    """Return the microseconds of one of several launches, captured one after the other and replayed."""
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         for launch in launches:  # warm up, outside of the capture
@@ -97,11 +95,11 @@ def time_graph(torch: Any, launches: list[Callable[[], object]]) -> float:
 
 
 def detect_case(
-    torch: Any, kernels: Kernels, batch: int, candidates: int, wanted: float | None
+    torch: Any, kernels: Kernels, batch: int, candidates: int, target: float | None
 ) -> dict[str, Any]:
     count = SPEC.anchor_count(*SIZE)
     turns = max(2, math.ceil(BEYOND_CACHE / (batch * count * 20)))
-    inputs = [made_up(torch, batch, candidates, seed) for seed in range(turns)]
+    inputs = [random_outputs(torch, batch, candidates, seed) for seed in range(turns)]
     most = SPEC.thresholds.most_faces
     out = Faces(
         counts=torch.empty(batch, dtype=torch.int32, device="cuda"),
@@ -129,15 +127,15 @@ def detect_case(
     return {
         "case": f"batch {batch}, {candidates} candidates",
         "microseconds": ours,
-        "wanted": wanted,
+        "target": target,
         "floor": None,
         "peer": theirs,
         "peer_name": "torch + torchvision",
     }
 
 
-def made_up(torch: Any, batch: int, candidates: int, seed: int) -> tuple[Any, Any]:
-    """Outputs of MogFace in device memory; candidates crowd around a few hundred faces."""
+def random_outputs(torch: Any, batch: int, candidates: int, seed: int) -> tuple[Any, Any]:
+    """Return outputs of MogFace in device memory; candidates crowd around a few hundred faces."""
     rng = np.random.default_rng(seed)
     count = SPEC.anchor_count(*SIZE)
     scores = rng.uniform(0, 0.8, (batch, count)).astype(np.float32)
@@ -148,9 +146,9 @@ def made_up(torch: Any, batch: int, candidates: int, seed: int) -> tuple[Any, An
 
 
 def in_torch(torch: Any, inputs: list[tuple[Any, Any]]) -> float | None:
-    """Microseconds of the same steps in torch and torchvision; None without torchvision.
+    """Return the microseconds of the same steps in torch and torchvision; None without torchvision.
 
-    Not as a graph: torchvision's NMS comes back to the host.
+    Not as a graph: torchvision's NMS returns to the host.
     """
     try:
         from torchvision.ops import nms
@@ -183,14 +181,14 @@ def in_torch(torch: Any, inputs: list[tuple[Any, Any]]) -> float | None:
 
 
 def letterbox_case(
-    torch: Any, kernels: Kernels, bandwidth: float, batch: int, frame: tuple[int, int]
+    torch: Any, kernels: Kernels, bandwidth: float, batch: int, shape: tuple[int, int]
 ) -> dict[str, Any]:
-    turns = max(2, math.ceil(BEYOND_CACHE / (batch * frame[0] * frame[1] * 3)))
-    placement = place_letterbox(*frame, SIZE)
-    pictures = torch.empty(turns, batch, *frame, 3, dtype=torch.uint8, device="cuda").random_(0, 255)
+    turns = max(2, math.ceil(BEYOND_CACHE / (batch * shape[0] * shape[1] * 3)))
+    placement = place_letterbox(*shape, SIZE)
+    frames = torch.empty(turns, batch, *shape, 3, dtype=torch.uint8, device="cuda").random_(0, 255)
     tables = [
         torch.from_numpy(
-            kernels.frame_table([Frame(picture, placement) for picture in pictures[turn]], SIZE)
+            kernels.frame_table([Frame.of(each) for each in frames[turn]], [placement] * batch, SIZE)
         ).cuda()
         for turn in range(turns)
     ]
@@ -200,19 +198,19 @@ def letterbox_case(
         kernels.letterbox(table, images, stream=torch.cuda.current_stream())
 
     ours = time_graph(torch, [lambda table=table: launch(table) for table in tables])  # type: ignore[misc]
-    floats = pictures[0].permute(0, 3, 1, 2).float()
+    floats = frames[0].permute(0, 3, 1, 2).float()
     resize = torch.nn.functional.interpolate
     theirs = time_graph(
         torch, [lambda: resize(floats, size=placement.content, mode="bilinear").to(torch.uint8)] * 4
     )
-    read = batch * frame[0] * frame[1] * 3 / bandwidth * 1e6
+    read = batch * shape[0] * shape[1] * 3 / bandwidth * 1e6
     return {
-        "case": f"batch {batch}, {frame[1]}x{frame[0]}",
+        "case": f"batch {batch}, {shape[1]}x{shape[0]}",
         "microseconds": ours,
-        "wanted": 2 * read,
+        "target": 2 * read,
         "floor": read,
         "peer": theirs,
-        "peer_name": "torch, interpolate alone on floats",
+        "peer_name": "torch, only interpolate, on floats",
     }
 
 
@@ -220,7 +218,7 @@ def show(console: Console, title: str, figures: list[dict[str, Any]]) -> None:
     table = Table(
         "case",
         "us",
-        "wanted",
+        "target",
         "floor",
         "peer, us",
         "ratio",
@@ -231,7 +229,7 @@ def show(console: Console, title: str, figures: list[dict[str, Any]]) -> None:
         table.add_row(
             row["case"],
             f"{row['microseconds']:.1f}",
-            *("" if row[name] is None else f"{row[name]:.1f}" for name in ("wanted", "floor")),
+            *("" if row[name] is None else f"{row[name]:.1f}" for name in ("target", "floor")),
             "not installed" if peer is None else f"{peer:.1f}",
             "" if peer is None else f"{peer / row['microseconds']:.1f}x",
         )

@@ -1,4 +1,4 @@
-"""MogFace at 320x320 on the CPU: a whole `Detector` call compared with the published network in PyTorch eager.
+"""MogFace at 320x320 on the CPU: a `Detector` call compared with the published network in PyTorch eager.
 
 Random weights, which do not affect the time.  Same threads, runs in turn.
 

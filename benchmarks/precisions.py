@@ -1,7 +1,7 @@
-"""AP of the default model in each precision on the 244 annotated WIDER FACE pictures, at original size.
+"""AP of the default model in each precision on the 244 annotated WIDER FACE images, at original size.
 
-Calibrated on the 122 further pictures of the test data alone.  The ONNX of each precision is run by ONNX
-Runtime on the CPU, where INT8 and FP8 convolutions are computed on dequantized numbers.
+Calibrated on the 122 other images of the test data.  ONNX Runtime runs the ONNX of each precision on the CPU,
+where it computes INT8 and FP8 convolutions on dequantized numbers.
 
     python -m benchmarks.precisions
 """
@@ -15,8 +15,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.data import ANNOTATIONS, CALIBRATION, SUBSET
-from benchmarks.machine import record
+from benchmarks._lib.data import ANNOTATIONS, CALIBRATION, image_file
+from benchmarks._lib.results import record
 from engine_build.calibration.images import find_images
 from engine_build.calibration.ranges import Method
 from engine_build.lowering import Lowering, LoweringOptions
@@ -45,9 +45,7 @@ ROWS: tuple[tuple[str, Precision, Method, str], ...] = (
 
 
 def main() -> None:
-    table = Table()
-    for column in ("precision", *SETTINGS, "quantized multiply-adds"):
-        table.add_column(column)
+    table = Table("precision", *SETTINGS, "quantized multiply-adds")
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for label, precision, method, keep in ROWS:
@@ -61,21 +59,20 @@ def main() -> None:
 
 
 def measured(file: Path) -> dict[str, float]:
-    """AP of each setting."""
+    """Return the AP of each setting."""
     truth, procedure = read_ground_truth(ANNOTATIONS), PROCEDURES["original"]
-    pictures = [SUBSET / "images" / each.event / f"{each.name}.jpg" for each in truth]
-    with Detector(file, conf=procedure.choices().conf) as detect:
-        ap = evaluate(truth, list(detect_all(detect, procedure, pictures))).ap
+    with Detector(file, **procedure.options()) as detect:
+        ap = evaluate(truth, list(detect_all(detect, procedure, [image_file(each) for each in truth]))).ap
     return {setting: round(ap[setting], 4) for setting in SETTINGS}
 
 
 def lower(precision: Precision, method: Method, keep: str, output: Path) -> float:
-    """Write the default model at a precision; the share of its multiply-adds that is quantized."""
+    """Write the default model at a precision; return the share of its multiply-adds that is quantized."""
     model = contract_file(DEFAULT, for_cpu=False)
-    pictures = find_images(str(CALIBRATION), read_spec(model).input, None, 512)
+    images = find_images(str(CALIBRATION), read_spec(model).input, None, 512)
     allowed = None if keep == "auto" else 100
-    request = LoweringOptions(model, pictures, calib_method=method, keep_fp16=keep, max_loss=allowed)
-    lowered = Lowering(request).at(precision)
+    options = LoweringOptions(model, images, calib_method=method, keep_fp16=keep, max_loss=allowed)
+    lowered = Lowering(options).at(precision)
     contract.save(lowered.model, output)
     work = work_by_convolution(contract.load(model))
     quantized = sum(work[name] for name, kind in lowered.types.items() if kind in ("int8", "fp8"))

@@ -1,8 +1,8 @@
-"""Recorded ratios against those of an earlier commit: has anything become slower?
+"""Compare recorded ratios with those of an earlier commit.
 
-Only ratios of two things measured in one run are compared, never times: in benchmarks/results a key that
-begins with ``ratio`` or ``share`` is better the higher, one that begins with ``cost`` the lower, and ``ap``
-holds average precisions, better the higher.
+Compares ratios of two measurements of one run, never times.  In benchmarks/results, keys that begin with
+``ratio`` or ``share`` are better the higher, keys that begin with ``cost`` the lower, and ``ap`` contains
+average precisions, better the higher.
 
     python -m benchmarks.regression [--base REV] [--tolerance 0.15]
 """
@@ -19,16 +19,16 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import RESULTS
+from benchmarks._lib.results import RESULTS
 
 HIGHER, LOWER = ("ratio", "share"), ("cost",)
 AP = "ap"
 AP_TOLERANCE = 0.002
-"""Average precisions are exact; this much may come from another release of a library."""
+"""Allowed loss of AP: results differ that much between releases of libraries."""
 
 
 class Figure(NamedTuple):
-    """A comparable figure: where it lies, its value, and whether more of it is better."""
+    """A comparable figure: its path in the file, its value, and whether higher is better."""
 
     place: str
     value: float
@@ -36,7 +36,7 @@ class Figure(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A figure before and now, and by how much it became worse, as a fraction (of AP: in points of 1)."""
+    """A figure before and now, and its loss as a fraction (of AP: absolute)."""
 
     place: str
     before: float
@@ -68,7 +68,7 @@ def main() -> int:
 
 
 def committed(path: Path, revision: str) -> Any:
-    """A result as it was; None where there was none."""
+    """Return a result of a revision; None if it had none."""
     done = subprocess.run(
         ["git", "show", f"{revision}:./{path.name}"],
         cwd=path.parent,
@@ -80,7 +80,7 @@ def committed(path: Path, revision: str) -> Any:
 
 
 def compared(name: str, before: Any, now: Any, tolerance: float) -> list[Change]:
-    """The figures that both have."""
+    """Compare the figures that both have."""
     known = {figure.place: figure for figure in figures(before["figures"], name)}
     changes = []
     for place, value, higher in figures(now["figures"], name):
@@ -94,7 +94,7 @@ def compared(name: str, before: Any, now: Any, tolerance: float) -> list[Change]
 
 
 def figures(content: Any, place: str) -> Iterator[Figure]:
-    """All that can be compared below a place."""
+    """Yield all comparable figures below a place."""
     if isinstance(content, list):
         for index, each in enumerate(content):
             yield from figures(each, f"{place}/{index}")

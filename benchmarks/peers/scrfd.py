@@ -1,22 +1,20 @@
-"""SCRFD by the PyPI package ``insightface``, whose model file is the caller's."""
+"""SCRFD in the PyPI package ``insightface``, with the caller's model file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.peers.peer import FACES, Loop, Opened, Task
-from benchmarks.peers.yunet import model_file
+from benchmarks.peers.peer import FACES, Loop, Opened, Task, model_file
 from trt_mogface.errors import ModelError
 
 
 @dataclass(frozen=True)
 class Scrfd:
-    """``insightface.model_zoo``'s SCRFD, picture by picture.  It has not run here so far."""
+    """SCRFD of ``insightface.model_zoo``, one image at a time.  Untested."""
 
     name: str = "scrfd"
 
     def open(self, task: Task) -> Opened:
-        """See `benchmarks.peers.peer.Peer`."""
         path, chosen = model_file(task, self.name), task.thresholds
         import onnxruntime
         from insightface.model_zoo import get_model  # type: ignore[import-not-found]
@@ -32,6 +30,6 @@ class Scrfd:
         model.nms_thresh = chosen.iou_threshold
 
         def run() -> int:
-            return sum(len(model.detect(picture)[0]) for picture in task.pictures)
+            return sum(len(model.detect(image)[0]) for image in task.images)
 
-        return Loop(run, len(task.pictures), FACES, run(), "another network")
+        return Loop(run, len(task.images), FACES, run(), "another network")

@@ -1,4 +1,4 @@
-"""The published MogFace network in PyTorch: as it is, in half precision, and compiled."""
+"""The published MogFace network in PyTorch: unchanged, in half precision, and compiled."""
 
 from __future__ import annotations
 
@@ -13,27 +13,25 @@ Way = Literal["eager", "half", "compile", "compile-half"]
 
 @dataclass(frozen=True)
 class TorchNetwork:
-    """The network on planes that lie ready where it runs: making them of pictures is not counted.
+    """The network on planes in the memory of its device, without the time of preprocessing.
 
     Attributes:
-        way: ``eager`` and ``compile`` in FP32; ``half`` and ``compile-half`` in FP16 on a GPU and BF16 on a
-            CPU, in channels-last order.  Compiled by ``torch.compile``, on a GPU with ``max-autotune``.
+        way: ``eager`` and ``compile`` run in FP32; ``half`` and ``compile-half`` in FP16 on a GPU and BF16 on
+            a CPU, channels last.  ``torch.compile`` runs with ``max-autotune`` on a GPU.
     """
 
     way: Way
 
     @property
     def name(self) -> str:
-        """As in ``--peers``."""
         return f"torch-{self.way}"
 
     def open(self, task: Task) -> Opened:
-        """See `benchmarks.peers.peer.Peer`."""
         network, where, note = published_network(task)
         import torch
 
         width, height = task.size
-        planes = torch.rand(len(task.pictures), 3, height, width, device=where) * 0.02 - 0.01
+        planes = torch.rand(len(task.images), 3, height, width, device=where) * 0.02 - 0.01
         notes = [note] if note else []
         if self.way.endswith("half"):
             kind = torch.float16 if where.startswith("cuda") else torch.bfloat16
@@ -50,4 +48,4 @@ class TorchNetwork:
             if where.startswith("cuda"):
                 torch.cuda.synchronize()
 
-        return Loop(run, len(task.pictures), NETWORK, note=", ".join(notes))
+        return Loop(run, len(task.images), NETWORK, note=", ".join(notes))

@@ -1,4 +1,4 @@
-"""NVIDIA's own programs on the same engine: ``trtexec``, and ``tensorrt_rtx`` of TensorRT-RTX."""
+"""NVIDIA's programs on the same engine: ``trtexec``, and ``tensorrt_rtx`` of TensorRT-RTX."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from typing_extensions import override
+
 from benchmarks.peers.peer import NETWORK, Does, Opened, Round, SkippedError, Task
 from trt_mogface.bench.measurement import Latency
 from trt_mogface.errors import EngineError
@@ -16,67 +18,66 @@ from trt_mogface.models.manifest import load_manifest
 from trt_mogface.spec import INPUT
 
 LIMIT = 240.0
-"""Seconds that one call may take, loading the engine included."""
+"""Time limit of a call in seconds, including loading the engine."""
 
 
 @dataclass(frozen=True)
 class Trtexec:
-    """A program that is found on the PATH, run once a turn.  Neither has run here on a GPU so far.
+    """A program on the PATH, run once each turn.  Untested on a GPU.
 
     Attributes:
-        name: As in ``--peers``, and the program's.
-        flavor: Whose engines it takes.
+        name: Name in ``--peers``, and of the program.
+        flavor: TensorRT flavor of the engines that it runs.
     """
 
     name: str
     flavor: FlavorName
 
     def open(self, task: Task) -> Opened:
-        """See `benchmarks.peers.peer.Peer`."""
         if not task.is_engine:
-            raise SkippedError("it runs engines: give --engine")
+            raise SkippedError("it runs engines; pass one as --model")
         built = load_manifest(task.model).flavor
         if built != self.flavor:
-            raise SkippedError(f"it runs engines of {self.flavor}, and this one is of {built}")
+            raise SkippedError(f"it runs engines of {self.flavor}, and this is one of {built}")
         program = shutil.which(self.name)
         if program is None:
-            raise SkippedError(f"there is no {self.name} on the PATH")
+            raise SkippedError(f"{self.name} is not on the PATH")
         return _Turns(program, task)
 
 
-class _Turns:
+class _Turns(Opened):
     does: Does = NETWORK
     faces: int | None = None
 
     def __init__(self, program: str, task: Task) -> None:
         self._program, self._model, self._device = program, task.model, task.device
-        self._shape = (len(task.pictures), task.size[1], task.size[0], 3)
+        self._shape = (len(task.images), task.size[1], task.size[0], 3)
         self.note = f"its GPU compute time{conditions(self._printed(1.0))}"
 
+    @override
     def turn(self, seconds: float) -> Round:
-        """See `benchmarks.peers.peer.Opened`."""
         return summary(self._printed(seconds), self._shape[0])
 
     def _printed(self, seconds: float) -> str:
         command = flags(self._program, self._model, self._shape, seconds, self._device)
         run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT + seconds, check=False)
         if run.returncode:
-            lines = (run.stderr.strip() or run.stdout.strip() or "it says nothing").splitlines()
+            lines = (run.stderr.strip() or run.stdout.strip() or "no output").splitlines()
             raise EngineError(f"{Path(self._program).name}: status {run.returncode}: {lines[-1][:200]}")
         return run.stdout
 
 
 def flags(program: str, engine: Path, shape: tuple[int, ...], seconds: float, device: int) -> list[str]:
-    """The command whose figures mean what ours mean.
+    """Return the command whose figures are comparable with ours.
 
-    Transfers are left out; graphs and spin-wait are not asked for.  Release 11 has them on unless told
-    otherwise, which is why `conditions` reads what was done.
+    No transfers; CUDA graphs and spin-wait are not requested.  Release 11 enables both by default, which is
+    why `conditions` reads what was done.
 
     Args:
-        program: Its path.
-        engine: The plan.
-        shape: Of the network's input.
-        seconds: Measured.
+        program: Path of the program.
+        engine: Plan.
+        shape: Shape of the network input.
+        seconds: Seconds measured.
         device: Number of the GPU.
     """
     return [
@@ -93,29 +94,29 @@ def flags(program: str, engine: Path, shape: tuple[int, ...], seconds: float, de
 
 
 def conditions(text: str) -> str:
-    """What it says that it did of what its releases differ in; empty where it does not say."""
+    """Return the printed settings in which releases differ; empty if none is printed."""
     names = ("Data transfers", "Spin-wait", "CUDA Graph")
     said = [(name, re.search(rf"\] {name}: (\w+)", text)) for name in names]
     return "".join(f", {name.lower()} {value[1].lower()}" for name, value in said if value)
 
 
-def summary(text: str, pictures: int) -> Round:
-    """What the performance summary says.
+def summary(text: str, images: int) -> Round:
+    """Read the performance summary.
 
     Args:
-        text: All that the program printed.
-        pictures: Of a query.
+        text: Output of the program.
+        images: Number of images of a query.
 
     Raises:
-        EngineError: A figure is missing.
+        EngineError: If a figure is missing.
     """
     _, found, rest = text.partition("=== Performance summary ===")
     if not found:
-        raise EngineError("it printed no performance summary")
+        raise EngineError("trtexec: no performance summary in its output")
     queries = _figure(rest, r"Throughput: ([0-9.e+-]+) qps")
     times = re.search(r"GPU Compute Time: (min = .*)", rest)
     if times is None:
-        raise EngineError("its performance summary has no GPU Compute Time")
+        raise EngineError("trtexec: no GPU Compute Time in its performance summary")
     names = {
         name: _figure(times[1], rf"{name} = ([0-9.e+-]+) ms") for name in ("min", "max", "mean", "median")
     }
@@ -132,11 +133,11 @@ def summary(text: str, pictures: int) -> Round:
         max=names["max"],
     )
     seconds = _figure(rest, r"Total Host Walltime: ([0-9.e+-]+) s")
-    return Round(round(queries * seconds), queries * pictures, latency)
+    return Round(round(queries * seconds), queries * images, latency)
 
 
 def _figure(text: str, pattern: str) -> float:
     found = re.search(pattern, text)
     if found is None:
-        raise EngineError(f"its performance summary lacks {pattern.partition(' ')[0].strip(':')}")
+        raise EngineError(f"trtexec: no {pattern.partition(' ')[0].strip(':')} in its performance summary")
     return float(found[1])

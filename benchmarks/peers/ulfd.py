@@ -1,4 +1,4 @@
-"""ULFD (Ultra-Light-Fast-Generic-Face-Detector-1MB), whose ONNX file is the caller's."""
+"""ULFD (Ultra-Light-Fast-Generic-Face-Detector-1MB), with the caller's ONNX file."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.peers.peer import FACES, Loop, Opened, Task
-from benchmarks.peers.yunet import model_file
+from benchmarks.peers.peer import FACES, Loop, Opened, Task, model_file
 from trt_mogface.backends.onnxruntime import session
-from trt_mogface.bench.sources import Picture
+from trt_mogface.bench.sources import Image
 from trt_mogface.reference.nms import nms
 
 Floats = NDArray[np.float32]
 
 
 class Network:
-    """The file at its own size, and what its repository does around it.
+    """The network at the size of its file, with the steps of its repository.
 
     RGB, (x - 127) / 128, stretched to the network's size; outputs are softmax scores [1, A, 2] and corners as
-    fractions of the picture [1, A, 4].  Our suppression takes the place of the published Python loop.
+    fractions of the image [1, A, 4].  Our suppression replaces the published Python loop.
 
     Args:
-        path: The ONNX file.
+        path: ONNX file.
         threads: CPU threads.
     """
 
@@ -34,16 +33,16 @@ class Network:
         self._input = self._session.get_inputs()[0].name
         _, _, self.height, self.width = self._session.get_inputs()[0].shape
 
-    def detect(self, image: Picture, conf: float, iou: float, most: int) -> tuple[Floats, Floats]:
-        """Faces of a picture, best first.
+    def detect(self, image: Image, conf: float, iou: float, max_det: int) -> tuple[Floats, Floats]:
+        """Return the faces of an image, best first.
 
         Args:
             image: uint8 [H, W, 3], BGR.
-            conf, iou: A score must be greater; an IoU with a better box must not.
-            most: Faces.
+            conf, iou: Score and IoU thresholds.
+            max_det: Largest number of faces.
 
         Returns:
-            float32 [n, 4], x0, y0, x1, y1 in pixels of the picture, and float32 [n] scores.
+            float32 [n, 4], x0, y0, x1, y1 in pixels of the image, and float32 [n] scores.
         """
         planes = cv2.dnn.blobFromImage(
             image, 1 / 128, (self.width, self.height), (127, 127, 127), swapRB=True
@@ -53,29 +52,23 @@ class Network:
         found = found[np.argsort(-scores[0, found, 1], kind="stable")]
         rows, columns = image.shape[:2]
         boxes = corners[0, found] * np.array([columns, rows, columns, rows], np.float32)
-        kept = nms(boxes, iou, inclusive=False, max_keep=most)
+        kept = nms(boxes, iou, inclusive=False, max_keep=max_det)
         return boxes[kept], scores[0, found[kept], 1]
 
 
 @dataclass(frozen=True)
 class Ulfd:
-    """Picture by picture, at the size of its file."""
+    """The network at the size of its file, one image at a time."""
 
     name: str = "ulfd"
 
     def open(self, task: Task) -> Opened:
-        """See `benchmarks.peers.peer.Peer`."""
         network, chosen = Network(model_file(task, self.name), task.threads), task.thresholds
+        limits = chosen.score_threshold, chosen.iou_threshold, chosen.max_detections
 
         def run() -> int:
-            return sum(
-                len(
-                    network.detect(each, chosen.score_threshold, chosen.iou_threshold, chosen.max_detections)[
-                        1
-                    ]
-                )
-                for each in task.pictures
-            )
+            found = (network.detect(image, *limits) for image in task.images)
+            return sum(len(scores) for _, scores in found)
 
         note = f"another network, at {network.width}x{network.height}"
-        return Loop(run, len(task.pictures), FACES, run(), note)
+        return Loop(run, len(task.images), FACES, run(), note)

@@ -1,4 +1,4 @@
-"""A peer's process: it opens the peer, then takes its turns when told to."""
+"""Process of a peer: opens the peer, then takes a turn on each request."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from benchmarks.peers.peer import Opened, Peer, SkippedError, Task
 from trt_mogface.errors import MissingExtraError, first_line
 
 PR_SET_PDEATHSIG = 1
-"""Of Linux's <sys/prctl.h>."""
+"""Constant of Linux's <sys/prctl.h>."""
 
 Kind = Literal["ready", "turn", "skipped", "failed"]
 
 
 class Answer(NamedTuple):
-    """What a peer's process says.
+    """Answer of a peer's process.
 
     Attributes:
-        kind: What it is about.
-        value: Of ``ready`` what it does, its faces and its note; of a ``turn`` a `Round`; else why.
+        kind: Kind of the answer.
+        value: For ``ready`` the attributes of `Opened`, for ``turn`` a `Round`, else the reason.
     """
 
     kind: Kind
@@ -31,8 +31,8 @@ class Answer(NamedTuple):
 
 
 def work(connection: Connection, peer: Peer, task: Task) -> None:
-    """Answer once it is open, then after each turn; a number is the seconds of a turn, None the end."""
-    os.setpgid(0, 0)  # its own processes end with it, and Ctrl-C is the parent's
+    """Answer when the peer is open, then after each turn.  A request is the turn's seconds; None ends it."""
+    os.setpgid(0, 0)  # the parent kills the group, and handles Ctrl-C
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
     _be_quiet()
@@ -43,21 +43,21 @@ def work(connection: Connection, peer: Peer, task: Task) -> None:
         return Answer("ready", (opened[0].does, opened[0].faces, opened[0].note))
 
     try:
-        answer = _told(ready)
+        answer = _answer(ready)
         connection.send(answer)
         while answer.kind in ("ready", "turn") and (seconds := connection.recv()) is not None:
-            answer = _told(lambda given=seconds: Answer("turn", opened[0].turn(given)))  # type: ignore[misc]
+            answer = _answer(lambda given=seconds: Answer("turn", opened[0].turn(given)))  # type: ignore[misc]
             connection.send(answer)
-    except (EOFError, OSError):  # the parent has gone
+    except (EOFError, OSError):  # the parent has ended
         return
 
 
-def _told(act: Callable[[], Answer]) -> Answer:
+def _answer(act: Callable[[], Answer]) -> Answer:
     try:
         return act()
     except (SkippedError, MissingExtraError, ImportError) as reason:
         return Answer("skipped", _one_line(reason))
-    except Exception as error:  # noqa: BLE001 -- whatever a peer raises is its row
+    except Exception as error:  # noqa: BLE001 -- any failure of a peer is its result
         return Answer("failed", f"{type(error).__name__}: {_one_line(error)}")
 
 
@@ -66,12 +66,12 @@ def _one_line(error: Exception) -> str:
 
 
 def _die_with_parent() -> None:
-    """Even of a parent that was killed, and even in the middle of a run that never ends."""
+    """Die even if the parent is killed, and even during a run that never ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _be_quiet() -> None:
-    """What a peer prints would stand between the lines of the report."""
+    """Discard what a peer prints, which would mix with the report."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(nowhere, stream)

@@ -1,4 +1,4 @@
-"""Peers that behave, and peers that do not; they travel to processes of their own."""
+"""Peers that work, and peers that fail; each is sent to a process of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trt_mogface.errors import MissingExtraError
 
 @dataclass(frozen=True)
 class Sleeper:
-    """A run is a sleep of so many seconds."""
+    """A run is a sleep of `seconds`."""
 
     name: str
     seconds: float = 0.002
@@ -23,12 +23,12 @@ class Sleeper:
 
     def open(self, task: Task) -> Opened:
         note_down(task, self.name)
-        return Loop(lambda: time.sleep(self.seconds), len(task.pictures), self.does, 3, "sleeps")
+        return Loop(lambda: time.sleep(self.seconds), len(task.images), self.does, 3, "sleeps")
 
 
 @dataclass(frozen=True)
 class Breaking:
-    """One that breaks in some way, when it is opened or in its first turn."""
+    """Peer that breaks in some way, when it is opened or in its first turn."""
 
     name: str
     way: str
@@ -36,13 +36,13 @@ class Breaking:
 
     def open(self, task: Task) -> Opened:
         note_down(task, self.name)
-        print("what a peer prints is no part of the report")
+        print("output of a peer does not belong into the report")
         runs = 1 if self.at_once else 0
 
         def run() -> None:
             nonlocal runs
             runs += 1
-            if runs > 1:  # the first one is that of opening
+            if runs > 1:  # the first is part of opening
                 self.breaks()
 
         return Loop(run, 1, FACES)
@@ -79,7 +79,7 @@ class Breaking:
 
 @dataclass(frozen=True)
 class Parent:
-    """One that begins a process of its own and leaves it."""
+    """Peer that starts a process and leaves it."""
 
     name: str
 
@@ -90,6 +90,6 @@ class Parent:
 
 
 def note_down(task: Task, name: str) -> None:
-    """The process, where a test asks for it."""
+    """Write the process id, if a test requests it."""
     if "pids" in task.files:
         Path(task.files["pids"], name).write_text(str(os.getpid()))

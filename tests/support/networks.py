@@ -1,4 +1,4 @@
-"""Tiny contract files whose work can be counted by hand."""
+"""Tiny contract files whose operations can be counted by hand."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def contract_file(
     domains: Sequence[str] = (),
     opset: int = 17,
 ) -> Path:
-    """A file of the contract in form; ``nodes`` read ``pixels`` and write ``scores`` and ``deltas``."""
+    """Write a contract file; ``nodes`` read ``pixels`` and write ``scores`` and ``deltas``."""
     outputs: dict[str, list[str | int]] = {"scores": ["N", "A"], "deltas": ["N", "A", 4]}
     graph = helper.make_graph(
         [*BEGINNING, *nodes],
@@ -56,7 +56,7 @@ ENDS = {"row": np.array([0, -1]), "rows": np.array([0, -1, 4])}
 
 
 def heads(scores: str, deltas: str) -> list[onnx.NodeProto]:
-    """Maps to outputs, by views alone: the one of one channel to scores, the one of four to deltas."""
+    """Return views from maps to outputs: the map of one channel to scores, the map of four to deltas."""
     return [
         node("Reshape", [scores, "row"], ["scores"], "reshape scores"),
         node("Transpose", [deltas], ["turned"], "turn", perm=[0, 2, 3, 1]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -52,3 +53,54 @@ def jpeg(image: Photo) -> bytes:
     is_done, data = cv2.imencode(".jpg", image)
     assert is_done
     return bytes(data)
+
+
+def group_faces() -> NDArray[np.float64]:
+    """Return the faces of `group`: float64 [6, 4], x, y, width, height in pixels."""
+    x, y, width, height, whole = 98, 57, 95, 120, 290
+    return np.array(
+        [
+            [
+                left + scale * (whole - x - width if is_mirrored else x),
+                top + scale * y,
+                scale * width,
+                scale * height,
+            ]
+            for left, top, scale, is_mirrored in COPIES
+        ]
+    )
+
+
+def write_annotated(folder: Path, count: int = 8) -> Path:
+    """Write JPEG files and their faces in the form that ``eval wider`` reads, and return the folder.
+
+    Each image is the group above a copy of an eighth of its size, whose faces count only as hard.  Files are
+    ``images/0--Parade/N.jpg`` and ``annotations.json``; sizes and brightness differ.
+    """
+    whole, faces = group(), group_faces()
+    small = cv2.resize(whole, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)
+    below = np.full((120, GROUP_SIZE[1], 3), (104, 117, 123), np.uint8)
+    below[: small.shape[0], : small.shape[1]] = small
+    image = np.concatenate([whole, below])
+    boxes = np.concatenate([faces, faces / 8 + [0, GROUP_SIZE[0], 0, 0]])
+    images = folder / "images" / "0--Parade"
+    images.mkdir(parents=True)
+    entries = []
+    for number in range(count):
+        scale = 0.375 + 0.03 * number
+        made = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        brightness = 0.7 + 0.06 * number
+        (images / f"{number}.jpg").write_bytes(jpeg((made * brightness).clip(0, 255).astype(np.uint8)))
+        large, every = list(range(len(faces))), list(range(len(boxes)))
+        entries.append(
+            {
+                "event": "0--Parade",
+                "file": str(number),
+                "boxes_xywh": (boxes * scale).tolist(),
+                "easy": large,
+                "medium": large,
+                "hard": every,
+            }
+        )
+    (folder / "annotations.json").write_text(json.dumps(entries))
+    return folder

@@ -1,8 +1,8 @@
 """Open-loop load: images arrive on schedule, whether or not earlier ones are done.
 
 In a closed loop a slow answer delays the next request, so the requests that would have waited are never sent
-and their latency is not seen ("coordinated omission").  Here nothing delays the arrivals, and a latency counts
-from the scheduled arrival.
+and their latency is not seen ("coordinated omission").  Here nothing delays the arrivals, and a latency
+counts from the scheduled arrival.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class LoadResult:
         offered: Scheduled arrivals per second.
         achieved: Images per second that were done, until the last one was.
         count, rejected, failed: Number of images done, rejected on arrival, and failed.
-        latency: From the scheduled arrival to the detections; None if no image was done.
+        latency: Latency from the scheduled arrival to the detections; None if no image was done.
         lag: Largest delay in milliseconds of an arrival against its schedule, which its latency includes.  If
             it is small compared with the latencies, the generator kept up.
     """

@@ -61,7 +61,7 @@ class Measurement:
 
     Attributes:
         count: Number of times in `latency`.
-        seconds: From the start of the first run to the end of the last.
+        seconds: Seconds from the start of the first run to the end of the last.
         images_per_s: Throughput over those seconds.
         latency: Latency of a run, or of an image where images are tracked individually.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ def on_cpu(model: Path, shape: Shape, threads: int | None, options: MeasureOptio
         ArgumentError: If one run takes longer than the measurement.
     """
     images = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-    with closing(OnnxNetwork(model, threads=threads)) as network:
+    with OnnxNetwork(model, threads=threads) as network:
         return closed_loop(lambda: network.run(images), shape[0], options)
 
 

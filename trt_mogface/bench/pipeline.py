@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from trt_mogface.bench.measurement import MeasureOptions, Measurement, check_fits
+from trt_mogface.bench.measurement import Measurement, MeasureOptions, check_fits
 from trt_mogface.bench.sources import Source
 from trt_mogface.detections import Detections
 from trt_mogface.runner import Runner, Stage

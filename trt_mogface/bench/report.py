@@ -184,7 +184,9 @@ def show(report: Report, console: Console) -> None:
     for line in report.conditions():
         say(line)
     if report.rows:
-        print_whole(console, rich_table("closed loop: throughput, and latency in ms", *row_table(report.rows)))
+        print_whole(
+            console, rich_table("closed loop: throughput, and latency in ms", *row_table(report.rows))
+        )
         for row in report.rows:
             if row.stages:
                 say(stages_line(row))

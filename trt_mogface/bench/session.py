@@ -47,7 +47,7 @@ QUIET = "-8"
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """What to measure.
+    """Measurements of a benchmark.
 
     Attributes:
         conditions: Input size, threads, GPU and duration, which all rows share.

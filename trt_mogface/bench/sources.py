@@ -59,7 +59,7 @@ def jpeg_files(folder: Path) -> list[Path]:
     """Return the JPEG files of a folder.
 
     Raises:
-        ImageError: If there is none.
+        ImageError: If the folder has no JPEG file.
     """
     found = [path for path in find_images([str(folder)]) if path.suffix.lower() in JPEG]
     if not found:

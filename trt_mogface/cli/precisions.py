@@ -79,7 +79,6 @@ def model_files(model: str, group: PrecisionGroup, folder: Path) -> Iterator[tup
 
 def _lowering(model: str, group: PrecisionGroup) -> Lowering:
     from engine_build.calibration.images import find_images
-
     from engine_build.lowering import Lowering, LoweringOptions
 
     file = contract_file(model, group.weights, for_cpu=False)

@@ -25,7 +25,7 @@ class Annotated:
         event: Folder of the image.
         name: File name without suffix.
         faces: float64 [f, 4], x, y, w, h in pixels of the image.
-        counted: By setting, bool [f]: whether a face counts in it.
+        counted: Flags by setting, bool [f]: whether a face counts in it.
     """
 
     event: str

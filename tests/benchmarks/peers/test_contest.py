@@ -1,4 +1,4 @@
-"""Peers in processes of their own: what each of them may do to itself, and to nobody else."""
+"""Peers in processes of their own: a failure of one does not affect the others."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ SHORT = 0.1
 @pytest.fixture
 def task(tmp_path: Path) -> Task:
     (tmp_path / "pids").mkdir()
-    picture = np.zeros((8, 8, 3), np.uint8)
+    image = np.zeros((8, 8, 3), np.uint8)
     selection = small_spec().thresholds
     return Task(
-        tmp_path / "a.onnx", "small", False, [picture] * 2, selection, 1, files={"pids": tmp_path / "pids"}
+        tmp_path / "a.onnx", "small", False, [image] * 2, selection, 1, files={"pids": tmp_path / "pids"}
     )
 
 
@@ -49,7 +49,7 @@ def assert_all_ended(task: Task, *names: str) -> None:
         pid = int((task.files["pids"] / name).read_text())
         deadline = time.monotonic() + 10.0
         while is_running(pid):
-            assert time.monotonic() < deadline, f"{name} is still there"
+            assert time.monotonic() < deadline, f"{name} is still running"
             time.sleep(0.01)
 
 
@@ -58,7 +58,7 @@ def test_a_peer_that_takes_three_times_as_long_has_a_ratio_of_three(task: Task) 
     ours, slow = rows
     assert ours.ratio == pytest.approx(1.0)
     assert slow.ratio == pytest.approx(3.0, rel=0.2)
-    assert slow.pictures_per_s == pytest.approx(2 / 0.06, rel=0.2)
+    assert slow.images_per_s == pytest.approx(2 / 0.06, rel=0.2)
     assert slow.median_ms == pytest.approx(60.0, rel=0.2)
     assert (slow.status, slow.faces, slow.note) == ("measured", 3, "sleeps")
     assert slow.runs is not None
@@ -86,10 +86,10 @@ def test_each_failure_is_a_row_and_the_others_stand(task: Task) -> None:
     assert rows["ours"].status == rows["last"].status == "measured"
     expected = {
         "raises": ("failed", "ValueError: it [b]does not[/b] work"),
-        "exits": ("failed", "its process ended with status 7"),
-        "crashes": ("failed", "its process was ended by SIGSEGV"),
+        "exits": ("failed", "process ended with status 7"),
+        "crashes": ("failed", "process ended by SIGSEGV"),
         "raises later": ("failed", "ValueError: it [b]does not[/b] work"),
-        "crashes later": ("failed", "its process was ended by SIGSEGV"),
+        "crashes later": ("failed", "process ended by SIGSEGV"),
         "needs a package": ("skipped", "No module named 'a_package_that_nobody_has'"),
         "needs an extra": ("skipped", "pip install 'trt-mogface[bench]'"),
         "is another model": ("skipped", "it is another model"),
@@ -97,7 +97,7 @@ def test_each_failure_is_a_row_and_the_others_stand(task: Task) -> None:
     for name, (status, why) in expected.items():
         row = rows[name]
         assert (row.status, row.why) == (status, why)
-        assert row.pictures_per_s is row.ratio is row.runs is row.median_ms is row.faces is None
+        assert row.images_per_s is row.ratio is row.runs is row.median_ms is row.faces is None
     assert_all_ended(task, *rows)
 
 
@@ -110,13 +110,13 @@ def test_a_peer_that_hangs_runs_into_the_limit_and_is_killed(task: Task, at_once
     assert_all_ended(task, *rows)
 
 
-def test_what_a_peer_began_ends_with_it(task: Task) -> None:
+def test_processes_of_a_peer_end_with_it(task: Task) -> None:
     held(task, Parent("parent"))
     assert_all_ended(task, "parent")
 
 
 def test_an_interrupt_ends_all_processes(task: Task) -> None:
-    def told(text: str) -> None:
+    def on_status(text: str) -> None:
         if text.startswith("round 2"):
             raise KeyboardInterrupt
 
@@ -127,7 +127,7 @@ def test_an_interrupt_ends_all_processes(task: Task) -> None:
             task,
             SHORT,
             limit=3.0,
-            told=told,
+            on_status=on_status,
         )
     assert_all_ended(task, "ours", "other", "hangs")
 
@@ -143,8 +143,8 @@ from benchmarks.peers.peer import Task
 
 if __name__ == "__main__":
     files = {"pids": Path(sys.argv[1])}
-    picture = np.zeros((8, 8, 3), np.uint8)
-    task = Task(Path("a.onnx"), "small", False, [picture], small_spec().thresholds, 1, files=files)
+    image = np.zeros((8, 8, 3), np.uint8)
+    task = Task(Path("a.onnx"), "small", False, [image], small_spec().thresholds, 1, files=files)
     contest([Sleeper("ours")], [Breaking("hangs", "hang", at_once=False)], task, 0.1)
 """
 
@@ -168,10 +168,10 @@ def test_a_parent_that_is_killed_takes_even_a_hanging_peer_along(task: Task, tmp
 def test_without_ours_the_others_have_figures_and_no_ratio(task: Task) -> None:
     rows = contest([Breaking("ours", "raise")], [Sleeper("other")], task, SHORT)
     assert rows[0].status == "failed"
-    assert rows[1].pictures_per_s is not None
+    assert rows[1].images_per_s is not None
     assert rows[1].ratio is None
 
 
-def test_what_a_peer_prints_is_not_printed(task: Task, capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_of_a_peer_is_not_printed(task: Task, capfd: pytest.CaptureFixture[str]) -> None:
     held(task, Breaking("prints", "raise"))
     assert capfd.readouterr().out == ""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from rich.console import Console
 
 from tests.support.command import Run, runner
-from trt_mogface import read_image
+from tests.support.photos import Photo, jpeg
 from trt_mogface.cli import output
 
 
@@ -25,12 +26,9 @@ def run(
 
 
 @pytest.fixture(scope="session")
-def small_photo(test_data: Path) -> bytes:
+def small_photo(group: Photo) -> bytes:
     """Six faces, as a JPEG file of 640x443."""
-    photo = read_image(test_data / "demo_images" / "insightface_t1.jpg")
-    done, data = cv2.imencode(".jpg", cv2.resize(photo, (640, 443)))
-    assert done
-    return bytes(data)
+    return jpeg(cv2.resize(group, (640, 443)).astype(np.uint8))
 
 
 @pytest.fixture

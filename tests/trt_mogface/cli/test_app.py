@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from trt_mogface.models.cards import DEFAULT
 
 from tests.support.command import COMMAND, Run, command
 from trt_mogface.cli import app
 from trt_mogface.errors import ArgumentError
+from trt_mogface.models.cards import DEFAULT
 
 PROBE = """
 import sys

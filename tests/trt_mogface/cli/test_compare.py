@@ -310,7 +310,9 @@ def test_weights_go_to_the_side_that_wants_some(run: Run, two: tuple[Path, Path]
 def test_threads_go_to_the_side_that_takes_some(run: Run, two: tuple[Path, Path], small: Path) -> None:
     engine = small.with_name("a.engine")
     engine.write_bytes(b"no plan")
-    assert "--threads 1: an engine takes none" in run("compare", engine, engine, small, "--threads", "1").message
+    assert (
+        "--threads 1: an engine takes none" in run("compare", engine, engine, small, "--threads", "1").message
+    )
     for sides in ((engine, two[0]), (two[0], engine)):
         message = run("compare", *sides, small, "--threads", "1").message
         assert str(engine) in message

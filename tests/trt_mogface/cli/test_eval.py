@@ -17,11 +17,11 @@ KNOWN = {"easy": 0.9249, "medium": 0.8947, "hard": 0.7566}
 
 
 @pytest.fixture
-def few(test_data: Path, tmp_path: Path) -> Path:
-    """Eight of the images, by name."""
-    entries = json.loads((test_data / "wider_val_subset" / "annotations.json").read_text())
+def few(annotated_photos: Path, tmp_path: Path) -> Path:
+    """The eight images, by name."""
+    entries = json.loads((annotated_photos / "annotations.json").read_text())
     path = tmp_path / "few.txt"
-    path.write_text("".join(f"{entry['event']}/{entry['file']}\n" for entry in entries[::31]))
+    path.write_text("".join(f"{entry['event']}/{entry['file']}\n" for entry in entries))
     return path
 
 
@@ -44,12 +44,12 @@ def test_the_default_model_has_its_known_figures(run: Run, test_data: Path, tmp_
 
 
 def test_precisions_and_procedures_are_rows_of_one_table(
-    run: Run, test_data: Path, few: Path, tmp_path: Path
+    run: Run, annotated_photos: Path, few: Path, tmp_path: Path
 ) -> None:
     result = run(
-        "eval", "wider", "--gt", test_data / "gt", "--subset", few,
-        "--images", test_data / "wider_val_subset" / "images",
-        "--precision", "fp32,int8", "--calib", test_data / "dlib_faces", "--procedure", "original,single",
+        "eval", "wider", "--gt", annotated_photos / "annotations.json", "--subset", few,
+        "--images", annotated_photos / "images",
+        "--precision", "fp32,int8", "--calib", annotated_photos / "images", "--procedure", "original,single",
         "--json", tmp_path / "a.json", "--html", tmp_path / "a.html",
     )  # fmt: skip
     assert result.status == 0
@@ -68,17 +68,28 @@ def test_precisions_and_procedures_are_rows_of_one_table(
     assert f"{rows[3]['ap']['easy']:.4f}" in result.out
 
 
-def test_missing_text_files_are_said(run: Run, test_data: Path, few: Path, tmp_path: Path) -> None:
+def test_missing_text_files_are_said(run: Run, annotated_photos: Path, few: Path, tmp_path: Path) -> None:
     texts = tmp_path / "texts"
-    images = test_data / "wider_val_subset" / "images"
-    run("eval", "wider", "--gt", test_data / "gt", "--subset", few, "--images", images, "--save", texts)
+    images = annotated_photos / "images"
+    run(
+        "eval",
+        "wider",
+        "--gt",
+        annotated_photos / "annotations.json",
+        "--subset",
+        few,
+        "--images",
+        images,
+        "--save",
+        texts,
+    )
     lost = sorted((texts / "fp32" / "original").rglob("*.txt"))[0]
     lost.unlink()
     result = run(
         "eval",
         "wider",
         "--gt",
-        test_data / "gt",
+        annotated_photos / "annotations.json",
         "--subset",
         few,
         "--predictions",
@@ -117,12 +128,12 @@ def test_missing_text_files_are_said(run: Run, test_data: Path, few: Path, tmp_p
     ],
 )
 def test_what_it_refuses(
-    run: Run, test_data: Path, few: Path, tmp_path: Path, arguments: list[str], said: str
+    run: Run, annotated_photos: Path, few: Path, tmp_path: Path, arguments: list[str], said: str
 ) -> None:
     (tmp_path / "empty").mkdir()
-    places = {"empty": tmp_path / "empty", "images": test_data / "wider_val_subset" / "images"}
+    places = {"empty": tmp_path / "empty", "images": annotated_photos / "images"}
     given = [argument.format(**places) for argument in arguments]
-    result = run("eval", "wider", "--gt", test_data / "gt", "--subset", few, *given)
+    result = run("eval", "wider", "--gt", annotated_photos / "annotations.json", "--subset", few, *given)
     assert said in result.message
     assert list((tmp_path / "empty").iterdir()) == []
 
@@ -135,17 +146,17 @@ def test_ground_truth_of_another_set_is_refused(run: Run, tmp_path: Path) -> Non
 
 
 def test_an_engine_for_another_machine_is_one_line(
-    run: Run, test_data: Path, few: Path, tmp_path: Path
+    run: Run, annotated_photos: Path, few: Path, tmp_path: Path
 ) -> None:
     engine = tmp_path / "orin.engine"
     engine.write_bytes(PLAN)
     manifest_path(engine).write_text(GOOD.to_json())
-    images = test_data / "wider_val_subset" / "images"
+    images = annotated_photos / "images"
     given = (
         "eval",
         "wider",
         "--gt",
-        test_data / "gt",
+        annotated_photos / "annotations.json",
         "--subset",
         few,
         "--images",

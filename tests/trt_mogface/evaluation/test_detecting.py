@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.support.photos import Photo
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ImageError
 from trt_mogface.evaluation.detecting import at_a_time, detect_all
@@ -17,13 +18,12 @@ from trt_mogface.images import read_image
 
 
 @pytest.fixture
-def images(test_data: Path, tmp_path: Path) -> list[Path]:
+def images(group: Photo, tmp_path: Path) -> list[Path]:
     """The same photo at falling sizes."""
-    photo = read_image(test_data / "demo_images" / "insightface_t1.jpg")
     paths = [tmp_path / f"{width}.png" for width in range(320, 160, -16)]
     for path in paths:
         width = int(path.stem)
-        cv2.imwrite(str(path), cv2.resize(photo, (width, width * 2 // 3)))
+        cv2.imwrite(str(path), cv2.resize(group, (width, width * 2 // 3)))
     return paths
 
 

@@ -65,7 +65,7 @@ def test_swapping_a_and_b_swaps_the_sides(seed: int) -> None:
     assert sorted(disagreement(a, b).score_differences) == sorted(-disagreement(b, a).score_differences)
 
 
-def test_a_face_found_by_one_alone_counts_its_score_on_that_side() -> None:
+def test_a_face_that_only_one_found_counts_its_score_on_that_side() -> None:
     shared, lone = (10, 10, 50, 50, 0.75), (100, 100, 150, 160, 0.5)
     found = disagreement(faces(shared, lone), faces(shared))
     assert (found.matched, found.only_a, found.only_b, found.amount) == (1, 1, 0, 0.5)
@@ -167,9 +167,9 @@ def test_images_of_different_sizes_are_not_the_same() -> None:
 
 
 def test_a_drawing_has_each_kind_of_face_in_its_color() -> None:
-    both, a_alone, b_alone = (20, 20, 70, 70, 0.9), (200, 20, 270, 90, 0.8), (20, 200, 90, 280, 0.7)
+    both, only_a, only_b = (20, 20, 70, 70, 0.9), (200, 20, 270, 90, 0.8), (20, 200, 90, 280, 0.7)
     image = np.zeros((*SIZE, 3), np.uint8)
-    shown = drawn(image, faces(both, a_alone), faces(b_alone, both))
+    shown = drawn(image, faces(both, only_a), faces(only_b, both))
     assert tuple(shown[70, 40]) == BOTH
     assert tuple(shown[90, 240]) == ONLY_A
     assert tuple(shown[280, 60]) == ONLY_B

@@ -98,7 +98,7 @@ def test_a_list_matches_itself_box_by_box_even_with_a_box_twice() -> None:
     assert found.ious.astype(np.float32).tolist() == [1.0] * 55
 
 
-def test_the_nearer_of_two_rivals_wins_and_the_other_stays_alone() -> None:
+def test_the_nearer_of_two_rivals_wins_and_the_other_has_no_partner() -> None:
     a = np.array([[0, 0, 20, 20]], np.float32)
     b = np.array([[4, 0, 24, 20], [1, 0, 21, 20]], np.float32)
     assert pairs(match(a, b)) == [(0, 1)]
@@ -139,7 +139,7 @@ def test_nothing_matches_nothing(counts: tuple[int, int]) -> None:
     ],
     ids=str,
 )
-def test_what_is_no_box_stays_alone_and_harms_no_other(broken: list[float]) -> None:
+def test_an_invalid_box_stays_without_partner_and_harms_no_other(broken: list[float]) -> None:
     good = np.array([[0, 0, 9, 9], [50, 50, 70, 70]], np.float32)
     ugly = np.concatenate([np.array([broken], np.float32), good])
     assert pairs(match(ugly, ugly)) == [(1, 1), (2, 2)]

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.support.onnx_files import answers, constant_network
+from tests.support.photos import Photo
 from tests.support.specs import MOGFACE
 from trt_mogface.backends.registry import open_backend
 from trt_mogface.detector import Detector
@@ -19,7 +20,6 @@ from trt_mogface.evaluation.average_precision import Floats
 from trt_mogface.evaluation.box_voting import MAX_BOXES, vote
 from trt_mogface.evaluation.procedure import PROCEDURES, procedures
 from trt_mogface.evaluation.scales import MULTI, MULTI_HARD, Run, limit, runs
-from trt_mogface.images import read_image
 
 
 def plain_vote(boxes: Floats, scores: Floats, iou: float) -> list[list[float]]:
@@ -121,9 +121,8 @@ def test_large_images_have_fewer_runs(most: float, scales: list[float]) -> None:
 
 
 @pytest.fixture(scope="module")
-def photo(test_data: Path) -> NDArray[np.uint8]:
-    image = read_image(test_data / "demo_images" / "insightface_t1.jpg")
-    return cv2.resize(image, (320, 221)).astype(np.uint8)
+def photo(group: Photo) -> Photo:
+    return cv2.resize(group, (320, 221)).astype(np.uint8)
 
 
 @pytest.mark.parametrize("name", ["single", "multi", "multi-hard"])
@@ -173,7 +172,7 @@ def test_published_procedures_leave_long_images_as_they_are(
 def test_published_procedures_take_no_size_and_the_original_passes_it_on() -> None:
     assert PROCEDURES["original"].options((64, 48)).get("size") == (64, 48)
     assert PROCEDURES["multi"].options().get("size") == "native"
-    with pytest.raises(ArgumentError, match="^size: the published procedures scale images themselves"):
+    with pytest.raises(ArgumentError, match=r"^size: the published procedures scale images themselves"):
         PROCEDURES["multi"].options((64, 48))
 
 

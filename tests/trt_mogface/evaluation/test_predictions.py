@@ -60,7 +60,9 @@ def test_lines_that_share_their_numbers_wrongly_are_refused(tmp_path: Path) -> N
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match=r"any of the 1 images; the first file would be 0--Parade/one\.txt"):
+    with pytest.raises(
+        EvaluationError, match=r"any of the 1 images; the first file would be 0--Parade/one\.txt"
+    ):
         read_predictions(tmp_path, [IMAGE])
 
 

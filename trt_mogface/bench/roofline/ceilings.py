@@ -39,7 +39,9 @@ class Ceilings:
             return self.operations_per_s[precision]
         reason = self.missing.get(precision, "not measured")
         known = ", ".join(self.operations_per_s) or "none"
-        raise ArgumentError("precision", f"{self.machine} has no ceiling in it ({reason}); use {known}", precision)
+        raise ArgumentError(
+            "precision", f"{self.machine} has no ceiling in it ({reason}); use {known}", precision
+        )
 
     def ridge(self, precision: Precision) -> float:
         """Return the operations per byte above which compute limits a layer.
