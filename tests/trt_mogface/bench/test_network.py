@@ -25,6 +25,10 @@ def network(tmp_path: Path) -> Path:
     return echo_network(tmp_path / "echo.onnx")
 
 
+def on_host(path: Path, cuda: HostCuda) -> HostNetwork:
+    return HostNetwork(OnnxNetwork(path, threads=1), cuda, SHAPE)
+
+
 def test_on_the_cpu_at_least_as_many_runs_and_as_long_as_requested(network: Path) -> None:
     measured = on_cpu(network, SHAPE, 1, BRIEF)
     assert measured.count >= 10
@@ -59,11 +63,9 @@ class Counting(HostCuda):
 
 def test_on_a_device_runs_overlap_as_far_as_allowed_and_each_has_its_time(network: Path) -> None:
     cuda = Counting()
-    whole = HostNetwork(OnnxNetwork(network, threads=1), cuda, SHAPE)
-    with EngineTimer(cuda, whole.clone(), small_spec(), SHAPE) as device:
+    with EngineTimer(cuda, on_host(network, cuda), small_spec(), SHAPE) as device:
         measured = device.measure(BRIEF)
         times, seconds = device.repeat(0.0, 7)
-    whole.close()
     assert (cuda.most, cuda.open) == (IN_FLIGHT, 0)
     assert measured.count >= 10
     assert len(times) == 7
@@ -73,21 +75,17 @@ def test_on_a_device_runs_overlap_as_far_as_allowed_and_each_has_its_time(networ
 
 def test_a_half_allocated_timer_is_freed(network: Path) -> None:
     cuda = HostCuda(memory=SHAPE[0] * SHAPE[1] * SHAPE[2] * 3 + 64)
-    whole = HostNetwork(OnnxNetwork(network, threads=1), cuda, SHAPE)
     with pytest.raises(OutOfMemoryError):
-        EngineTimer(cuda, whole.clone(), small_spec(), SHAPE)
+        EngineTimer(cuda, on_host(network, cuda), small_spec(), SHAPE)
     assert not cuda.live
-    whole.close()
 
 
 def test_an_error_of_the_device_comes_through_and_leaves_nothing(network: Path) -> None:
     cuda = HostCuda()
     cuda.failing["network"] = CudaError("launch: CUDA_ERROR_ILLEGAL_ADDRESS")
-    whole = HostNetwork(OnnxNetwork(network, threads=1), cuda, SHAPE)
     with (
         pytest.raises(CudaError, match="ILLEGAL"),
-        EngineTimer(cuda, whole.clone(), small_spec(), SHAPE) as device,
+        EngineTimer(cuda, on_host(network, cuda), small_spec(), SHAPE) as device,
     ):
         device.measure(BRIEF)
     assert not cuda.live
-    whole.close()

@@ -33,7 +33,8 @@ class GpuBackend:
     ) -> None:
         self._network, self._cuda, self._kernels = network, cuda, kernels
         self._max_shape, self.max_batch = max_shape, max_shape[0]
-        bounded = options.thresholds.bounded(MAX_TOP_K)
+        candidates = min(MAX_TOP_K, options.spec.anchor_count(*max_shape[1:]))
+        bounded = options.thresholds.bounded(candidates)
         self.options = dataclasses.replace(options, thresholds=bounded)
         self.info, self.place = self.options.info, self.options.place
 

@@ -16,7 +16,7 @@ from trt_mogface.backends.shared import Shared
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream
 from trt_mogface.errors import EngineError, OutputError
 from trt_mogface.machine.gpu import find_gpu
-from trt_mogface.machine.tensorrt import Flavor, find_tensorrt, flavor_name
+from trt_mogface.machine.tensorrt import Flavor, find_tensorrt, flavor_name, make_logger
 from trt_mogface.models.manifest import Manifest, Shape, check_plan, load_manifest
 from trt_mogface.spec import INPUT
 
@@ -153,7 +153,7 @@ class _Plan:
     def __init__(self, path: Path, manifest: Manifest, flavor: Flavor, cuda: Cuda) -> None:
         self.path, self.manifest, self.cuda = path, manifest, cuda
         self._trt, self._flavor = flavor.module, flavor
-        self._logger = _logger(self._trt)
+        self._logger = make_logger(self._trt)
         cuda.activate()
         self._runtime: Any = self._trt.Runtime(self._logger)
         self._engine: Any = self._deserialized()
@@ -166,7 +166,7 @@ class _Plan:
     @property
     def last_error(self) -> str:
         """Last error that TensorRT logged."""
-        return str(self._logger.last_error or "no reason given")
+        return str(self._logger.last_error)
 
     def new_context(self) -> Any:
         """Return an execution context whose scratch memory is the caller's.
@@ -215,19 +215,6 @@ class _Plan:
 
     def _cache_path(self) -> Path:
         return self.path.with_name(self.path.name + ".cache")
-
-
-def _logger(trt: Any) -> Any:
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.last_error = ""
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity <= trt.ILogger.Severity.ERROR:
-                self.last_error = " ".join(message.split())[:300]
-
-    return Logger()
 
 
 def _plan_reader(trt: Any) -> Any:
