@@ -45,8 +45,8 @@ class Kernels:
 
     Raises:
         KernelError: If there is no library, or it belongs to another release.
-        ArgumentError: By every method, before anything is launched, if an argument is unusable.
-        CudaError: By every launch, if CUDA reports an error.
+        ArgumentError: If an argument of a method is unusable; nothing is launched.
+        CudaError: If CUDA reports an error at a launch.
     """
 
     def __init__(self, library: Path | None = None) -> None:

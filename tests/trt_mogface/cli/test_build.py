@@ -508,8 +508,8 @@ def test_a_number_that_is_none_is_refused(run: Run, engines: Engines, here: Path
     refused(run, here, DEFAULT, *FIXED, *cache)
 
 
-def test_a_loss_that_is_not_allowed_is_refused(run: Run, here: Path, annotated_photos: Path) -> None:
-    images = ("--calib", annotated_photos / "images", "--calib-size", "480x480")
+def test_a_loss_that_is_not_allowed_is_refused(run: Run, here: Path, test_data: Path) -> None:
+    images = ("--calib", test_data / "wider_val_calib", "--calib-images", "16", "--calib-size", "480x480")
     strict = ("--precision", "int8", *images, "--max-loss", "0", "--calib-method", "minmax")
     message = refused(run, here, DEFAULT, *strict, *FIXED[2:])
     assert "int8 refused: it loses" in message
