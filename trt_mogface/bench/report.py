@@ -89,8 +89,8 @@ class Report:
             ),
             (
                 f"warm-up {options.warm_up * 1e3:g} ms, at least {options.duration:g} s and "
-                f"{options.iterations} runs (trtexec's defaults: 200 ms, 3 s, 10); mode network of an engine has "
-                "no transfers, CUDA graph or spin-wait, whose defaults differ between trtexec 10 and 11"
+                f"{options.iterations} runs (trtexec's defaults: 200 ms, 3 s, 10); mode network of an engine "
+                "has no transfers, CUDA graph or spin-wait, whose defaults differ between trtexec 10 and 11"
             ),
         ]
         if self.load_before > BUSY * machine["cores"]:
