@@ -4,47 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from engine_build.precision import PRECISIONS, Precision
-from trt_mogface.bench.roofline import (
-    Ceilings,
-    Roofline,
-    Times,
-    card,
-    cpu_times,
-    layers_of,
-    measure_cpu,
-    measure_gpu,
-    roofline,
-)
+from trt_mogface.bench.roofline import Ceilings, Roofline, Times, card, cpu_times, layers_of, roofline
+from trt_mogface.bench.roofline.cpu_ceilings import measure_cpu
+from trt_mogface.bench.roofline.gpu_ceilings import measure_gpu
 from trt_mogface.bench.trials import Conditions, Row, Subject
 
 SIMULATED: tuple[Precision, ...] = ("fp16", "int8", "fp8")
 
 
 def cards(names: str | None) -> list[Ceilings]:
-    """Return cards by their names, which are separated by commas.
-
-    Raises:
-        ArgumentError: If a name is unknown.
-    """
+    """Return cards by their names, which are separated by commas."""
     return [] if names is None else [card(name.strip()) for name in names.split(",")]
 
 
 def simulated(
     model: Path, batches: Sequence[int], size: tuple[int, int], on: Sequence[Ceilings]
 ) -> list[Roofline]:
-    """Return bounds by data sheets, in each of `SIMULATED` that a card computes in.
-
-    Args:
-        model: Contract file whose layers are counted.
-        batches: Batch sizes.
-        size: Width and height of the network input.
-        on: Cards.
-
-    Raises:
-        ModelError: If `model` is not a contract file.
-    """
+    """Return bounds of a contract file by data sheets, in each of `SIMULATED` that a card computes in."""
     return [
         roofline(model, batch=batch, size=size, precision=precision, ceilings=ceilings)
         for ceilings in on
@@ -80,7 +59,8 @@ def achieved(
     ceilings = measure_gpu(device=conditions.device) if on_gpu else measure_cpu(conditions.threads)
     found, notes = [], []
     for subject in subjects:
-        precision = _precision(subject)
+        # FP32 for an ONNX file of unknown precision.
+        precision: Precision = next((name for name in PRECISIONS if name == subject.precision), "fp32")
         if precision not in ceilings.operations_per_s:
             reason = ceilings.missing.get(precision, "not computed here")
             notes.append(f"no roofline in {precision}: {reason}")
@@ -88,25 +68,13 @@ def achieved(
         for batch in batches:
             on_status(f"layers, {precision}, batch {batch}")
             path = model if on_gpu else subject.path
-            times = (
-                _engine_times(rows, subject, batch) if on_gpu else _times(path, precision, batch, conditions)
-            )
-            found.append(
-                roofline(
-                    path,
-                    batch=batch,
-                    size=conditions.size,
-                    precision=precision,
-                    ceilings=ceilings,
-                    times=times,
-                )
-            )
+            where: dict[str, Any] = {"batch": batch, "size": conditions.size, "precision": precision}
+            if on_gpu:
+                times = _engine_times(rows, subject, batch)
+            else:
+                times = _times(path, precision, batch, conditions)
+            found.append(roofline(path, **where, ceilings=ceilings, times=times))
     return found, notes
-
-
-def _precision(subject: Subject) -> Precision:
-    """Return the precision to count in: FP32 for an ONNX file of unknown precision."""
-    return next((name for name in PRECISIONS if name == subject.precision), "fp32")
 
 
 def _times(path: Path, precision: Precision, batch: int, conditions: Conditions) -> Times:

@@ -90,12 +90,7 @@ def repeat(run: Callable[[], object], seconds: float, iterations: int) -> list[f
 
 
 def closed_loop(run: Callable[[], object], images: int, options: MeasureOptions) -> Measurement:
-    """Measure a function called again as soon as it returns.
-
-    Args:
-        run: One run.
-        images: Images of one run.
-        options: Length of the measurement.
+    """Measure a function of `images` images, called again as soon as it returns.
 
     Raises:
         ArgumentError: If one run takes longer than the measurement.
@@ -106,14 +101,7 @@ def closed_loop(run: Callable[[], object], images: int, options: MeasureOptions)
 
 
 def check_fits(seconds: float, options: MeasureOptions) -> None:
-    """Refuse a measurement that is shorter than one warm run of `seconds`.
-
-    Raises:
-        ArgumentError: If it is.
-    """
+    """Refuse a measurement that is shorter than one warm run of `seconds`, as an `ArgumentError`."""
     if seconds > options.duration:
-        raise ArgumentError(
-            "duration",
-            f"one run takes {seconds:.2f} s; measure longer, or use a smaller batch or size",
-            f"{options.duration:g}",
-        )
+        problem = f"one run takes {seconds:.2f} s; measure longer, or use a smaller batch or size"
+        raise ArgumentError("duration", problem, f"{options.duration:g}")

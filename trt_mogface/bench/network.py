@@ -6,7 +6,6 @@ import math
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,43 +24,20 @@ IN_FLIGHT = 2
 
 
 def on_cpu(model: Path, shape: Shape, threads: int | None, options: MeasureOptions) -> Measurement:
-    """Measure a contract ONNX file in ONNX Runtime, on noise.
-
-    Args:
-        model: Contract file.
-        shape: Batch, height, width.
-        threads: CPU threads; None lets ONNX Runtime choose.
-        options: Length of the measurement.
-
-    Raises:
-        ModelError: If the file cannot be used, or the network fails.
-        ArgumentError: If one run takes longer than the measurement.
-    """
+    """Measure a contract ONNX file in ONNX Runtime, on noise; no `threads` lets ONNX Runtime choose."""
     images = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     with OnnxNetwork(model, threads=threads) as network:
         return closed_loop(lambda: network.run(images), shape[0], options)
 
 
 def on_gpu(engine: Path, shape: Shape, device: int, options: MeasureOptions) -> Measurement:
-    """Measure an engine by ``enqueueV3``; see `EngineTimer`.  Untested on a GPU.
-
-    Args:
-        engine: Engine, with its manifest beside it.
-        shape: Batch, height, width.
-        device: Number of the GPU.
-        options: Length of the measurement.
-
-    Raises:
-        EngineError: If the engine does not run here, or does not accept the shape.
-        CudaError, OutOfMemoryError: If the GPU fails.
-        ArgumentError: If one run takes longer than the measurement.
-    """
+    """Measure an engine with its manifest beside it by ``enqueueV3`` (`EngineTimer`).  Untested on a GPU."""
     with open_timer(engine, shape, device) as timer:
         return timer.measure(options)
 
 
 def open_timer(engine: Path, shape: Shape, device: int) -> EngineTimer:
-    """Open a timer of an engine; arguments and exceptions as for `on_gpu`."""
+    """Open a timer of an engine that must run here and accept the shape."""
     from trt_mogface.backends.gpu.engine import TensorRTNetwork, check_runs_here
     from trt_mogface.cuda import open_cuda
 
@@ -71,22 +47,18 @@ def open_timer(engine: Path, shape: Shape, device: int) -> EngineTimer:
     return EngineTimer(cuda, TensorRTNetwork(engine, manifest, flavor, cuda), manifest.spec, shape)
 
 
-class EngineTimer:
+class EngineTimer(ExitStack):
     """Timer of a network on a GPU, with memory for one shape.  The input is arbitrary: it does not matter.
 
-    The time of a run is that between two events around it on the device, without transfers.
-
-    Args:
-        cuda: Device.
-        network: Network, closed with the timer.
-        spec: Spec of the network.
-        shape: Batch, height, width.
+    The time of a run is that between two events around it on the device, without transfers.  Closing the
+    timer frees the network and all memory.
 
     Raises:
         OutOfMemoryError: If memory does not suffice; nothing is kept.
     """
 
     def __init__(self, cuda: Cuda, network: DeviceNetwork, spec: DetectorSpec, shape: Shape) -> None:
+        super().__init__()
         self._cuda, self._network, self._shape = cuda, network, shape
         with ExitStack() as made:
 
@@ -97,16 +69,13 @@ class EngineTimer:
             keep(network)
             cuda.activate()
             self._stream = keep(cuda.stream())
-            self._events = [
-                (keep(cuda.event(timed=True)), keep(cuda.event(timed=True))) for _ in range(IN_FLIGHT)
-            ]
+            events = [keep(cuda.event(timed=True)) for _ in range(2 * IN_FLIGHT)]
+            self._events = list(zip(events[::2], events[1::2]))
             self._images = keep(cuda.allocate(math.prod(shape) * 3))
-            self._outputs = {
-                name: keep(cuda.allocate(4 * math.prod(sides))).handle
-                for name, sides in spec.output_shapes(*shape).items()
-            }
+            sizes = {name: 4 * math.prod(sides) for name, sides in spec.output_shapes(*shape).items()}
+            self._outputs = {name: keep(cuda.allocate(size)).handle for name, size in sizes.items()}
             self._scratch = keep(cuda.allocate(max(1, network.scratch_bytes)))
-            self._made = made.pop_all()
+            self.push(made.pop_all())
 
     def run(self) -> float:
         """Run once, wait, and return the milliseconds."""
@@ -114,10 +83,9 @@ class EngineTimer:
         return self._wait(0)
 
     def repeat(self, seconds: float, iterations: int) -> tuple[list[float], float]:
-        """Run for at least `seconds` and `iterations` runs, with `IN_FLIGHT` runs enqueued at a time.
+        """Return the milliseconds of each run, and the seconds of all together.
 
-        Returns:
-            Milliseconds of each run, and the seconds of all together.
+        It runs for at least `seconds` and `iterations` runs, with `IN_FLIGHT` runs enqueued at a time.
         """
         times: list[float] = []
         begun, enqueued = time.perf_counter(), 0
@@ -130,29 +98,12 @@ class EngineTimer:
         return times, time.perf_counter() - begun
 
     def measure(self, options: MeasureOptions) -> Measurement:
-        """Warm up, then measure.
-
-        Raises:
-            EngineError, CudaError: If the network fails.
-            ArgumentError: If one run takes longer than the measurement.
-        """
+        """Warm up, then measure."""
         self.run()
         warm, _ = self.repeat(options.warm_up, 1)
         check_fits(warm[-1] / 1e3, options)
         times, seconds = self.repeat(options.duration, options.iterations)
         return Measurement.of(times, seconds, len(times) * self._shape[0])
-
-    def close(self) -> None:
-        """Free the network and all memory; closing twice is harmless."""
-        self._made.close()
-
-    def __enter__(self) -> EngineTimer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _enqueue(self, turn: int) -> None:
         begin, end = self._events[turn]

@@ -49,10 +49,6 @@ def measure_pipeline(
         source: Images.
         batch, slots: Options of the runner.
         options: Length of the measurement; iterations are batches.
-
-    Raises:
-        ArgumentError: If one batch takes longer than the measurement.
-        MogFaceError: If the source or the network fails.
     """
     in_flight = batch * (slots + 1)
     warm = _pump(runner, source, in_flight, options.warm_up, batch, batch)

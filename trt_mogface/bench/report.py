@@ -11,7 +11,7 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from trt_mogface.bench.measurement import Latency, MeasureOptions
 from trt_mogface.bench.roofline.bound import Roofline
@@ -81,77 +81,52 @@ class Report:
         machine, options = self.machine, self.options
         gpu = f", {machine['gpu']} (CUDA {machine['driver']})" if "gpu" in machine else ""
         width, height = self.size
-        lines = [
-            f"{self.model[0]} at {width}x{height} on {self.runs_on}; {self.images}",
-            (
-                f"{machine['cpu']}, {machine['cores']} cores, {self.threads} threads{gpu}; "
-                f"commit {machine['commit'] or 'unknown'}"
-            ),
-            (
-                f"warm-up {options.warm_up * 1e3:g} ms, at least {options.duration:g} s and "
-                f"{options.iterations} runs (trtexec's defaults: 200 ms, 3 s, 10); mode network of an engine "
-                "has no transfers, CUDA graph or spin-wait, whose defaults differ between trtexec 10 and 11"
-            ),
-        ]
+        cores, commit = f"{machine['cores']} cores, {self.threads} threads", machine["commit"] or "unknown"
+        length = f"at least {options.duration:g} s and {options.iterations} runs"
+        method = (
+            f"warm-up {options.warm_up * 1e3:g} ms, {length} (trtexec's defaults: 200 ms, 3 s, 10); mode "
+            "network of an engine has no transfers, CUDA graph or spin-wait, whose defaults differ between "
+            "trtexec 10 and 11"
+        )
+        setup = f"{self.model[0]} at {width}x{height} on {self.runs_on}; {self.images}"
+        lines = [setup, f"{machine['cpu']}, {cores}{gpu}; commit {commit}", method]
         if self.load_before > BUSY * machine["cores"]:
-            lines.append(
-                f"machine was not idle (load average {self.load_before:.1f}, {machine['cores']} cores); "
-                "results may be unreliable"
-            )
+            load = f"load average {self.load_before:.1f}, {machine['cores']} cores"
+            lines.append(f"machine was not idle ({load}); results may be unreliable")
         return lines
 
 
 def row_table(rows: Iterable[Row]) -> Columns:
     """Return the table of closed loops."""
-    head = ["mode", "precision", "batch", "images/s", *LATENCY, "count"]
-    lines = [
-        [
-            row.mode,
-            row.precision,
-            str(row.batch),
-            f"{row.measurement.images_per_s:.2f}",
-            *latency_cells(row.measurement.latency),
-            str(row.measurement.count),
-        ]
-        for row in rows
-    ]
-    return head, lines
+    lines = []
+    for row in rows:
+        found, what = row.measurement, [row.mode, row.precision, str(row.batch)]
+        lines.append([*what, f"{found.images_per_s:.2f}", *latency_cells(found.latency), str(found.count)])
+    return ["mode", "precision", "batch", "images/s", *LATENCY, "count"], lines
 
 
 def load_table(rows: Iterable[LoadRow]) -> Columns:
     """Return the table of open loops."""
     head = ["precision", "batch", "offered", "achieved", "rejected", "failed", *LATENCY, "count", "lag"]
-    lines = [
-        [
-            *(row.precision, str(row.batch)),
-            *(f"{row.result.offered:.2f}", f"{row.result.achieved:.2f}"),
-            *(str(row.result.rejected), str(row.result.failed)),
-            *latency_cells(row.result.latency),
-            *(str(row.result.count), f"{row.result.lag:.2f}"),
-        ]
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        found = row.result
+        rates = [f"{found.offered:.2f}", f"{found.achieved:.2f}", str(found.rejected), str(found.failed)]
+        times = [*latency_cells(found.latency), str(found.count), f"{found.lag:.2f}"]
+        lines.append([row.precision, str(row.batch), *rates, *times])
     return head, lines
 
 
 def bounds_table(rooflines: Iterable[Roofline]) -> Columns:
     """Return the table of rooflines: the bound of a machine, and the share that was reached."""
-    head = [
-        *("machine", "ceilings", "precision", "batch", "min ms", "max images/s"),
-        *("memory-bound", "of ceiling"),
-    ]
-    lines = [
-        [
-            each.ceilings.machine,
-            "measured" if each.ceilings.source == MEASURED else "data sheet",
-            *(each.precision, str(each.batch)),
-            f"{each.seconds * 1e3:.3g}",
-            f"{each.images_per_s:.4g}",
-            f"{each.memory_share:.0%}",
-            "" if each.share is None else f"{each.share:.0%}",
-        ]
-        for each in rooflines
-    ]
+    head = ["machine", "ceilings", "precision", "batch"]
+    head += ["min ms", "max images/s", "memory-bound", "of ceiling"]
+    lines = []
+    for each in rooflines:
+        source = "measured" if each.ceilings.source == MEASURED else "data sheet"
+        bounds = [f"{each.seconds * 1e3:.3g}", f"{each.images_per_s:.4g}", f"{each.memory_share:.0%}"]
+        share = "" if each.share is None else f"{each.share:.0%}"
+        lines.append([each.ceilings.machine, source, each.precision, str(each.batch), *bounds, share])
     return head, lines
 
 
@@ -188,9 +163,8 @@ def show(report: Report, console: Console) -> None:
     for line in report.conditions():
         say(line)
     if report.rows:
-        print_whole(
-            console, rich_table("closed loop: throughput, and latency in ms", *row_table(report.rows))
-        )
+        title = "closed loop: throughput, and latency in ms"
+        print_whole(console, rich_table(title, *row_table(report.rows)))
         for row in report.rows:
             if row.stages:
                 say(stages_line(row))
@@ -207,9 +181,8 @@ def show(report: Report, console: Console) -> None:
 
 def rich_table(title: str, head: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
     """Return a table for the terminal; the columns of `TEXTS` are left-aligned."""
-    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
-    for name in head:
-        table.add_column(name, justify="left" if name in TEXTS else "right", no_wrap=True)
+    columns = (Column(name, justify="left" if name in TEXTS else "right", no_wrap=True) for name in head)
+    table = Table(*columns, title=title, title_justify="left", box=SIMPLE, pad_edge=False)
     for line in lines:
         table.add_row(*map(escape, line))
     return table

@@ -7,15 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trt_mogface._optional import require
-from trt_mogface.bench.report import (
-    Report,
-    bounds_table,
-    load_table,
-    readings_line,
-    row_table,
-    stages_line,
-)
-from trt_mogface.bench.roofline import HEAD, Roofline, draw
+from trt_mogface.bench.report import Report, bounds_table, load_table, readings_line, row_table, stages_line
+from trt_mogface.bench.roofline import HEAD, draw
 from trt_mogface.bench.roofline import rows as layer_rows
 from trt_mogface.bench.trials import LoadRow, Row
 from trt_mogface.reporting.html import Section, page, plot, table
@@ -27,11 +20,7 @@ PERCENTILES = ("median", "p90", "p99", "max")
 
 
 def report_page(report: Report) -> str:
-    """Return the page.
-
-    Raises:
-        MissingExtraError: If Jinja2 or matplotlib is not installed.
-    """
+    """Return the page; needs Jinja2 and matplotlib."""
     sections = [
         Section(text=" — ".join(report.conditions()), parts=[table(["command"], [[report.command]])]),
         Section("Machine", parts=[table(["", ""], _facts(report))]),
@@ -47,16 +36,14 @@ def report_page(report: Report) -> str:
         text = "Images arrive at a fixed rate; latency, in ms, counts from the scheduled arrival."
         sections.append(Section("Open loop", text, [load_plot(report.load), table(*load_table(report.load))]))
     if report.rooflines:
-        sections.append(_rooflines(report.rooflines))
+        text = (
+            "Bounds: the least time that operations and bytes allow.  Bounds by data sheet were not measured."
+        )
+        parts = [plot(draw(report.rooflines)), table(*bounds_table(report.rooflines))]
+        measured = [each for each in report.rooflines if each.times and each.times.layers]
+        parts += [table(HEAD, layer_rows(each)) for each in measured]
+        sections.append(Section("Roofline", text, parts))
     return page(f"trt-mogface bench: {report.model[0]}", sections)
-
-
-def _rooflines(rooflines: Sequence[Roofline]) -> Section:
-    """Return all bounds, and the layers of measured networks."""
-    text = "Bounds: the least time that operations and bytes allow.  Bounds by data sheet were not measured."
-    parts = [plot(draw(rooflines)), table(*bounds_table(rooflines))]
-    parts += [table(HEAD, layer_rows(each)) for each in rooflines if each.times and each.times.layers]
-    return Section("Roofline", text, parts)
 
 
 def throughput_plot(rows: Iterable[Row]) -> Markup:

@@ -12,30 +12,12 @@ from pathlib import Path
 
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.backends.registry import is_engine
+from trt_mogface.bench import sources, trials
 from trt_mogface.bench.bounds import achieved, simulated
 from trt_mogface.bench.load import Load
 from trt_mogface.bench.report import Report
 from trt_mogface.bench.roofline import Ceilings, Roofline
-from trt_mogface.bench.sources import (
-    IN_MEMORY,
-    Source,
-    from_files,
-    from_memory,
-    from_video,
-    jpeg_files,
-    noise,
-    photos,
-)
-from trt_mogface.bench.trials import (
-    Conditions,
-    LoadRow,
-    Mode,
-    Row,
-    Subject,
-    load_row,
-    network_row,
-    pipeline_row,
-)
+from trt_mogface.bench.trials import Conditions, LoadRow, Mode, Row, Subject
 from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.machine.facts import machine
 from trt_mogface.models.manifest import load_manifest
@@ -78,21 +60,23 @@ class Session:
         self._load_before = os.getloadavg()[0]  # later it is our own
         self._started = datetime.now(timezone.utc).isoformat(timespec="seconds")
         size, images = self.conditions.size, self.images
-        held = noise(size, IN_MEMORY // 4) if images is None else photos(images, size)
-        self._content = f"{len(held)} images of " + (
-            "noise, without faces" if images is None else f"{images}, scaled to that size"
-        )
-        self._sources: dict[Mode, Callable[[], Source]] = {"memory": partial(from_memory, held)}
+        if images is None:
+            held, content = sources.noise(size, sources.IN_MEMORY // 4), "noise, without faces"
+        else:
+            held, content = sources.photos(images, size), f"{images}, scaled to that size"
+        self._content = f"{len(held)} images of {content}"
+        memory = partial(sources.from_memory, held)
+        self._sources: dict[Mode, Callable[[], sources.Source]] = {"memory": memory}
         if "jpeg" in self.modes:
             if images is None:
                 raise ArgumentError("images", "mode jpeg reads files; give their folder")
-            self._sources["jpeg"] = partial(from_files, jpeg_files(images))
+            self._sources["jpeg"] = partial(sources.from_files, sources.jpeg_files(images))
         if "video" in self.modes:
             if self.video is None:
                 raise ArgumentError("video", "mode video reads a file; give its path")
             os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", QUIET)  # it would print to our stderr
-            from_video(self.video).close()  # type: ignore[attr-defined]
-            self._sources["video"] = partial(from_video, self.video)
+            sources.from_video(self.video)  # checks it
+            self._sources["video"] = partial(sources.from_video, self.video)
         elif self.video is not None:
             raise ArgumentError("video", "is for mode video")
 
@@ -112,10 +96,6 @@ class Session:
             command: Command line, for the report.
             counted: Contract file whose layers are counted for rooflines; None makes none.
             on_status: Called with a description of each step as it starts.
-
-        Raises:
-            EngineError: If an engine does not run here, or not at one of the batch sizes.
-            MogFaceError: If the network fails.
         """
         for subject in subjects:
             if subject.is_engine:
@@ -153,12 +133,12 @@ class Session:
             for mode in self.modes:
                 on_status(f"{mode}, {where}")
                 if mode == "network":
-                    rows.append(network_row(subject, batch, conditions))
+                    rows.append(trials.network_row(subject, batch, conditions))
                 else:
-                    rows.append(pipeline_row(subject, mode, self._sources[mode], batch, conditions))
+                    rows.append(trials.pipeline_row(subject, mode, self._sources[mode], batch, conditions))
             for load in self.loads:
                 on_status(f"load of {load.rate:g}/s, {where}")
-                loads.append(load_row(subject, self._sources["memory"], batch, load, conditions))
+                loads.append(trials.load_row(subject, self._sources["memory"], batch, load, conditions))
         return rows, loads
 
     def _check_engine(self, path: Path) -> None:
@@ -174,10 +154,6 @@ class Session:
 
 
 def subject(precision: str, path: Path) -> Subject:
-    """Return a file as the subject of a benchmark.
-
-    Raises:
-        ModelError, EngineError: If it is neither a contract file nor an engine with its manifest.
-    """
+    """Return a contract file, or an engine with its manifest, as the subject of a benchmark."""
     engine = is_engine(path)
     return Subject(precision, path, load_manifest(path).spec if engine else read_spec(path), engine)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import cycle
+from itertools import chain, cycle, repeat
 from pathlib import Path
 
 import cv2
@@ -26,23 +26,13 @@ GRAY = (127, 127, 127)
 
 
 def noise(size: tuple[int, int], count: int) -> list[Image]:
-    """Return `count` images of noise, always the same; no detector finds a face in them.
-
-    Args:
-        size: Width and height.
-        count: Number of images.
-    """
+    """Return `count` images of noise, always the same: width and height `size`, and no face in them."""
     rng = np.random.default_rng(0)
     return [rng.integers(0, 256, (size[1], size[0], 3), np.uint8) for _ in range(count)]
 
 
 def photos(folder: Path, size: tuple[int, int], count: int = IN_MEMORY) -> list[Image]:
-    """Return the first images of a folder, letterboxed into a size on gray.
-
-    Args:
-        folder: Folder, searched recursively; or one image.
-        size: Width and height.
-        count: Largest number of images.
+    """Return the first images of a folder, searched recursively, letterboxed into a width and height on gray.
 
     Raises:
         ImageError: If there is no image, or one cannot be read.
@@ -56,11 +46,7 @@ def from_memory(images: Sequence[Image]) -> Source:
 
 
 def jpeg_files(folder: Path) -> list[Path]:
-    """Return the JPEG files of a folder.
-
-    Raises:
-        ImageError: If the folder has no JPEG file.
-    """
+    """Return the JPEG files of a folder, which must have some."""
     found = [path for path in find_images([str(folder)]) if path.suffix.lower() in JPEG]
     if not found:
         raise ImageError(f"{folder}: no JPEG files ({', '.join(sorted(JPEG))})")
@@ -68,11 +54,7 @@ def jpeg_files(folder: Path) -> list[Path]:
 
 
 def from_files(paths: Sequence[Path]) -> Source:
-    """Repeat files, read and decoded when their image is requested.
-
-    Raises:
-        ImageError: If a file cannot be read.
-    """
+    """Repeat files, read and decoded when their image is requested."""
     return (read_image(path) for path in cycle(paths))
 
 
@@ -89,14 +71,7 @@ def from_video(path: Path) -> Source:
     first = next(frames, None)
     if first is None:
         raise ImageError(f"{path}: not a video that OpenCV can read")
-    return _endless(path, first, frames)
-
-
-def _endless(path: Path, first: Image, rest: Iterator[Image]) -> Source:
-    yield first
-    yield from rest
-    while True:
-        yield from _frames(path)
+    return chain([first], frames, chain.from_iterable(map(_frames, repeat(path))))
 
 
 def _frames(path: Path) -> Iterator[Image]:

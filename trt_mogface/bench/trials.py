@@ -29,14 +29,7 @@ FILL_MS = 1000.0
 
 @dataclass(frozen=True)
 class Subject:
-    """Model file under test.
-
-    Attributes:
-        precision: Precision of the network.
-        path: Contract ONNX file or engine.
-        spec: Spec of the model.
-        is_engine: Whether `path` is an engine.
-    """
+    """Model file under test: a contract ONNX file or an engine, and its precision."""
 
     precision: str
     path: Path
@@ -122,11 +115,7 @@ class LoadRow:
 
 
 def parse_modes(names: str) -> list[Mode]:
-    """Return modes by their names, which are separated by commas, in the order of `MODES`.
-
-    Raises:
-        ArgumentError: If a name is unknown.
-    """
+    """Return modes by their names, which are separated by commas, in the order of `MODES`."""
     wanted = names.split(",")
     for name in wanted:
         if name not in MODES:
@@ -135,11 +124,7 @@ def parse_modes(names: str) -> list[Mode]:
 
 
 def network_row(subject: Subject, batch: int, conditions: Conditions) -> Row:
-    """Measure the network only.
-
-    Raises:
-        MogFaceError: See `trt_mogface.bench.network`.
-    """
+    """Measure the network only."""
     shape = (batch, conditions.size[1], conditions.size[0])
     with conditions.sensors() as sensors:
         if subject.is_engine:
@@ -152,36 +137,17 @@ def network_row(subject: Subject, batch: int, conditions: Conditions) -> Row:
 def pipeline_row(
     subject: Subject, mode: Mode, source: Callable[[], Source], batch: int, conditions: Conditions
 ) -> Row:
-    """Measure images to detections in a closed loop.
-
-    Args:
-        subject: Model file.
-        mode: Name of the source.
-        source: Starts the source.
-        batch: Batch size.
-        conditions: Size, threads, device, length.
-
-    Raises:
-        MogFaceError: See `trt_mogface.bench.pipeline.measure_pipeline`.
-    """
-    with (
-        conditions.runner(subject, batch, max_delay_ms=FILL_MS) as runner,
-        conditions.sensors() as sensors,
-    ):
-        result = measure_pipeline(runner, source(), batch, SLOTS, conditions.options)
-    return Row(
-        mode, subject.precision, batch, result.measurement, sensors.readings, result.stages, result.faces
-    )
+    """Measure images to detections in a closed loop; `source` starts the source of the mode."""
+    with conditions.runner(subject, batch, max_delay_ms=FILL_MS) as runner, conditions.sensors() as sensors:
+        found = measure_pipeline(runner, source(), batch, SLOTS, conditions.options)
+    measured, readings = found.measurement, sensors.readings
+    return Row(mode, subject.precision, batch, measured, readings, found.stages, found.faces)
 
 
 def load_row(
     subject: Subject, source: Callable[[], Source], batch: int, load: Load, conditions: Conditions
 ) -> LoadRow:
-    """Measure images to detections under load.
-
-    Raises:
-        MogFaceError: See `trt_mogface.bench.load.open_loop`.
-    """
+    """Measure images to detections under load."""
     with conditions.runner(subject, batch, capacity=load.queue) as runner:
         images = source()
         list(runner.map(islice(images, 2 * batch)))  # warms up

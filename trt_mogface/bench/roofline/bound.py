@@ -181,11 +181,7 @@ def roofline(
 def under(
     counted: Sequence[Layer], precision: Precision, ceilings: Ceilings, times: Times | None = None
 ) -> tuple[BoundLayer, ...]:
-    """Return the bounds of layers.
-
-    Raises:
-        ArgumentError: If the machine has no ceiling in `precision`.
-    """
+    """Return the bounds of layers."""
     rate, bandwidth = ceilings.rate(precision), ceilings.bytes_per_s
     measured = {} if times is None else times.layers
     bounds = []

@@ -14,20 +14,19 @@ from trt_mogface.errors import ArgumentError
 TERA, GIGA = 1e12, 1e9
 
 
+Missing = dict[Precision, str]
+
+
 def _card(
-    machine: str,
-    source: str,
-    gigabytes: float,
-    tera: dict[Precision, float],
-    missing: dict[Precision, str] | None = None,
+    machine: str, source: str, gigabytes: float, tera: dict[Precision, float], missing: Missing | None = None
 ) -> Ceilings:
     rates = {precision: rate * TERA for precision, rate in tera.items()}
     return Ceilings(machine, gigabytes * GIGA, rates, f"data sheet: {source}", missing or {})
 
 
-NO_FP8: dict[Precision, str] = {"fp8": "tensor cores before compute capability 8.9 have no FP8"}
-NO_BF16: dict[Precision, str] = {"bf16": "tensor cores before compute capability 8.0 have no BF16"}
-NO_FP32: dict[Precision, str] = {"fp32": "no rate in its data sheet"}
+NO_FP8: Missing = {"fp8": "tensor cores before compute capability 8.9 have no FP8"}
+NO_BF16: Missing = {"bf16": "tensor cores before compute capability 8.0 have no BF16"}
+NO_FP32: Missing = {"fp32": "no rate in its data sheet"}
 
 CARDS = {
     # The sheet's 67 INT8 TOPS are with sparsity, at the clocks of MAXN SUPER (JetPack 6.2 on); other
@@ -74,11 +73,7 @@ CARDS = {
 
 
 def card(name: str) -> Ceilings:
-    """Return the ceilings of a card by its data sheet.
-
-    Raises:
-        ArgumentError: If the name is unknown; the message lists the known ones.
-    """
+    """Return the ceilings of a card by its data sheet."""
     if name not in CARDS:
         raise ArgumentError("simulate", f"unknown card (choose from {', '.join(CARDS)})", repr(name[:40]))
     return CARDS[name]

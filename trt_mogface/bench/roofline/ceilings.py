@@ -39,16 +39,11 @@ class Ceilings:
             return self.operations_per_s[precision]
         reason = self.missing.get(precision, "not measured")
         known = ", ".join(self.operations_per_s) or "none"
-        raise ArgumentError(
-            "precision", f"{self.machine} has no ceiling in it ({reason}); use {known}", precision
-        )
+        problem = f"{self.machine} has no ceiling in it ({reason}); use {known}"
+        raise ArgumentError("precision", problem, precision)
 
     def ridge(self, precision: Precision) -> float:
-        """Return the operations per byte above which compute limits a layer.
-
-        Raises:
-            ArgumentError: See `rate`.
-        """
+        """Return the operations per byte above which compute limits a layer."""
         return self.rate(precision) / self.bytes_per_s
 
 
@@ -57,24 +52,13 @@ def gathered(
 ) -> Ceilings:
     """Return ceilings from measurements, some of which may fail: those become `Ceilings.missing`.
 
-    Args:
-        machine: Name of the machine.
-        bandwidth: Bytes per second.
-        rates: Precisions, each with a function that measures the operations per second.
+    Each of `rates` is a precision and a function that measures the operations per second.
     """
     found: dict[Precision, float] = {}
     missing: dict[Precision, str] = {}
     for precision, measure in rates:
-        rate = _rate_or_reason(measure)
-        if isinstance(rate, str):
-            missing[precision] = rate
-        else:
-            found[precision] = rate
+        try:
+            found[precision] = measure()
+        except Exception as error:  # noqa: BLE001, PERF203 -- cards and libraries refuse in many ways
+            missing[precision] = first_line(error)
     return Ceilings(machine, bandwidth, found, MEASURED, missing)
-
-
-def _rate_or_reason(measure: Callable[[], float]) -> float | str:
-    try:
-        return measure()
-    except Exception as error:  # noqa: BLE001 -- cards and libraries refuse in many ways
-        return first_line(error)

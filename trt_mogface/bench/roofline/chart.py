@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from trt_mogface._optional import require
-from trt_mogface.bench.roofline.bound import BoundLayer, Roofline
+from trt_mogface.bench.roofline.bound import Roofline
 from trt_mogface.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -15,18 +15,7 @@ if TYPE_CHECKING:
 
 TOP = 10
 
-HEAD = (
-    "layer",
-    "kind",
-    "MFLOP",
-    "MB",
-    "FLOP/byte",
-    "min us",
-    "share",
-    "limit",
-    "us",
-    "of ceiling",
-)
+HEAD = ("layer", "kind", "MFLOP", "MB", "FLOP/byte", "min us", "share", "limit", "us", "of ceiling")
 """Columns of `rows`."""
 
 TOTAL = "all layers"
@@ -38,54 +27,30 @@ def rows(found: Roofline, top: int = TOP) -> list[tuple[str, ...]]:
     Returns:
         Texts under `HEAD`; empty without a measurement.
     """
-    longest = sorted(found.layers, key=lambda bound: -bound.seconds)[:top]
-    moved = found.bytes_moved
-    total = (
-        f"{TOTAL} ({len(found.layers)})",
-        "",
-        f"{found.operations / 1e6:.1f}",
-        f"{moved / 1e6:.2f}",
-        f"{found.operations / moved:.1f}",
-        f"{found.seconds * 1e6:.1f}",
-        "100.0%",
-        f"memory {found.memory_share:.0%}",
-        _microseconds(found.times.total if found.times else None),
-        _share(found.share),
-    )
-    return [*(_row(bound, found.seconds) for bound in longest), total]
+    whole, moved, lines = found.seconds, found.bytes_moved, []
+    for bound in sorted(found.layers, key=lambda bound: -bound.seconds)[:top]:
+        layer, share = bound.layer, f"{bound.seconds / whole:.1%}"
+        work = _work(layer.operations, layer.bytes_moved, layer.intensity, bound.seconds)
+        reached = _reached(bound.measured, bound.share)
+        lines.append((layer.name, layer.kind, *work, share, bound.limit, *reached))
+    work = _work(found.operations, moved, found.operations / moved, whole)
+    reached = _reached(found.times.total if found.times else None, found.share)
+    title, limit = f"{TOTAL} ({len(found.layers)})", f"memory {found.memory_share:.0%}"
+    return [*lines, (title, "", *work, "100.0%", limit, *reached)]
 
 
-def _row(bound: BoundLayer, whole: float) -> tuple[str, ...]:
-    layer = bound.layer
-    return (
-        layer.name,
-        layer.kind,
-        f"{layer.operations / 1e6:.1f}",
-        f"{layer.bytes_moved / 1e6:.2f}",
-        f"{layer.intensity:.1f}",
-        f"{bound.seconds * 1e6:.1f}",
-        f"{bound.seconds / whole:.1%}",
-        bound.limit,
-        _microseconds(bound.measured),
-        _share(bound.share),
-    )
+def _work(operations: int, moved: int, intensity: float, seconds: float) -> tuple[str, ...]:
+    return f"{operations / 1e6:.1f}", f"{moved / 1e6:.2f}", f"{intensity:.1f}", f"{seconds * 1e6:.1f}"
 
 
-def _microseconds(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds * 1e6:.1f}"
-
-
-def _share(share: float | None) -> str:
-    return "" if share is None else f"{share:.0%}"
+def _reached(seconds: float | None, share: float | None) -> tuple[str, str]:
+    return "" if seconds is None else f"{seconds * 1e6:.1f}", "" if share is None else f"{share:.0%}"
 
 
 def draw(found: Sequence[Roofline]) -> Figure:
-    """Draw roofs, and layers as points: filled where measured, else hollow at their bound.
+    """Draw roofs, each in a color, and layers as points: filled where measured, else hollow at their bound.
 
     Layers without operations are left out: the axes are logarithmic.
-
-    Args:
-        found: One or more rooflines; each gets a color.
 
     Raises:
         ArgumentError: If there is no roofline.
@@ -106,15 +71,10 @@ def draw(found: Sequence[Roofline]) -> Figure:
         _points(axes, each, f"C{number % 10}")
     axes.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="operations per second")
     axes.grid(visible=True, which="major", alpha=0.3)
-    axes.legend(
-        fontsize="small",
-        loc="lower right",
-        title="layers: filled where measured, hollow at their bound",
-        title_fontsize="small",
-    )
-    axes.set_title(
-        ", ".join(dict.fromkeys(f"{e.model} {e.width}x{e.height}, batch {e.batch}" for e in found))
-    )
+    legend = "layers: filled where measured, hollow at their bound"
+    axes.legend(fontsize="small", loc="lower right", title=legend, title_fontsize="small")
+    networks = dict.fromkeys(f"{e.model} {e.width}x{e.height}, batch {e.batch}" for e in found)
+    axes.set_title(", ".join(networks))
     return figure
 
 

@@ -7,7 +7,6 @@ may be low, and a network may then exceed it.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from trt_mogface._optional import require
 from trt_mogface.backends.onnxruntime import session
+from trt_mogface.bench.measurement import repeat
 from trt_mogface.bench.roofline.ceilings import Ceilings, gathered
 from trt_mogface.errors import ArgumentError
 from trt_mogface.machine.facts import cpu_name
@@ -95,12 +95,7 @@ def _rate(kind: str, side: int, threads: int, seconds: float) -> float:
 def best_seconds(function: Callable[[], object], seconds: float) -> float:
     """Return the shortest time of a call, over `seconds` of calls after one to warm up."""
     function()
-    times: list[float] = []
-    while len(times) < MIN_RUNS or sum(times) < seconds:
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return min(repeat(function, seconds, MIN_RUNS)) / 1e3
 
 
 def _matrices(kind: str, side: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -60,11 +60,7 @@ def copy_bandwidth(torch: ModuleType, copied: int) -> float:
 
 
 def product_rate(torch: ModuleType, product: Callable[[int], Callable[[], object]]) -> float:
-    """Return the operations per second of the product of square matrices.
-
-    Args:
-        torch: The module torch, with CUDA.
-        product: Returns a function that multiplies two matrices of a side.
+    """Return the operations per second; `product` returns a function that multiplies two matrices of a side.
 
     Raises:
         RuntimeError: If the product is not supported, or even the smallest side does not fit.

@@ -62,7 +62,7 @@ def cpu_times(
     """Run a contract file on noise and read its profile, which is written to a temporary folder.
 
     Args:
-        model: Contract file.
+        model: Contract file, which has these `layers`.
         layers: Layers of the file.
         batch: Batch size.
         size: Width and height of the network input.
@@ -91,15 +91,9 @@ def cpu_times(
 
 
 def times_of(events: Iterable[dict[str, Any]], layers: Sequence[Layer], skip: int = 0) -> Times:
-    """Return the times in a profile.
+    """Return the times in a profile, whose events have ``name``, ``ts`` and ``dur`` in microseconds.
 
-    Args:
-        events: Events of ONNX Runtime's profile: ``name``, ``ts`` and ``dur`` in microseconds.
-        layers: Layers of the network.
-        skip: Number of runs to skip at the beginning.
-
-    Raises:
-        ModelError: If the profile has no further run.
+    The first `skip` runs do not count.
     """
     events = list(events)
     runs = sorted((e["ts"], e["dur"]) for e in events if e["name"] == RUN)
