@@ -22,7 +22,7 @@ from pathlib import Path
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from benchmarks._lib.data import DATA
 from benchmarks._lib.results import record
@@ -43,6 +43,9 @@ ULFD = DATA / "weights" / "ulfd_version-RFB-640.onnx"
 FILES = ("mogface", "yunet", "ulfd", "scrfd")
 """Names of ``--peer-model``."""
 
+KEY = ("batch", "peer", "does")
+"""Key of `ratios`."""
+
 Contests = dict[int, Sequence[Standing]]
 """Results by batch."""
 
@@ -62,10 +65,7 @@ def main() -> None:
         first, second = map(ratios, runs)
         apart = max(abs(first[key] / second[key] - 1) for key in first)
         console.print(f"the two runs agree within {apart:.1%}")
-        rows = [
-            {"batch": batch, "peer": peer, "does": does, "ratio": ratio}
-            for (batch, peer, does), ratio in first.items()
-        ]
+        rows = [{**dict(zip(KEY, key)), "ratio": ratio} for key, ratio in first.items()]
         names = ("batch", "size", "threads", "duration")
         arguments = [text for name in names for text in (f"--{name}", str(getattr(given, name)))]
         record("peers", {"arguments": arguments, "rows": rows, "apart": apart})
@@ -76,13 +76,8 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     found.add_argument("--model", default=DEFAULT, help="model name, contract ONNX file or engine")
     found.add_argument("--peers", default="onnxruntime,retinaface,ulfd", help=f"all, or {', '.join(PEERS)}")
-    found.add_argument(
-        "--peer-model",
-        metavar="PEER=FILE",
-        action="append",
-        default=[],
-        help=f"file of {', '.join(FILES)} (or $TRT_MOGFACE_YUNET, ...); mogface is its checkpoint",
-    )
+    of_peer = f"file of {', '.join(FILES)} (or $TRT_MOGFACE_YUNET, ...); mogface is its checkpoint"
+    found.add_argument("--peer-model", metavar="PEER=FILE", action="append", default=[], help=of_peer)
     found.add_argument("--batch", default="1,4")
     found.add_argument("--size", default="640x480", help="network input, WxH")
     found.add_argument("--duration", type=float, default=6, help="seconds of each peer")
@@ -107,16 +102,8 @@ def contests(given: argparse.Namespace) -> Contests:
     found: Contests = {}
     with status.status("", refresh_per_second=2) as line:
         for batch in map(int, given.batch.split(",")):
-            task = Task(
-                model,
-                spec.name,
-                engine,
-                list(islice(from_memory(held), batch)),
-                spec.thresholds,
-                given.threads,
-                given.device,
-                files,
-            )
+            images, limits = list(islice(from_memory(held), batch)), spec.thresholds
+            task = Task(model, spec.name, engine, images, limits, given.threads, given.device, files)
             ours, others = [Ours(FACES), Ours(NETWORK)], chosen_peers(given.peers)
             show = line.update if status.is_terminal else lambda _: None
             found[batch] = contest(ours, others, task, given.duration, on_status=show)
@@ -147,10 +134,10 @@ def ratios(found: Contests) -> dict[tuple[str, str, str], float]:
 
 def table(title: str, standings: Iterable[Standing]) -> Table:
     """Return the results of a contest as a table; peers without figures have the reason."""
-    found = Table("peer", "does", title=title, title_justify="left", box=SIMPLE, pad_edge=False)
-    for name in ("images/s", "min", "max", "median", "p99", "runs", "faces", "ours / it"):
-        found.add_column(name, justify="right", no_wrap=True)
-    found.add_column("remarks", max_width=50)
+    figures = ("images/s", "min", "max", "median", "p99", "runs", "faces", "ours / it")
+    columns = (Column(name, justify="right", no_wrap=True) for name in figures)
+    head: list[Column | str] = ["peer", "does", *columns, Column("remarks", max_width=50)]
+    found = Table(*head, title=title, title_justify="left", box=SIMPLE, pad_edge=False)
     for each in standings:
         speeds = each.images_per_s, each.min_per_s, each.max_per_s, each.median_ms, each.p99_ms
         found.add_row(

@@ -70,13 +70,7 @@ class PeerError(Exception):
 
 
 class Contestant:
-    """Process of a peer.
-
-    Args:
-        peer: Peer to open.
-        task: Task of the peer.
-        limit: Time limit in seconds, see `LIMIT`.
-    """
+    """Process of a peer; `limit` is in seconds, see `LIMIT`."""
 
     def __init__(self, peer: Peer, task: Task, limit: float = LIMIT) -> None:
         self.peer, self._limit = peer, limit
@@ -148,7 +142,7 @@ def contest(
     limit: float = LIMIT,
     on_status: Callable[[str], None] = lambda _: None,
 ) -> list[Standing]:
-    """Run a contest.
+    """Run a contest and return a result for each, in order.
 
     Args:
         ours: Model under test; each peer is compared with the first of ours that does the same work.
@@ -157,9 +151,6 @@ def contest(
         duration: Seconds of each peer, in `ROUNDS` turns of at least one run.
         limit: Time limit in seconds, see `LIMIT`.
         on_status: Called with each step.
-
-    Returns:
-        A result for each, in order.
     """
     running: list[Contestant] = []
     with ExitStack() as ending:
@@ -196,12 +187,12 @@ def _standing(each: Contestant, references: Sequence[Contestant]) -> Standing:
         max_per_s=max(speeds),
         median_ms=statistics.median(turn.latency.median for turn in each.rounds),
         p99_ms=statistics.median(turn.latency.p99 for turn in each.rounds),
-        ratio=None if reference is None else _ratio(reference.rounds, each.rounds),
+        ratio=None if reference is None else statistics.median(map(_ratio, reference.rounds, each.rounds)),
     )
 
 
-def _ratio(ours: Sequence[Round], theirs: Sequence[Round]) -> float:
-    return statistics.median(one.images_per_s / other.images_per_s for one, other in zip(ours, theirs))
+def _ratio(ours: Round, theirs: Round) -> float:
+    return ours.images_per_s / theirs.images_per_s
 
 
 def _ended(status: int | None) -> str:

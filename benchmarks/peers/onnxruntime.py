@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from benchmarks.peers.peer import NETWORK, Loop, Opened, SkippedError, Task, batch_of
 from trt_mogface.spec import INPUT
 
-OPTIONS = {"CUDAExecutionProvider": "device_id"}
-
 
 @dataclass(frozen=True)
 class OnnxRuntime:
@@ -33,11 +31,9 @@ class OnnxRuntime:
             )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = task.threads
-        option = OPTIONS.get(self.provider)
-        settings = {option: task.device} if option else {}
-        session = onnxruntime.InferenceSession(
-            str(task.model), options, providers=[(self.provider, settings)]
-        )
+        settings = {"device_id": task.device} if self.provider == "CUDAExecutionProvider" else {}
+        providers = [(self.provider, settings)]
+        session = onnxruntime.InferenceSession(str(task.model), options, providers=providers)
         if self.provider not in session.get_providers():  # it falls back to the CPU silently
             raise SkippedError(f"{self.provider} is installed, but cannot be used")
         images = batch_of(task)

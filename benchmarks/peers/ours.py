@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from typing_extensions import override
-
 from benchmarks.peers.peer import FACES, NETWORK, Does, Loop, Opened, Round, Task, batch_of
 from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.bench.measurement import Latency
@@ -28,41 +26,37 @@ class Ours:
 
     def open(self, task: Task) -> Opened:
         if self.does == FACES:
-            return self._detector(task)
+            return _detector(task)
         if task.is_engine:
-            return _EngineTurns(task)
+            return _engine(task)
         network, images = OnnxNetwork(task.model, threads=task.threads), batch_of(task)
         return Loop(partial(network.run, images), len(images), NETWORK)
 
-    def _detector(self, task: Task) -> Opened:
-        chosen = task.thresholds
-        detect = Detector(
-            task.model,
-            size=task.size,
-            conf=chosen.score_threshold,
-            iou=chosen.iou_threshold,
-            top_k=chosen.top_k,
-            max_det=chosen.max_detections,
-            threads=None if task.is_engine else task.threads,
-            device=task.device,
-        )
-        images = list(task.images)
-        return Loop(partial(detect, images), len(images), FACES, sum(map(len, detect(images))))
+
+def _detector(task: Task) -> Opened:
+    chosen = task.thresholds
+    detect = Detector(
+        task.model,
+        size=task.size,
+        conf=chosen.score_threshold,
+        iou=chosen.iou_threshold,
+        top_k=chosen.top_k,
+        max_det=chosen.max_detections,
+        threads=None if task.is_engine else task.threads,
+        device=task.device,
+    )
+    images = list(task.images)
+    return Loop(partial(detect, images), len(images), FACES, sum(map(len, detect(images))))
 
 
-class _EngineTurns(Opened):
-    """An engine, timed by events on the device.  Untested on a GPU."""
+def _engine(task: Task) -> Opened:
+    """Time an engine by events on the device.  Untested on a GPU."""
+    images, (width, height) = len(task.images), task.size
+    timer = open_timer(task.model, (images, height, width), task.device)
+    timer.run()
 
-    does: Does = NETWORK
-    faces: int | None = None
-    note = ""
+    def turn(seconds: float) -> Round:
+        times, took = timer.repeat(seconds, 1)
+        return Round(len(times), len(times) * images / took, Latency.of(times))
 
-    def __init__(self, task: Task) -> None:
-        self._images = len(task.images)
-        self._timer = open_timer(task.model, (self._images, task.size[1], task.size[0]), task.device)
-        self._timer.run()
-
-    @override
-    def turn(self, seconds: float) -> Round:
-        times, took = self._timer.repeat(seconds, 1)
-        return Round(len(times), len(times) * self._images / took, Latency.of(times))
+    return Opened(turn, NETWORK)

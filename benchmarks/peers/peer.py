@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import override
 
 from trt_mogface.bench.measurement import Latency, repeat
 from trt_mogface.bench.sources import Image
@@ -66,21 +64,21 @@ class Round:
     latency: Latency
 
 
-class Opened(Protocol):
+@dataclass
+class Opened:
     """A peer that is ready.
 
     Attributes:
+        turn: Runs for at least the given seconds, and at least once.
         does: Kind of work.
         faces: Number of faces found in the images; None if the peer finds none or has random weights.
         note: Remark for readers of its figures.
     """
 
+    turn: Callable[[float], Round]
     does: Does
-    faces: int | None
-    note: str
-
-    def turn(self, seconds: float) -> Round:
-        """Run for at least `seconds`, and at least once."""
+    faces: int | None = None
+    note: str = ""
 
 
 class Peer(Protocol):
@@ -101,25 +99,16 @@ class Peer(Protocol):
 
 
 class Loop(Opened):
-    """A function that is called repeatedly; the constructor calls it once.
-
-    Args:
-        run: Function of one batch.
-        images: Number of images of a batch.
-        does, faces, note: See `Opened`.
-    """
+    """A function of a batch of `images` images, called repeatedly; the constructor calls it once."""
 
     def __init__(
         self, run: Callable[[], object], images: int, does: Does, faces: int | None = None, note: str = ""
     ) -> None:
-        self.does, self.faces, self.note = does, faces, note
+        super().__init__(self._turn, does, faces, note)
         self._run, self._images = run, images
-        begun = time.perf_counter()
-        run()
-        self._took = time.perf_counter() - begun
+        self._took = repeat(run, 0.0, 1)[0] / 1e3
 
-    @override
-    def turn(self, seconds: float) -> Round:
+    def _turn(self, seconds: float) -> Round:
         if self._took < seconds:  # the caches hold another peer's data; a slow run pays for that anyway
             self._run()
         times = repeat(self._run, seconds, 1)
@@ -133,22 +122,13 @@ def batch_of(task: Task) -> NDArray[np.uint8]:
 
 
 def only_for(task: Task, model: str) -> None:
-    """Skip a peer that implements another model than the one under test.
-
-    Raises:
-        SkippedError: If the models differ.
-    """
+    """Skip a peer that implements another model than the one under test."""
     if task.name != model:
         raise SkippedError(f"it is {model}, and the model under test is {task.name}")
 
 
 def model_file(task: Task, peer: str) -> Path:
-    """Return the file of ``--peer-model`` for a peer.
-
-    Raises:
-        SkippedError: If no file is given.
-        FileNotFoundError: If the file is missing.
-    """
+    """Return the file of ``--peer-model`` for a peer, which is skipped without one."""
     path = task.files.get(peer)
     if path is None:
         raise SkippedError(f"no model file given: --peer-model {peer}=FILE")

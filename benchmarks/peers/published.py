@@ -22,18 +22,12 @@ class Published(NamedTuple):
 
 
 def published() -> Published:
-    """Import ``mogface`` and ``utils`` of the published implementation.
-
-    Raises:
-        ModuleNotFoundError: If modelscope, or torch, which it needs, is not installed.
-    """
+    """Import ``mogface`` and ``utils`` of the published implementation, which need torch."""
     spec = importlib.util.find_spec("modelscope")  # finds a top-level package without running it
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("modelscope is not installed; pip install modelscope")
     package = ModuleType(NAME)
-    package.__path__ = [
-        str(Path(spec.origin).parent / "models" / "cv" / "face_detection" / "mogface" / "models")
-    ]
+    package.__path__ = [str(Path(spec.origin).parent / "models/cv/face_detection/mogface/models")]
     sys.modules.setdefault(NAME, package)
     return Published(importlib.import_module(f"{NAME}.mogface"), importlib.import_module(f"{NAME}.utils"))
 
@@ -43,10 +37,6 @@ def published_network(task: Task) -> tuple[Any, str, str]:
 
     Returns:
         The network, torch's name of its device, and a note on random weights.
-
-    Raises:
-        ModuleNotFoundError: If a package is not installed.
-        SkippedError: If the model under test is another.
     """
     only_for(task, "mogface")
     modules = published()

@@ -13,11 +13,7 @@ from trt_mogface.models.cards import DEFAULT
 
 
 def published(threads: int) -> Any:
-    """Return the package's module, with a session of `threads` threads, which it has no option for.
-
-    Raises:
-        ModuleNotFoundError: If the package is not installed.
-    """
+    """Return the package's module, with a session of `threads` threads, which it has no option for."""
     import retinaface
     from retinaface.weights import WEIGHTS
 

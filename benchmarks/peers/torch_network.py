@@ -39,8 +39,7 @@ class TorchNetwork:
             planes = planes.to(dtype=kind, memory_format=torch.channels_last)
             notes.append(str(kind).removeprefix("torch."))
         if self.way.startswith("compile"):
-            tuned = "max-autotune" if where.startswith("cuda") else "default"
-            network = torch.compile(network, mode=tuned)
+            network = torch.compile(network, mode="max-autotune" if where.startswith("cuda") else "default")
 
         def run() -> None:
             with torch.inference_mode():

@@ -6,12 +6,10 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
-from typing_extensions import override
-
-from benchmarks.peers.peer import NETWORK, Does, Opened, Round, SkippedError, Task
+from benchmarks.peers.peer import NETWORK, Opened, Round, SkippedError, Task
 from trt_mogface.bench.measurement import Latency
+from trt_mogface.bench.report import LATENCY
 from trt_mogface.errors import EngineError
 from trt_mogface.machine.tensorrt import FlavorName
 from trt_mogface.models.manifest import load_manifest
@@ -42,54 +40,34 @@ class Trtexec:
         program = shutil.which(self.name)
         if program is None:
             raise SkippedError(f"{self.name} is not on the PATH")
-        return _Turns(program, task)
+
+        def printed(seconds: float) -> str:
+            command = [program, *flags(task, seconds)]
+            run = subprocess.run(
+                command, capture_output=True, text=True, timeout=LIMIT + seconds, check=False
+            )
+            if run.returncode:
+                lines = (run.stderr.strip() or run.stdout.strip() or "no output").splitlines()
+                raise EngineError(f"{self.name}: status {run.returncode}: {lines[-1][:200]}")
+            return run.stdout
+
+        note = f"its GPU compute time{conditions(printed(1.0))}"
+        return Opened(lambda seconds: summary(printed(seconds), len(task.images)), NETWORK, note=note)
 
 
-class _Turns(Opened):
-    does: Does = NETWORK
-    faces: int | None = None
-
-    def __init__(self, program: str, task: Task) -> None:
-        self._program, self._model, self._device = program, task.model, task.device
-        self._shape = (len(task.images), task.size[1], task.size[0], 3)
-        self.note = f"its GPU compute time{conditions(self._printed(1.0))}"
-
-    @override
-    def turn(self, seconds: float) -> Round:
-        return summary(self._printed(seconds), self._shape[0])
-
-    def _printed(self, seconds: float) -> str:
-        command = flags(self._program, self._model, self._shape, seconds, self._device)
-        run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT + seconds, check=False)
-        if run.returncode:
-            lines = (run.stderr.strip() or run.stdout.strip() or "no output").splitlines()
-            raise EngineError(f"{Path(self._program).name}: status {run.returncode}: {lines[-1][:200]}")
-        return run.stdout
-
-
-def flags(program: str, engine: Path, shape: tuple[int, ...], seconds: float, device: int) -> list[str]:
-    """Return the command whose figures are comparable with ours.
+def flags(task: Task, seconds: float) -> list[str]:
+    """Return the arguments whose figures are comparable with ours.
 
     No transfers; CUDA graphs and spin-wait are not requested.  Release 11 enables both by default, which is
     why `conditions` reads what was done.
-
-    Args:
-        program: Path of the program.
-        engine: Plan.
-        shape: Shape of the network input.
-        seconds: Seconds measured.
-        device: Number of the GPU.
     """
+    width, height = task.size
     return [
-        program,
-        f"--loadEngine={engine}",
-        f"--shapes={INPUT}:{'x'.join(map(str, shape))}",
+        f"--loadEngine={task.model}",
+        f"--shapes={INPUT}:{len(task.images)}x{height}x{width}x3",
         f"--duration={max(1, round(seconds))}",  # older releases take whole seconds
-        "--warmUp=200",
-        "--iterations=10",
-        "--noDataTransfers",
-        "--percentile=90,95,99",
-        f"--device={device}",
+        *("--warmUp=200", "--iterations=10", "--noDataTransfers", "--percentile=90,95,99"),
+        f"--device={task.device}",
     ]
 
 
@@ -101,15 +79,7 @@ def conditions(text: str) -> str:
 
 
 def summary(text: str, images: int) -> Round:
-    """Read the performance summary.
-
-    Args:
-        text: Output of the program.
-        images: Number of images of a query.
-
-    Raises:
-        EngineError: If a figure is missing.
-    """
+    """Read the performance summary in the output of the program, whose queries have `images` images."""
     _, found, rest = text.partition("=== Performance summary ===")
     if not found:
         raise EngineError("trtexec: no performance summary in its output")
@@ -117,23 +87,10 @@ def summary(text: str, images: int) -> Round:
     times = re.search(r"GPU Compute Time: (min = .*)", rest)
     if times is None:
         raise EngineError("trtexec: no GPU Compute Time in its performance summary")
-    names = {
-        name: _figure(times[1], rf"{name} = ([0-9.e+-]+) ms") for name in ("min", "max", "mean", "median")
-    }
-    shares = {
-        share: _figure(times[1], rf"percentile\({share}%\) = ([0-9.e+-]+) ms") for share in (90, 95, 99)
-    }
-    latency = Latency(
-        min=names["min"],
-        mean=names["mean"],
-        median=names["median"],
-        p90=shares[90],
-        p95=shares[95],
-        p99=shares[99],
-        max=names["max"],
-    )
+    names = {name: rf"percentile\({name[1:]}%\)" if name[0] == "p" else name for name in LATENCY}
+    figures = {name: _figure(times[1], rf"{text} = ([0-9.e+-]+) ms") for name, text in names.items()}
     seconds = _figure(rest, r"Total Host Walltime: ([0-9.e+-]+) s")
-    return Round(round(queries * seconds), queries * images, latency)
+    return Round(round(queries * seconds), queries * images, Latency(**figures))
 
 
 def _figure(text: str, pattern: str) -> float:

@@ -22,10 +22,6 @@ class Network:
 
     RGB, (x - 127) / 128, stretched to the network's size; outputs are softmax scores [1, A, 2] and corners as
     fractions of the image [1, A, 4].  Our suppression replaces the published Python loop.
-
-    Args:
-        path: ONNX file.
-        threads: CPU threads.
     """
 
     def __init__(self, path: Path, threads: int) -> None:
@@ -34,19 +30,9 @@ class Network:
         _, _, self.height, self.width = self._session.get_inputs()[0].shape
 
     def detect(self, image: Image, conf: float, iou: float, max_det: int) -> tuple[Floats, Floats]:
-        """Return the faces of an image, best first.
-
-        Args:
-            image: uint8 [H, W, 3], BGR.
-            conf, iou: Score and IoU thresholds.
-            max_det: Largest number of faces.
-
-        Returns:
-            float32 [n, 4], x0, y0, x1, y1 in pixels of the image, and float32 [n] scores.
-        """
-        planes = cv2.dnn.blobFromImage(
-            image, 1 / 128, (self.width, self.height), (127, 127, 127), swapRB=True
-        )
+        """Return boxes and scores, best first: float32 [n, 4], x0, y0, x1, y1 in pixels, and float32 [n]."""
+        size = self.width, self.height
+        planes = cv2.dnn.blobFromImage(image, 1 / 128, size, (127, 127, 127), swapRB=True)
         scores, corners = self._session.run(["scores", "boxes"], {self._input: planes})
         found = np.flatnonzero(scores[0, :, 1] > conf)
         found = found[np.argsort(-scores[0, found, 1], kind="stable")]
@@ -67,8 +53,7 @@ class Ulfd:
         limits = chosen.score_threshold, chosen.iou_threshold, chosen.max_detections
 
         def run() -> int:
-            found = (network.detect(image, *limits) for image in task.images)
-            return sum(len(scores) for _, scores in found)
+            return sum(len(network.detect(image, *limits)[1]) for image in task.images)
 
         note = f"another network, at {network.width}x{network.height}"
         return Loop(run, len(task.images), FACES, run(), note)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Literal, NamedTuple
 
-from benchmarks.peers.peer import Opened, Peer, SkippedError, Task
+from benchmarks.peers.peer import Peer, SkippedError, Task
 from trt_mogface.errors import MissingExtraError, first_line
 
 PR_SET_PDEATHSIG = 1
@@ -36,29 +37,21 @@ def work(connection: Connection, peer: Peer, task: Task) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
     _be_quiet()
-    opened: list[Opened] = []
-
-    def ready() -> Answer:
-        opened.append(peer.open(task))
-        return Answer("ready", (opened[0].does, opened[0].faces, opened[0].note))
-
-    try:
-        answer = _answer(ready)
-        connection.send(answer)
-        while answer.kind in ("ready", "turn") and (seconds := connection.recv()) is not None:
-            answer = _answer(lambda given=seconds: Answer("turn", opened[0].turn(given)))  # type: ignore[misc]
+    with suppress(EOFError, OSError):  # the parent has ended
+        for answer in _answers(connection, peer, task):
             connection.send(answer)
-    except (EOFError, OSError):  # the parent has ended
-        return
 
 
-def _answer(act: Callable[[], Answer]) -> Answer:
+def _answers(connection: Connection, peer: Peer, task: Task) -> Iterator[Answer]:
     try:
-        return act()
+        opened = peer.open(task)
+        yield Answer("ready", (opened.does, opened.faces, opened.note))
+        while (seconds := connection.recv()) is not None:
+            yield Answer("turn", opened.turn(seconds))
     except (SkippedError, MissingExtraError, ImportError) as reason:
-        return Answer("skipped", _one_line(reason))
+        yield Answer("skipped", _one_line(reason))
     except Exception as error:  # noqa: BLE001 -- any failure of a peer is its result
-        return Answer("failed", f"{type(error).__name__}: {_one_line(error)}")
+        yield Answer("failed", f"{type(error).__name__}: {_one_line(error)}")
 
 
 def _one_line(error: Exception) -> str:
