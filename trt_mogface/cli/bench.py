@@ -32,10 +32,10 @@ from trt_mogface.models.manifest import load_manifest
 AS_IT_IS = "as it is"
 """Precision of the user's own ONNX file, which may be any."""
 
-
 in_measurement, in_load, in_roofline = map(options.Panel, ("Measurement", "Load", "Roofline"))
 MODE_HELP = "network (nothing else), memory, jpeg or video (to faces); several with commas."
 LOAD_HELP = "Images per second that arrive; several with commas."
+CARDS_HELP = f"Bounds on other machines, by data sheet: {', '.join(CARDS)}."
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,7 @@ class RooflineGroup:
         bool, in_roofline("", "Measure this machine's ceilings, and the share that is reached.", "--roofline")
     ] = False
     simulate: Annotated[
-        str | None,
-        in_roofline(
-            "LIST",
-            f"Bounds on other machines, by data sheet: {', '.join(CARDS)}.",
-            autocompletion=options.completion(lambda: CARDS),
-        ),
+        str | None, in_roofline("LIST", CARDS_HELP, autocompletion=options.completion(lambda: CARDS))
     ] = None
     counted: Annotated[
         Path | None, in_roofline("FILE", "For an engine: contract ONNX file whose layers are counted.")
@@ -86,12 +81,7 @@ class RooflineGroup:
 @with_groups
 def bench(
     *,
-    model: Annotated[
-        str,
-        options.in_model(
-            "NAME|FILE", options.MODEL_HELP, show_default=DEFAULT, autocompletion=options.complete_model
-        ),
-    ] = "",
+    model: Annotated[str, options.named_model("NAME|FILE", options.MODEL_HELP, show_default=DEFAULT)] = "",
     engine: Annotated[Path | None, options.in_model("FILE", "Engine, instead.")] = None,
     precision: PrecisionGroup,
     measurement: MeasurementGroup,
@@ -131,16 +121,13 @@ def bench(
         on_status("preparing the model")
         if engine is not None:
             load_manifest(engine)  # report that it is not an engine, before that it is not a model
-        report = session.report(
-            [
-                subject(AS_IT_IS if _is_unknown(name, precision) else kind, path)
-                for kind, path in model_files(name, precision, Path(folder))
-            ],
-            name,
-            shlex.join(["trt-mogface", *sys.argv[1:]]),
-            bounds.counted or (contract_file(name, precision.weights, for_cpu=False) if counts else None),
-            on_status,
-        )
+        files_made, unknown = model_files(name, precision, Path(folder)), _is_unknown(name, precision)
+        subjects = [subject(AS_IT_IS if unknown else kind, path) for kind, path in files_made]
+        counted = bounds.counted
+        if counts and counted is None:
+            counted = contract_file(name, precision.weights, for_cpu=False)
+        command = shlex.join(["trt-mogface", *sys.argv[1:]])
+        report = session.report(subjects, name, command, counted, on_status)
     if files.json_path != output.STDOUT:
         show(report, output.out)
     output.write(files.json_path, report.to_json())

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.markup import escape
 from rich.table import Table
 
@@ -38,6 +37,7 @@ SHOWN = 10
 """Smallest number of layer groups to print."""
 
 in_tensorrt = options.Panel("TensorRT")
+PRECISION_HELP = "fp32, fp16, bf16, int8, fp8; several with commas."
 KEEP_HELP = "Layer groups to leave in FP16: the fewest that meet --max-loss, the N worst, or by name."
 SHAPES_HELP = "Input shapes BATCHxHEIGHTxWIDTH, or one fixed shape; repeat for more profiles."
 TARGET_HELP = "Engine or folder, else a name of its own here; FILE.onnx writes ONNX of the precision instead."
@@ -73,9 +73,8 @@ class EndToEndGroup:
         if self.end_to_end:
             return replace(spec.thresholds, **changes)  # type: ignore[arg-type]
         if changes:
-            raise UsageError(
-                "--conf, --iou and --max-det are for --end-to-end; other engines take them when they run"
-            )
+            problem = "--conf, --iou and --max-det are for --end-to-end"
+            raise UsageError(f"{problem}; other engines take them when they run")
         return None
 
 
@@ -185,20 +184,10 @@ class TensorRTGroup:
 
 @with_groups
 def build(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL", help="Model name or contract ONNX file.", autocompletion=options.complete_model
-        ),
-    ],
+    model: Annotated[str, options.model_argument(metavar="MODEL", help="Model name or contract ONNX file.")],
     *,
     precision: Annotated[
-        str,
-        in_model(
-            "LIST",
-            "fp32, fp16, bf16, int8, fp8; several with commas.",
-            autocompletion=options.completion(_precision_names),
-        ),
+        str, in_model("LIST", PRECISION_HELP, autocompletion=options.completion(_precision_names))
     ] = "fp16",
     weights: options.Weights = None,
     min_face: options.MinFace = None,
@@ -223,7 +212,10 @@ def build(
     folder = Path(target) if target is not None and output.is_folder(target) else None
     path = None if target is None else Path(target)
     if path is not None and folder is None:
-        _check_file(path, len(wanted))
+        if len(wanted) > 1:
+            problem = f"one file cannot hold {len(wanted)} precisions"
+            raise OutputError(f"{path}: {problem}; use a folder, {path.parent}/")
+        output.check_targets([path])
     with BuildProgress(output.err) as progress, output.created(folder):
         progress.status(f"reading {model}")
         file = contract_file(model, weights, min_face, for_cpu=False)
@@ -249,13 +241,6 @@ def build(
         output.say(f"{len(images.skipped)} images could not be used:")
         for reason in images.skipped.values():
             output.say(f"  {reason}")
-
-
-def _check_file(path: Path, count: int) -> None:
-    """Refuse a file that cannot be written, or hold all results."""
-    if count > 1:
-        raise OutputError(f"{path}: one file cannot hold {count} precisions; use a folder, {path.parent}/")
-    output.check_targets([path])
 
 
 def _engines(
@@ -288,18 +273,13 @@ def _write_onnx(lowered: Lowered, path: Path) -> None:
 
 
 def _show(outcomes: list[Outcome]) -> None:
-    table = Table()
-    for column in ("precision", "size", "built in", "multiply-adds", "agreement with FP32"):
-        table.add_column(column)
+    table = Table("precision", "size", "built in", "multiply-adds", "agreement with FP32")
     for outcome in outcomes:
         manifest = outcome.manifest
-        table.add_row(
-            manifest.precision,
-            f"{manifest.plan_bytes / 1e6:.1f} MB",
-            "unchanged" if outcome.unchanged else f"{manifest.seconds:.1f} s",
-            ", ".join(f"{100 * share:.0f}% {kind}" for kind, share in manifest.multiply_adds.items()),
-            escape(manifest.accuracy),
-        )
+        size = f"{manifest.plan_bytes / 1e6:.1f} MB"
+        took = "unchanged" if outcome.unchanged else f"{manifest.seconds:.1f} s"
+        shares = ", ".join(f"{100 * share:.0f}% {kind}" for kind, share in manifest.multiply_adds.items())
+        table.add_row(manifest.precision, size, took, shares, escape(manifest.accuracy))
     output.out.print(table)
     for engine, manifest, _, sensitivity in outcomes:
         if sensitivity is not None:
@@ -309,16 +289,13 @@ def _show(outcomes: list[Outcome]) -> None:
 
 def _show_ranking(found: Sensitivity) -> None:
     """Print the worst groups; the report beside the engine has all."""
-    table = Table(title="layer groups, worst first", title_justify="left")
-    for column in ("group", "drift", "multiply-adds", "left in FP16"):
-        table.add_column(column)
+    head = ("group", "drift", "multiply-adds", "left in FP16")
+    table = Table(*head, title="layer groups, worst first", title_justify="left")
     for index, group in enumerate(found.groups[: max(SHOWN, found.kept)]):
         kept = "yes" if index < found.kept else ""
         table.add_row(escape(group.name), f"{group.drift:.4f}", f"{100 * group.share:.1f}%", kept)
     output.out.print(table)
-    sizes = Table(title="AP by face size", title_justify="left")
-    for column in ("", *found.by_size.get("FP32", {})):
-        sizes.add_column(column)
+    sizes = Table("", *found.by_size.get("FP32", {}), title="AP by face size")
     for name, figures in found.by_size.items():
         sizes.add_row(name, *(f"{value:.4f}" for value in figures.values()))
     if found.by_size:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from trt_mogface.machine.environment import pieces
 
 
 def check_env() -> None:
     """Print which GPU, libraries and decoders were found, and what each missing one is for."""
-    table = Table(show_lines=False)
-    for column in ("piece", "found", "brings", "if missing"):
-        table.add_column(column, overflow="fold")
+    table = Table(*(Column(name, overflow="fold") for name in ("piece", "found", "brings", "if missing")))
     for piece in pieces():
         found = escape(piece.found) if piece.found else "[red]missing[/red]"
         table.add_row(escape(piece.name), found, escape(piece.brings), escape(piece.missing))

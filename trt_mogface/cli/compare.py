@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from trt_mogface.backends.registry import is_engine
 from trt_mogface.cli import options, output
@@ -24,12 +24,8 @@ from trt_mogface.images import find_images
 
 @with_groups
 def compare(
-    a: Annotated[
-        str, typer.Argument(metavar="A", help=options.MODEL_HELP, autocompletion=options.complete_model)
-    ],
-    b: Annotated[
-        str, typer.Argument(metavar="B", help="Another one.", autocompletion=options.complete_model)
-    ],
+    a: Annotated[str, options.model_argument(metavar="A", help=options.MODEL_HELP)],
+    b: Annotated[str, options.model_argument(metavar="B", help="Another one.")],
     images: Annotated[
         list[str] | None, typer.Argument(metavar="IMAGES", help="Images, folders or glob patterns.")
     ] = None,
@@ -71,7 +67,11 @@ def compare(
     if files.html is not None:
         reasons = [str(each) for each in failures]
         output.write(files.html, disagreement_page(a, b, total, len(results), shown, reasons))
-    output.write(files.json_path, json.dumps({"a": a, "b": b, **_numbers(total, results)}, indent=1) + "\n")
+    numbers = {
+        "total": {"images": len(results), **total.to_dict()},
+        "images": [{"image": str(path), **found.to_dict()} for path, found in results],
+    }
+    output.write(files.json_path, json.dumps({"a": a, "b": b, **numbers}, indent=1) + "\n")
     for target in (files.html, files.json_path):
         if target is not None and target != output.STDOUT:
             output.say(f"written: {target}")
@@ -111,18 +111,10 @@ def _show(a: str, b: str, total: Disagreement, images: int, worst: Sequence[Comp
     output.out.print(sums)
     if not worst:
         return
-    ranking = Table(title="images, worst first", title_justify="left")
-    for column in HEAD[1:]:
-        ranking.add_column(column, justify="right", no_wrap=True)
-    ranking.add_column(HEAD[0], overflow="fold")  # last, where a long name does least harm
+    figures = (Column(name, justify="right", no_wrap=True) for name in HEAD[1:])
+    image = Column(HEAD[0], overflow="fold")  # last, where a long name does least harm
+    ranking = Table(*figures, image, title="images, worst first", title_justify="left")
     for each in worst:
-        name, *numbers = each.row()
-        ranking.add_row(*numbers, escape(name))
+        path, *numbers = each.row()
+        ranking.add_row(*numbers, escape(path))
     output.out.print(ranking)
-
-
-def _numbers(total: Disagreement, results: list[tuple[Path, Disagreement]]) -> dict[str, Any]:
-    return {
-        "total": {"images": len(results), **total.to_dict()},
-        "images": [{"image": str(path), **found.to_dict()} for path, found in results],
-    }

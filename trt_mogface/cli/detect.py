@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
@@ -23,6 +23,8 @@ from trt_mogface.reporting.drawing import check_format
 SHOWN = 30
 """Rows in the table of one image; ``--json`` has all faces."""
 
+SAVE_HELP = "Draw the faces: an image file, or files in DIR."
+
 
 @with_groups
 def detect(
@@ -36,9 +38,7 @@ def detect(
     threads: options.Threads = None,
     device: options.Device = 0,
     json_path: options.Json = None,
-    save: Annotated[
-        str | None, in_output("FILE|DIR/", "Draw the faces: an image file, or files in DIR.")
-    ] = None,
+    save: Annotated[str | None, in_output("FILE|DIR/", SAVE_HELP)] = None,
 ) -> int:
     """Find the faces in images.
 
@@ -50,10 +50,8 @@ def detect(
     results: list[dict[str, Any]] = []
     failures: list[ImageError] = []
     arguments: dict[str, Any] = {"weights": weights, "min_face": min_face, "pad": pad, "threads": threads}
-    with (
-        Detector(model, device=device, **arguments, **detection.arguments()) as detector,
-        output.created(folder),
-    ):
+    arguments |= detection.arguments()
+    with Detector(model, device=device, **arguments) as detector, output.created(folder):
         for path, image in usable(paths, "detecting", failures):
             faces = detector(image)
             results.append({"image": str(path), **faces.to_dict()})
@@ -75,9 +73,8 @@ def _show(path: Path, faces: Detections) -> None:
     output.say(title, output.out)
     if not len(faces):
         return
-    table = Table()
-    for column in ("face", "confidence", "x0", "y0", "x1", "y1"):
-        table.add_column(column, justify="right")
+    head = ("face", "confidence", "x0", "y0", "x1", "y1")
+    table = Table(*(Column(name, justify="right") for name in head))
     for number, (box, score) in enumerate(zip(faces.xyxy[:SHOWN], faces.confidence), start=1):
         table.add_row(str(number), f"{score:.3f}", *(f"{value:.1f}" for value in box))
     output.out.print(table)
@@ -86,11 +83,7 @@ def _show(path: Path, faces: Detections) -> None:
 
 
 def _drawings(save: str | None, paths: list[Path]) -> tuple[dict[Path, Path], Path | None]:
-    """Return the drawing of each image, and the folder that holds them if there is one.
-
-    Raises:
-        OutputError: If two drawings have the same name, or a format is unknown.
-    """
+    """Return the drawing of each image, and the folder that holds them if there is one."""
     if save is None:
         return {}, None
     place = Path(save)
@@ -99,14 +92,12 @@ def _drawings(save: str | None, paths: list[Path]) -> tuple[dict[Path, Path], Pa
             raise OutputError(f"{save}: {len(paths)} images need a folder; use {place.with_suffix('')}/")
         drawings, folder = dict.fromkeys(paths, place), None
     else:
-        drawings, folder = {path: place / _drawing_name(path) for path in paths}, place
+        # As a PNG if the image's own format cannot be written.
+        suffixes = ("" if path.suffix.lower() in SUFFIXES else ".png" for path in paths)
+        drawings = {path: place / f"{path.name}{suffix}" for path, suffix in zip(paths, suffixes)}
+        folder = place
     if len(set(drawings.values())) < len(paths):
         raise OutputError(f"{save}: two of the images have the same name; save them one folder at a time")
     for drawing in drawings.values():
         check_format(drawing)
     return drawings, folder
-
-
-def _drawing_name(path: Path) -> str:
-    """Return the image's name, as a PNG if its own format cannot be written."""
-    return path.name if path.suffix.lower() in SUFFIXES else f"{path.name}.png"

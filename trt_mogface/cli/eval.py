@@ -13,14 +13,14 @@ import typer
 from rich import box
 from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 
 from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
 from trt_mogface.cli.precisions import PrecisionGroup, model_files
 from trt_mogface.errors import UsageError
 from trt_mogface.evaluation.curves_page import curves_page
-from trt_mogface.evaluation.evaluation import COLUMNS
+from trt_mogface.evaluation.evaluation import COLUMNS, ap_cells
 from trt_mogface.evaluation.procedure import PROCEDURES, procedures
 from trt_mogface.evaluation.run import Row, evaluate_model, evaluate_predictions, image_files
 from trt_mogface.evaluation.wider_face import read_ground_truth, read_subset
@@ -28,6 +28,8 @@ from trt_mogface.models.cards import DEFAULT
 from trt_mogface.reporting.tables import print_whole
 
 in_images = options.Panel("Images")
+HOW_HELP = f"{', '.join(PROCEDURES)}; several with commas."
+SAVE_HELP = "Keep the text files: DIR/PRECISION/PROCEDURE/EVENT/NAME.txt."
 
 eval = typer.Typer(help="Measure accuracy on annotated images.", add_completion=False)
 
@@ -52,21 +54,13 @@ def wider(
     model: options.Model = DEFAULT,
     precision: PrecisionGroup,
     procedure: Annotated[
-        str,
-        options.in_detection(
-            "LIST",
-            f"{', '.join(PROCEDURES)}; several with commas.",
-            autocompletion=options.completion(lambda: PROCEDURES),
-        ),
+        str, options.in_detection("LIST", HOW_HELP, autocompletion=options.completion(lambda: PROCEDURES))
     ] = "original",
     size: options.NetworkSize = None,
     threads: options.Threads = None,
     device: options.Device = 0,
     report: options.ReportGroup,
-    save: Annotated[
-        Path | None,
-        options.in_output("DIR", "Keep the text files: DIR/PRECISION/PROCEDURE/EVENT/NAME.txt."),
-    ] = None,
+    save: Annotated[Path | None, options.in_output("DIR", SAVE_HELP)] = None,
 ) -> None:
     """WIDER FACE's easy, medium and hard AP, and AP by face size, of a detector or of its text files."""
     output.check_targets([report.json_path], html=report.html)
@@ -82,10 +76,8 @@ def wider(
     else:
         files, fixed = image_files(images, truth), options.parse_size("size", size)
         # Refused before anything is calibrated.
-        tests = {
-            name: (each, each.options(fixed) | {"threads": threads})
-            for name, each in procedures(procedure).items()
-        }
+        chosen = procedures(procedure)
+        tests = {name: (each, each.options(fixed) | {"threads": threads}) for name, each in chosen.items()}
         with tempfile.TemporaryDirectory() as made:
             rows = [
                 evaluate_model(
@@ -112,23 +104,17 @@ def _report(rows: Sequence[Row], files: options.ReportGroup) -> None:
         print_whole(output.out, _table(rows))
     for row in rows:
         if row.missing:
-            output.say(
-                f"{row.label}: {len(row.missing)} images have no file, their faces count as missed; the "
-                f"first is {row.missing[0]}"
-            )
+            problem = f"{len(row.missing)} images have no file, their faces count as missed"
+            output.say(f"{row.label}: {problem}; the first is {row.missing[0]}")
 
 
 def _table(rows: Sequence[Row]) -> Table:
     result = rows[0].result
-    table = Table(
-        box=box.SIMPLE,
-        title=f"{result.images} images, {result.faces['hard']} faces count",
-        title_justify="left",
-    )
-    table.add_column(no_wrap=True)
-    for name in (*(column.removesuffix(" px") for column in COLUMNS), "seconds"):
-        table.add_column(name, justify="right", no_wrap=True)
+    title = f"{result.images} images, {result.faces['hard']} faces count"
+    names = (*(column.removesuffix(" px") for column in COLUMNS), "seconds")
+    columns = (Column(name, justify="right", no_wrap=True) for name in names)
+    table = Table(Column(no_wrap=True), *columns, box=box.SIMPLE, title=title, title_justify="left")
     for row in rows:
         seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
-        table.add_row(escape(row.label), *row.result.cells(), seconds)
+        table.add_row(escape(row.label), *ap_cells(row.result.ap), seconds)
     return table

@@ -12,18 +12,16 @@ from trt_mogface.cli.options import in_output
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.files import contract_file
 
+CPU_HELP = "Only for CPUs: a larger file with Winograd convolutions."
+
 
 def export(
     *,
-    model: Annotated[
-        str, options.in_model("NAME", "Model name.", autocompletion=options.complete_model)
-    ] = DEFAULT,
+    model: Annotated[str, options.named_model("NAME", "Model name.")] = DEFAULT,
     weights: options.Weights = None,
     min_face: options.MinFace = None,
     target: Annotated[str, in_output("FILE|DIR/", "ONNX file to write, or its folder.", "--output", "-o")],
-    cpu: Annotated[
-        bool, in_output("", "Only for CPUs: a larger file with Winograd convolutions.", "--cpu")
-    ] = False,
+    cpu: Annotated[bool, in_output("", CPU_HELP, "--cpu")] = False,
 ) -> None:
     """Write a model as a contract ONNX file, for ONNX Runtime, TensorRT and others."""
     folder = Path(target) if output.is_folder(target) else None

@@ -22,26 +22,19 @@ def usable(
 ) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
     """Yield each image that can be read, uint8 [H, W, 3] in BGR; add the errors of the others to `failures`.
 
-    Args:
-        paths: Files.
-        task: Name of the progress bar.
-        failures: Extended while iterating.
+    The progress bar is named `task`.
     """
     for path in track(paths, task, console=output.err, transient=True, disable=len(paths) == 1):
         try:
             image = read_image(path)
-        except ImageError as failure:
+        except ImageError as failure:  # noqa: PERF203 -- one image is not the others
             failures.append(failure)
-            continue
-        yield path, image
+        else:
+            yield path, image
 
 
 def report(paths: Sequence[Path], failures: Sequence[ImageError]) -> int:
-    """Print a line for each failure and return the exit status.
-
-    Raises:
-        ImageError: If no image could be used.
-    """
+    """Print a line for each failure and return the exit status; raise if no image could be used."""
     if len(failures) == len(paths) == 1:
         raise failures[0]
     for failure in failures:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.cli import output
@@ -32,9 +32,8 @@ def inspect(
     check_plan(file, manifest)
     _print_rows(_engine_rows(manifest, file) | _spec_rows(manifest.spec, end_to_end=manifest.end_to_end))
     _print_pyramid(manifest.spec)
-    table = Table(title="layers", title_justify="left")
-    for column in ("layer", "kind", "reads"):
-        table.add_column(column, overflow="fold")
+    columns = (Column(name, overflow="fold") for name in ("layer", "kind", "reads"))
+    table = Table(*columns, title="layers", title_justify="left")
     for layer in manifest.layers:
         table.add_row(escape(layer.name), escape(layer.kind), escape(layer.type))
     output.out.print(table)
@@ -48,17 +47,13 @@ def _print_rows(rows: dict[str, str]) -> None:
 
 
 def _print_pyramid(spec: DetectorSpec) -> None:
-    pyramid = Table(title="pyramid", title_justify="left")
-    for column in ("stride", "anchor sides", "faces up to", "anchors at 640x640"):
-        pyramid.add_column(column, justify="right")
+    head = ("stride", "anchor sides", "faces up to", "anchors at 640x640")
+    columns = (Column(name, justify="right") for name in head)
+    pyramid = Table(*columns, title="pyramid", title_justify="left")
     for level in spec.levels:
-        rows, columns = level.grid(640, 640)
-        pyramid.add_row(
-            str(level.stride),
-            ", ".join(f"{side:g}" for side in level.sides),
-            f"{level.largest_face:.0f} px",
-            str(rows * columns * len(level.sides)),
-        )
+        rows, cells = level.grid(640, 640)
+        sides, largest = ", ".join(f"{side:g}" for side in level.sides), f"{level.largest_face:.0f} px"
+        pyramid.add_row(str(level.stride), sides, largest, str(rows * cells * len(level.sides)))
     output.out.print(pyramid)
 
 
@@ -88,13 +83,12 @@ def _spec_rows(spec: DetectorSpec, *, end_to_end: bool = False) -> dict[str, str
         outputs = f"faces: num_detections [N], boxes [N, {count}, 4], scores [N, {count}]"
         outputs += f", landmarks [N, {count}, {spec.landmarks}, 2]" if spec.landmarks else ""
     else:
-        dimensions = {
-            name: ["N", "A", *map(str, shape[2:])] for name, shape in spec.output_shapes(1, 32, 32).items()
-        }
-        outputs = ", ".join(f"{name} [{', '.join(each)}]" for name, each in dimensions.items())
+        shapes = {name: map(str, shape[2:]) for name, shape in spec.output_shapes(1, 32, 32).items()}
+        outputs = ", ".join(f"{name} [{', '.join(['N', 'A', *rest])}]" for name, rest in shapes.items())
+    nchw = spec.input.layout == "nchw-float32"
     return {
         "network": spec.name,
-        "input": _input(spec),
+        "input": f"{INPUT} " + ("float32 [N, 3, H, W], BGR 0..255" if nchw else "uint8 [N, H, W, 3], BGR"),
         "outputs": f"{outputs}; float32",
         "box coding": f"{spec.coding.kind}, variances {spec.coding.variances}",
         "score threshold": f"{thresholds.score_threshold:g}",
@@ -106,12 +100,6 @@ def _spec_rows(spec: DetectorSpec, *, end_to_end: bool = False) -> dict[str, str
         "license": spec.origin.license,
         "weights sha256": spec.origin.weights_sha256,
     }
-
-
-def _input(spec: DetectorSpec) -> str:
-    if spec.input.layout == "nchw-float32":
-        return f"{INPUT} float32 [N, 3, H, W], BGR 0..255"
-    return f"{INPUT} uint8 [N, H, W, 3], BGR"
 
 
 def _limit(value: int) -> str:

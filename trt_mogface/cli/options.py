@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -51,11 +52,7 @@ def model_names() -> Iterable[str]:
 
 
 def parse_size(argument: str, text: str | None) -> Size:
-    """Parse ``native`` or ``WxH``; None stays None, the model's own size.
-
-    Raises:
-        ArgumentError: If `text` has another form.
-    """
+    """Parse ``native`` or ``WxH``; None stays None, the model's own size."""
     if text is None or text == "native":
         return text  # type: ignore[return-value]
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
@@ -64,12 +61,11 @@ def parse_size(argument: str, text: str | None) -> Size:
     return int(match[1]), int(match[2])
 
 
-complete_model: Any = completion(model_names)
+named_model = partial(in_model.__call__, autocompletion=completion(model_names))
+model_argument = partial(typer.Argument, autocompletion=completion(model_names))
 MODEL_HELP = "Model name, contract ONNX file or engine."
 
-Model = Annotated[
-    str, in_model("NAME|FILE", MODEL_HELP, "--model", "--engine", autocompletion=complete_model)
-]
+Model = Annotated[str, named_model("NAME|FILE", MODEL_HELP, "--model", "--engine")]
 Weights = Annotated[Path | None, in_model("FILE", "Trained weights, for a named model without its own.")]
 MinFace = Annotated[float | None, in_model("PX", "Drop pyramid levels that detect only smaller faces.")]
 SIZE_HELP = "Network input: native is each image's own size, WxH one to scale into."

@@ -59,10 +59,6 @@ def check_targets(
         inputs: Files that must not be overwritten.
         html: Page to write, which needs optional packages.
         folder: Parent of files that is created if it is missing.
-
-    Raises:
-        OutputError: If a folder is missing, or a destination is an input or another destination.
-        MissingExtraError: If `html` is given and the packages for pages are missing.
     """
     places = [path for path in (*targets, html) if path is not None and path != STDOUT]
     originals = {path.resolve() for path in inputs}
@@ -78,11 +74,7 @@ def check_targets(
 
 
 def write(path: Path | None, text: str) -> None:
-    """Write a text file whole or not at all, or print it; do nothing without a path.
-
-    Raises:
-        OutputError: If the file cannot be written.
-    """
+    """Write a text file whole or not at all, or print it; do nothing without a path."""
     if path == STDOUT:
         typer.echo(text, nl=False)
     elif path is not None:

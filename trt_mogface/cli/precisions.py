@@ -41,18 +41,7 @@ class PrecisionGroup:
 
 
 def model_files(model: str, group: PrecisionGroup, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield each precision and the file that runs in it; an engine yields its own.
-
-    Args:
-        model: Model name, contract file or engine.
-        group: Weights, precisions and calibration.
-        folder: Folder for files that are made.
-
-    Raises:
-        UsageError: If the model is an engine and precisions are given, or INT8 and FP8 lack a calibration.
-        ArgumentError: If a precision is unknown.
-        MogFaceError: If the model cannot be lowered.
-    """
+    """Yield each precision and the file that runs in it, made in `folder`; an engine yields its own."""
     if is_engine(model):
         if group != PrecisionGroup():
             raise UsageError(f"{model}: precision and weights of an engine were decided when it was built")

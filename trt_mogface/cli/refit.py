@@ -9,14 +9,13 @@ import typer
 
 from trt_mogface.cli import options, output
 
+ENGINE_HELP = "Engine built with --refit or --strip-weights."
+ONNX_HELP = "ONNX that `build --precision P -o FILE.onnx` writes."
+
 
 def refit(
-    engine: Annotated[
-        Path, typer.Argument(metavar="ENGINE", help="Engine built with --refit or --strip-weights.")
-    ],
-    model: Annotated[
-        Path, typer.Argument(metavar="ONNX", help="ONNX that `build --precision P -o FILE.onnx` writes.")
-    ],
+    engine: Annotated[Path, typer.Argument(metavar="ENGINE", help=ENGINE_HELP)],
+    model: Annotated[Path, typer.Argument(metavar="ONNX", help=ONNX_HELP)],
     target: Annotated[Path, options.in_output("FILE", "Engine to write.", "--output", "-o")],
 ) -> None:
     """Put weights into an engine that was built for it. Needs a GPU."""

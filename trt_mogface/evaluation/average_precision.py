@@ -78,9 +78,7 @@ class ImageResult:
 def average_precision(images: Sequence[ImageResult], score_range: tuple[float, float] | None = None) -> float:
     """Return the AP of one setting, within 0..1.
 
-    Args:
-        images: Predictions and faces.
-        score_range: Lowest and highest possible score; None takes the set's own, as the protocol does.
+    `score_range` has the lowest and highest possible score; None takes the set's own, as the protocol does.
 
     Raises:
         ValueError: If no face counts; without a range also if the scores cannot be ranked, see `range_of`.
@@ -93,10 +91,7 @@ def average_precision(images: Sequence[ImageResult], score_range: tuple[float, f
 def match(predicted: Floats, scores: Floats, faces: Floats) -> Matches:
     """Rank the predictions of one image and find the face of each.
 
-    Args:
-        predicted: float64 [p, 4], x, y, w, h in pixels, in any order.
-        scores: float64 [p]; equal scores keep their order.
-        faces: float64 [f, 4], x, y, w, h.
+    Boxes are float64 [n, 4], x, y, w, h in pixels; predictions of equal scores keep their order.
     """
     order = np.argsort(-scores, kind="stable")
     if not len(predicted) or not len(faces):
@@ -127,7 +122,7 @@ def curve(images: Sequence[Matches], counted: Sequence[Flags], score_range: tupl
     Args:
         images: Matches of all images of the set.
         counted: For each image, bool [f]: whether a face counts in the setting.
-        score_range: Lowest and highest score, by which scores are normalized.
+        score_range: Scores are normalized by it.
 
     Raises:
         ValueError: If no face counts.
@@ -159,10 +154,11 @@ def as_xywh(boxes: NDArray[np.float32]) -> Floats:
 def ious(predicted: Floats, faces: Floats) -> Floats:
     """Return the IoU of each prediction with each face, with the + 1 convention, float64 [p, f]."""
     a, b = predicted[:, None], faces[None]
-    extent = (
-        np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + 1
+    low, high = (
+        np.maximum(a[..., :2], b[..., :2]),
+        np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:]),
     )
-    intersection = extent.clip(0).prod(axis=-1)
+    intersection = (high - low + 1).clip(0).prod(axis=-1)
     union = (a[..., 2:] + 1).prod(axis=-1) + (b[..., 2:] + 1).prod(axis=-1) - intersection
     overlap: Floats = intersection / union
     return overlap
@@ -182,8 +178,7 @@ def _judge(faces: NDArray[np.intp], counted: Flags) -> tuple[Flags, Flags]:
 
 def _best_faces(predicted: Floats, faces: Floats) -> tuple[NDArray[np.intp], Floats]:
     """Return the index of each prediction's best face and their IoU, in pieces that bound the memory."""
-    pieces = [
-        ious(piece, faces) for piece in np.array_split(predicted, len(predicted) // FACES_AT_A_TIME + 1)
-    ]
-    best = np.concatenate([piece.argmax(axis=1) for piece in pieces])
-    return best, np.concatenate([piece.max(axis=1) for piece in pieces])
+    pieces = np.array_split(predicted, len(predicted) // FACES_AT_A_TIME + 1)
+    overlaps = [ious(piece, faces) for piece in pieces]
+    best = np.concatenate([overlap.argmax(axis=1) for overlap in overlaps])
+    return best, np.concatenate([overlap.max(axis=1) for overlap in overlaps])

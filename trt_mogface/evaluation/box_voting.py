@@ -37,7 +37,7 @@ def vote(boxes: Floats, scores: Floats, iou: float) -> tuple[Floats, Floats]:
         weights = scores[taken]
         single = len(weights) == 1
         merged.append(boxes[0] if single else (boxes[taken] * weights[:, None]).sum(axis=0) / weights.sum())
-        best.append(float(scores[0]))
+        best.append(scores[0])
         boxes, scores = boxes[~taken], scores[~taken]
     return np.array(merged, np.float64).reshape(-1, 4), np.array(best, np.float64)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from trt_mogface.evaluation.evaluation import COLUMNS, Evaluation
+from trt_mogface.evaluation.evaluation import COLUMNS, Evaluation, ap_cells
 from trt_mogface.evaluation.face_sizes import SIZES
 from trt_mogface.evaluation.wider_face import SETTINGS
 from trt_mogface.reporting.html import Section, page, plot, table
@@ -15,27 +15,19 @@ if TYPE_CHECKING:
 
 
 def curves_page(results: Mapping[str, Evaluation]) -> str:
-    """Return an HTML page.
-
-    Args:
-        results: Evaluations by label.
+    """Return an HTML page of evaluations by label.
 
     Raises:
         MissingExtraError: If Jinja2 or matplotlib is not installed.
     """
-    rows = [(label, *result.cells()) for label, result in results.items()]
-    return page(
-        "Average precision on WIDER FACE",
-        [
-            Section(parts=[table(["", *COLUMNS], rows)]),
-            Section("Precision over recall", parts=[plot(_figure(results, SETTINGS))]),
-            Section(
-                "By face size",
-                "Faces that count in hard, by their longer side.",
-                [plot(_figure(results, tuple(SIZES)))],
-            ),
-        ],
-    )
+    rows = [(label, *ap_cells(result.ap)) for label, result in results.items()]
+    by_size = plot(_figure(results, tuple(SIZES)))
+    sections = [
+        Section(parts=[table(["", *COLUMNS], rows)]),
+        Section("Precision over recall", parts=[plot(_figure(results, SETTINGS))]),
+        Section("By face size", "Faces that count in hard, by their longer side.", [by_size]),
+    ]
+    return page("Average precision on WIDER FACE", sections)
 
 
 def _figure(results: Mapping[str, Evaluation], names: tuple[str, ...]) -> Figure:

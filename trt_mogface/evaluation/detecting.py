@@ -23,13 +23,9 @@ ON_GPU = 2
 def at_a_time(model: str | Path, threads: int | None) -> int:
     """Return how many images to process at a time.
 
-    On the CPU: as many as there are networks of ``threads`` threads on its cores.  ONNX Runtime's threads
-    wait for each other at every layer, so reading the next image beside them delays all (by a third on 2
-    cores).
-
-    Args:
-        model: Contract file or engine.
-        threads: CPU threads of one network; None for all cores.
+    On the CPU: as many as there are networks of ``threads`` threads (None: all) on its cores.  ONNX Runtime's
+    threads wait for each other at every layer, so reading the next image beside them delays all (by a third
+    on 2 cores).
     """
     if is_engine(model):
         return ON_GPU
@@ -46,10 +42,6 @@ def detect_all(
         procedure: Test procedure.
         images: Files.
         together: Number of images at a time; see `at_a_time`.
-
-    Raises:
-        ImageError: If an image cannot be read.
-        MogFaceError: If the network fails.
     """
     with ExitStack() as stack:
         idle: SimpleQueue[Detector] = SimpleQueue()

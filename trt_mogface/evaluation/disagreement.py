@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,20 +114,10 @@ def disagreement(a: Detections, b: Detections) -> Disagreement:
 def in_sum(parts: Sequence[Disagreement]) -> Disagreement:
     """Return the disagreement on all images together, each face of the same weight."""
     none = np.empty(0, np.float32)
-
-    def joined(name: str, empty: Floats = none) -> Floats:
-        return np.concatenate([empty, *(getattr(part, name) for part in parts)])
-
-    return Disagreement(
-        ious=joined("ious"),
-        score_differences=joined("score_differences"),
-        coordinate_differences=joined("coordinate_differences", none.reshape(0, 4)),
-        sizes=joined("sizes"),
-        only_a_scores=joined("only_a_scores"),
-        only_b_scores=joined("only_b_scores"),
-        dropped_a=sum(part.dropped_a for part in parts),
-        dropped_b=sum(part.dropped_b for part in parts),
-    )
+    empty = Disagreement(none, none, none.reshape(0, 4), none, none, none)
+    *arrays, dropped_a, dropped_b = zip(*(vars(part).values() for part in (empty, *parts)))
+    joined: list[Any] = [*map(np.concatenate, arrays), sum(dropped_a), sum(dropped_b)]
+    return Disagreement(*joined)
 
 
 def summary(total: Disagreement, images: int) -> list[tuple[str, str]]:

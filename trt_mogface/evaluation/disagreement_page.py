@@ -36,6 +36,11 @@ PAPER = (255, 255, 255)
 BINS = 40
 
 HEAD = ("image", "disagreement", "both", "only A", "only B", "IoU", "scores")
+OVERVIEW = (
+    "The disagreement of an image is the sum of the score differences over all faces, where a face that "
+    "was not found scores 0, and of 1 - IoU over the faces that both found. IoU and scores are means "
+    "over the faces that both found, which are labeled with A's score and B's."
+)
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -53,12 +58,10 @@ class ComparedImage:
     def row(self) -> tuple[str, ...]:
         """Return the cells under `HEAD`."""
         numbers = self.found.to_dict()
-        iou, scores = (
-            "-" if value is None else f"{value:.3f}"
-            for value in (numbers["iou"], numbers["score_difference"])
-        )
         counts = (str(numbers[name]) for name in ("matched", "only_a", "only_b"))
-        return (str(self.path), f"{self.found.amount:.3f}", *counts, iou, scores)
+        means = (numbers["iou"], numbers["score_difference"])
+        cells = ("-" if value is None else f"{value:.3f}" for value in means)
+        return (str(self.path), f"{self.found.amount:.3f}", *counts, *cells)
 
 
 def disagreement_page(
@@ -84,10 +87,12 @@ def disagreement_page(
     sections = [
         Section(text=f"A is {a}"),
         Section(text=f"B is {b}", parts=[table(["", ""], summary(total, images))]),
-        *_plots(total),
-        *_overview(worst),
-        *map(_shown, worst),
     ]
+    if total.matched:
+        sections.append(Section("Faces that both found", parts=[plot(_histograms(total))]))
+    if worst:
+        parts = [table(HEAD, [each.row() for each in worst]), picture(_legend(), "legend")]
+        sections += [Section("Images, worst first", OVERVIEW, parts), *map(_shown, worst)]
     if unusable:
         sections.append(Section("Not compared", parts=[table([""], [(reason,) for reason in unusable])]))
     text = page(f"{a} and {b} compared", sections)
@@ -96,12 +101,7 @@ def disagreement_page(
 
 
 def drawn(image: Image, a: Detections, b: Detections) -> Image:
-    """Return an image, scaled down to `LONGEST_SIDE`, with the boxes of A and B in the colors of `LEGEND`.
-
-    Args:
-        image: uint8 [H, W, 3], BGR.
-        a, b: Faces, in pixels of the image.
-    """
+    """Return an image, scaled down to `LONGEST_SIDE`, with the boxes of A and B in the colors of `LEGEND`."""
     scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
     canvas = _scaled(image, scale)
     boxes_a, boxes_b = a.clip().xyxy * scale, b.clip().xyxy * scale
@@ -116,10 +116,6 @@ def drawn(image: Image, a: Detections, b: Detections) -> Image:
             _outline(canvas, boxes[index], color, 2)
             _label(canvas, boxes[index], f"{faces.confidence[index]:.2f}", color)
     return canvas
-
-
-def _plots(total: Disagreement) -> list[Section]:
-    return [Section("Faces that both found", parts=[plot(_histograms(total))])] if total.matched else []
 
 
 def _histograms(total: Disagreement) -> Figure:
@@ -137,18 +133,6 @@ def _histograms(total: Disagreement) -> Figure:
         axes.set_ylabel("faces")
         axes.set_yscale("symlog")  # outliers are few, and of interest
     return figure
-
-
-def _overview(worst: Sequence[ComparedImage]) -> list[Section]:
-    if not worst:
-        return []
-    text = (
-        "The disagreement of an image is the sum of the score differences over all faces, where a face that "
-        "was not found scores 0, and of 1 - IoU over the faces that both found. IoU and scores are means "
-        "over the faces that both found, which are labeled with A's score and B's."
-    )
-    rows = [each.row() for each in worst]
-    return [Section("Images, worst first", text, [table(HEAD, rows), picture(_legend(), "legend")])]
 
 
 def _shown(each: ComparedImage) -> Section:

@@ -38,10 +38,6 @@ class Evaluation:
         """Average precision by setting and class of sizes, within 0..1."""
         return {name: curve.ap for name, curve in self.curves.items()}
 
-    def cells(self) -> list[str]:
-        """Return the APs as texts, in the order of `COLUMNS`."""
-        return ap_cells(self.ap)
-
 
 def ap_cells(ap: Mapping[str, float]) -> list[str]:
     """Return APs by name as texts with four decimals, in the order of `COLUMNS`."""
@@ -49,11 +45,7 @@ def ap_cells(ap: Mapping[str, float]) -> list[str]:
 
 
 def evaluate(truth: Sequence[Annotated], found: Sequence[Predicted]) -> Evaluation:
-    """Evaluate predictions by the protocol of `trt_mogface.evaluation.average_precision`.
-
-    Args:
-        truth: Annotated images.
-        found: Predictions of each image, in the same order.
+    """Evaluate the predictions of each image by the protocol of `trt_mogface.evaluation.average_precision`.
 
     Raises:
         EvaluationError: If the predictions cannot be ranked (none at all, all scores equal, or a score that

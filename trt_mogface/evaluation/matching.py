@@ -60,11 +60,8 @@ def _candidates(a: Floats, b: Floats) -> tuple[Indices, Indices, Floats]:
         columns.append(column)
         overlaps.append(overlap[row, column])
     none = np.empty(0, np.int64)
-    return (
-        np.concatenate([none, *rows]),
-        np.concatenate([none, *columns]),
-        np.concatenate([np.empty(0), *overlaps]),
-    )
+    pairs = np.concatenate([none, *rows]), np.concatenate([none, *columns])
+    return *pairs, np.concatenate([np.empty(0), *overlaps])
 
 
 def _greedy(rows: Indices, columns: Indices) -> Indices:

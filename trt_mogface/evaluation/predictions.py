@@ -69,10 +69,8 @@ def write_prediction(folder: Path, image: Annotated, predicted: Predicted) -> No
         OutputError: If the file cannot be written.
     """
     path = _path(folder, image)
-    lines = [
-        "{:.2f} {:.2f} {:.2f} {:.2f} {:.6f}".format(*box, score)
-        for box, score in zip(predicted.boxes, predicted.scores)
-    ]
+    faces = zip(predicted.boxes, predicted.scores)
+    lines = ["{:.2f} {:.2f} {:.2f} {:.2f} {:.6f}".format(*box, score) for box, score in faces]
     text = "\n".join([f"{image.key}.jpg", str(len(lines)), *lines, ""])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

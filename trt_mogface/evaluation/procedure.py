@@ -43,9 +43,6 @@ class Procedure:
 
         In the published procedures 5,000 candidates enter the suppression and 750 faces stay.
 
-        Args:
-            size: Size of the network input, as in `DetectorOptions`.
-
         Raises:
             ArgumentError: If a published procedure is given a fixed size.
         """
@@ -65,15 +62,13 @@ class Procedure:
             return Predicted(_as_xywh(boxes), scores)
         if self.multi_scale is None:
             boxes, scores = _run(detect, image, Run(min(1.0, limit(height, width))))
-            decimals = 1
         else:
             found = [_run(detect, image, run) for run in runs(height, width, self.multi_scale)]
             boxes, scores = (np.concatenate(parts) for parts in zip(*found))
             boxes, scores = vote(boxes, scores, self.multi_scale.vote_iou)
-            decimals = 0
         boxes[:, :2] = boxes[:, :2].clip(0)
         boxes[:, 2:] = np.minimum(boxes[:, 2:], (width - 1, height - 1))
-        return Predicted(_as_xywh(boxes).round(decimals), scores.round(3))
+        return Predicted(_as_xywh(boxes).round(0 if self.multi_scale else 1), scores.round(3))
 
 
 PROCEDURES = {
@@ -88,11 +83,7 @@ authors resize floats and this resizes bytes: at most half a gray level apart.""
 
 
 def procedures(names: str) -> dict[str, Procedure]:
-    """Return procedures by their names, which are separated by commas.
-
-    Raises:
-        ArgumentError: If a name is unknown.
-    """
+    """Return procedures by their names, which are separated by commas."""
     wanted = [name.strip() for name in names.split(",")]
     for name in wanted:
         if name not in PROCEDURES:

@@ -38,15 +38,9 @@ class Row:
 
     def to_dict(self) -> dict[str, object]:
         """Return the figures as plain data, for JSON."""
-        return {
-            "label": self.label,
-            "ap": self.result.ap,
-            "faces": dict(self.result.faces),
-            "images": self.result.images,
-            "boxes": self.result.boxes,
-            "missing": list(self.missing),
-            "seconds": self.seconds,
-        }
+        found = self.result
+        figures = {"ap": found.ap, "faces": dict(found.faces), "images": found.images, "boxes": found.boxes}
+        return {"label": self.label, **figures, "missing": list(self.missing), "seconds": self.seconds}
 
 
 def image_files(folder: Path, truth: Sequence[Annotated]) -> dict[Path, Annotated]:
@@ -68,11 +62,7 @@ def image_files(folder: Path, truth: Sequence[Annotated]) -> dict[Path, Annotate
 def evaluate_predictions(
     label: str, folder: Path, truth: Sequence[Annotated], seconds: float | None = None
 ) -> Row:
-    """Evaluate a folder of text files; see `trt_mogface.evaluation.predictions`.
-
-    Raises:
-        EvaluationError: If the predictions cannot be read or evaluated.
-    """
+    """Evaluate a folder of text files; see `trt_mogface.evaluation.predictions`."""
     predictions = read_predictions(folder, truth)
     return Row(label, evaluate(truth, predictions.found), predictions.missing, seconds)
 
@@ -88,7 +78,7 @@ def evaluate_model(
     device: int = 0,
     watch: Watch = lambda predictions, _: predictions,
 ) -> Row:
-    """Run a detector, write its predictions as text files and evaluate them.
+    """Run a detector, write its predictions as text files to `folder` and evaluate them.
 
     Args:
         label: Name of the row.
@@ -99,9 +89,6 @@ def evaluate_model(
         folder: Folder for the text files.
         device: Number of the GPU that runs an engine.
         watch: Passes the predictions through.
-
-    Raises:
-        MogFaceError: If an image cannot be read, the network fails or the predictions cannot be evaluated.
     """
     with Detector(model, device=device, **options) as detector:
         started = time.perf_counter()

@@ -99,11 +99,9 @@ def _from_matlab(folder: Path) -> Iterator[Annotated]:
     for at, event in enumerate(events[:, 0]):
         for row, name in enumerate(files[at, 0][:, 0]):
             faces = _boxes(boxes[at, 0][row, 0])
-            counted = {
-                # MATLAB counts from 1.
-                setting: _flags(rows[at, 0][row, 0].ravel().astype(np.int64) - 1, len(faces))
-                for setting, rows in lists.items()
-            }
+            # MATLAB counts from 1.
+            indices = {key: rows[at, 0][row, 0].ravel().astype(np.int64) - 1 for key, rows in lists.items()}
+            counted = {setting: _flags(found, len(faces)) for setting, found in indices.items()}
             yield Annotated(str(event[0]), str(name[0]), faces, counted)
 
 
