@@ -1,4 +1,4 @@
-"""Images to calibrate on: found, placed, spread, skipped and told apart."""
+"""Images to calibrate on: found, placed, spread, and skipped with a reason."""
 
 from __future__ import annotations
 
@@ -121,11 +121,11 @@ def test_images_are_read_one_by_one(tmp_path: Path) -> None:
     assert next(walk).name == "002.png"
 
 
-def test_status_is_told_how_far_it_is(tmp_path: Path) -> None:
+def test_status_receives_the_progress(tmp_path: Path) -> None:
     folder_of(tmp_path, 3)
-    told: list[str] = []
-    assert len(list(find(tmp_path).batches(told.append))) == 3
-    assert told == ["image 1", "image 2", "image 3"]
+    lines: list[str] = []
+    assert len(list(find(tmp_path).batches(lines.append))) == 3
+    assert lines == ["image 1", "image 2", "image 3"]
 
 
 def test_what_cannot_be_used_is_skipped_and_noted(tmp_path: Path) -> None:
@@ -353,10 +353,8 @@ def test_the_digest_of_a_video(tmp_path: Path) -> None:
     assert find(film(tmp_path / "other.avi", 5)).digest() != digest
 
 
-def test_photos(test_data: Path) -> None:
-    folder = test_data / "wider_val_calib"
-    if not folder.is_dir():
-        pytest.skip(f"no photos at {folder}")
+def test_photos(annotated_photos: Path) -> None:
+    folder = annotated_photos / "images"
     images = find(folder, limit=6, size=(160, 128))
     items = list(images)
     assert len(items) == 6
