@@ -45,8 +45,9 @@ class Kernels:
 
     Raises:
         KernelError: If there is no library, or it belongs to another release.
-        ArgumentError: By every method, before anything is launched, if an argument is unusable.
-        CudaError: By every launch, if CUDA reports an error.
+
+    Every method raises `ArgumentError` before it launches anything, if an argument is unusable, and
+    `CudaError`, if CUDA reports an error.
     """
 
     def __init__(self, library: Path | None = None) -> None:
