@@ -45,8 +45,9 @@ class Kernels:
 
     Raises:
         KernelError: If there is no library, or it belongs to another release.
-        ArgumentError: If an argument of a method is unusable; nothing is launched.
-        CudaError: If CUDA reports an error at a launch.
+
+    Every method raises `ArgumentError` before it launches anything, if an argument is unusable, and
+    `CudaError`, if CUDA reports an error.
     """
 
     def __init__(self, library: Path | None = None) -> None:
