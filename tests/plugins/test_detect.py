@@ -264,9 +264,7 @@ def test_the_whole_family_is_that_of_the_specification(kernels: Kernels, name: s
     deltas = rng.normal(0, 0.2, (1, count, 4)).astype(np.float32)
     points = rng.normal(0, 1, (1, count, 2 * spec.landmarks)).astype(np.float32)
     limits = dataclasses.replace(spec.thresholds, top_k=150)
-    asked = problem(spec, scores, deltas, points if spec.landmarks else None, size=size).asked(
-        **vars(limits)
-    )
+    asked = problem(spec, scores, deltas, points if spec.landmarks else None, size=size).asked(**vars(limits))
     found = detect(kernels, asked)
     check(kernels, asked, found)
     check_close(found, asked)
