@@ -1,19 +1,28 @@
-"""Arguments of the kernels: arrays, checked one by one, and structures of the C interface."""
+"""Arguments of the kernels: arrays, checked one by one, and structures of the C interface.
+
+All functions raise `ArgumentError` if a value or an array is unusable.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from trt_mogface.errors import ArgumentError
+from trt_mogface.frame import Frame
 from trt_mogface.kernels.arrays import Array, array, stream_handle
 from trt_mogface.kernels.interface import (
     CODING_CODES,
+    FORMAT_CODES,
     FP16,
     FP32,
+    MATRIX_CODES,
     MAX_TOP_K,
+    RANGE_CODES,
     MogfaceCandidates,
     MogfaceDetections,
     MogfaceDetector,
@@ -22,7 +31,11 @@ from trt_mogface.kernels.interface import (
     MogfaceThresholds,
 )
 from trt_mogface.kernels.library import Library
+from trt_mogface.reference.resize import Placement, steps
 from trt_mogface.spec import DetectorSpec, Thresholds
+
+Size: TypeAlias = tuple[int, int]
+"""Height and width."""
 
 FRAME_BYTES = ctypes.sizeof(MogfaceFrame)
 
@@ -69,6 +82,32 @@ class Faces:
     dropped: object = None
 
 
+def frame_struct(frame: Frame, placement: Placement, name: str, *, host: bool, stream: int) -> MogfaceFrame:
+    """Return a frame and its placement as the letterbox kernel reads them; the caller keeps the planes alive.
+
+    Args:
+        frame: Frame in the memory of the kernels; planes may have gaps between rows, not within them.
+        placement: Placement of the frame's size.
+        name: Name of the frame in messages.
+        host: Whether the kernels run on the host.
+        stream: Handle of the stream that the frame is read on.
+    """
+    planes = [
+        array(plane, f"{name}.planes[{number}]", host=host, pitched=True, stream=stream)
+        for number, plane in enumerate(frame.planes)
+    ]
+    height, width = frame.size
+    rows, columns = placement.content
+    across, down = placement.scale
+    if min(rows, columns) < 1 or not all(0 < scale < math.inf for scale in placement.scale):
+        shown = f"{columns}x{rows} by {across:g}, {down:g}"
+        raise ArgumentError(f"{name}.placement", "content and scale must be positive", shown)
+    pointers, pitches = zip(*((plane.pointer, plane.pitch) for plane in planes))
+    step, scale = steps(placement, height, width), placement.scale
+    codes = FORMAT_CODES[frame.format], MATRIX_CODES[frame.matrix], RANGE_CODES[frame.range]
+    return MogfaceFrame(pointers, pitches, *step, *scale, *codes, height, width, rows, columns)
+
+
 def detector_struct(spec: DetectorSpec) -> MogfaceDetector:
     """Return the part of a spec that the kernels need."""
     struct = MogfaceDetector(
@@ -90,8 +129,7 @@ def detector_struct(spec: DetectorSpec) -> MogfaceDetector:
 def thresholds_struct(thresholds: Thresholds, *, clip: bool = False) -> MogfaceThresholds:
     """Return thresholds as the kernels read them; ``clip`` cuts faces at the frame's edges.
 
-    Raises:
-        ArgumentError: If a limit is out of range.  `UNLIMITED` candidates become the best `MAX_TOP_K`.
+    `UNLIMITED` candidates become the best `MAX_TOP_K`.
     """
     thresholds = thresholds.bounded(MAX_TOP_K)
     if not 1 <= thresholds.top_k <= MAX_TOP_K:
@@ -131,18 +169,13 @@ class Arguments:
         found = array(source, name, host=self._host, writable=writable, stream=self.stream)
         if types is not None and found.dtype not in types:
             raise ArgumentError(name, f"expected {' or '.join(map(str, types))}, not {found.dtype}")
-        if shape is not None and (
-            len(shape) != len(found.shape)
-            or any(want not in (None, have) for want, have in zip(shape, found.shape))
-        ):
+        if shape is not None and not _fits(found.shape, shape):
             wanted = ", ".join("any" if side is None else str(side) for side in shape)
             raise ArgumentError(name, f"expected shape [{wanted}], not {list(found.shape)}")
         if found.device is not None:
-            self._device = self._device or (found.device, name)
-            if found.device != self._device[0]:
-                raise ArgumentError(
-                    name, f"lies on GPU {found.device}, and {self._device[1]} on GPU {self._device[0]}"
-                )
+            device, first = self._device = self._device or (found.device, name)
+            if found.device != device:
+                raise ArgumentError(name, f"lies on GPU {found.device}, and {first} on GPU {device}")
         self._taken.append(found)
         return found
 
@@ -163,20 +196,24 @@ class Arguments:
             raise ArgumentError(name, "must be None, the model has no landmarks")
         return self.take(name, source, (dtype,), shape, writable=writable).pointer if wanted else None
 
+    def table(self, frames: object, batch: int) -> int | None:
+        """Return the address of a `Kernels.frame_table` in device memory, None without one."""
+        return None if frames is None else self.take("frames", frames, (UINT8,), (batch, FRAME_BYTES)).pointer
+
+    def scratch(self, workspace: object) -> tuple[int, int, int]:
+        """Return address and size of the workspace, and the stream."""
+        found = self.take("workspace", workspace, None, None, writable=True)
+        return found.pointer, found.nbytes, self.stream
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(w in (None, side) for w, side in zip(wanted, shape))
+
 
 def outputs_struct(
-    call: Arguments,
-    scores: object,
-    deltas: object,
-    landmarks: object,
-    spec: DetectorSpec,
-    size: tuple[int, int],
+    call: Arguments, scores: object, deltas: object, landmarks: object, spec: DetectorSpec, size: Size
 ) -> MogfaceOutputs:
-    """Return the network's outputs.
-
-    Raises:
-        ArgumentError: If they are not of one type and of the spec's shapes.
-    """
+    """Return the network's outputs, which must be of one type and of the spec's shapes."""
     height, width = size
     if min(size) < 1:
         raise ArgumentError("size", "must be positive", f"{height}x{width}")
@@ -184,14 +221,9 @@ def outputs_struct(
     first = call.take("scores", scores, (FLOAT32, FLOAT16), (None, count))
     batch = first.shape[0]
     second = call.take("deltas", deltas, (first.dtype,), (batch, count, 4))
-    third = call.optional(
-        "landmarks",
-        landmarks,
-        spec.landmarks > 0,
-        first.dtype,
-        (batch, count, 2 * spec.landmarks),
-        writable=False,
-    )
+    points = spec.landmarks
+    shape = batch, count, 2 * points
+    third = call.optional("landmarks", landmarks, points > 0, first.dtype, shape, writable=False)
     kind = FP16 if first.dtype == FLOAT16 else FP32
     return MogfaceOutputs(first.pointer, second.pointer, third, kind, batch, height, width)
 
@@ -199,11 +231,7 @@ def outputs_struct(
 def candidates_struct(
     call: Arguments, given: Candidates, batch: int, top_k: int, points: int
 ) -> MogfaceCandidates:
-    """Return the candidates of a batch, with landmarks if there are ``points``.
-
-    Raises:
-        ArgumentError: If an array has another type or shape.
-    """
+    """Return the candidates of a batch, with landmarks if there are ``points``."""
 
     def take(name: str, dtype: np.dtype[np.generic], *shape: int) -> int:
         source = getattr(given, name)
@@ -224,11 +252,7 @@ def candidates_struct(
 def detections_struct(
     call: Arguments, out: Faces, batch: int, thresholds: Thresholds, points: int
 ) -> MogfaceDetections:
-    """Return the buffers for the faces of a batch, with landmarks if there are ``points``.
-
-    Raises:
-        ArgumentError: If an array has another type or shape.
-    """
+    """Return the buffers for the faces of a batch, with landmarks if there are ``points``."""
     most = thresholds.bounded(MAX_TOP_K).most_faces
 
     def take(name: str, dtype: np.dtype[np.generic], *shape: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes as c
+from typing import Any
 
 from trt_mogface.frame import FORMATS, MATRICES, RANGES, ColorMatrix, ColorRange, PixelFormat
 from trt_mogface.spec import CODINGS, Coding
@@ -17,23 +18,22 @@ CODING_CODES: dict[Coding, int] = {name: code for code, name in enumerate(CODING
 FP32, FP16 = 0, 1
 
 
+def members(kind: Any, *names: str) -> list[tuple[str, Any]]:
+    """Return members of one type for a structure."""
+    return [(name, kind) for name in names]
+
+
 class MogfaceFrame(c.Structure):
     """A frame and its position in the network input."""
 
     _fields_ = [
         ("planes", c.c_uint64 * MAX_PLANES),
         ("pitches", c.c_int64 * MAX_PLANES),
-        ("step_x", c.c_double),
-        ("step_y", c.c_double),
-        ("scale_x", c.c_float),
-        ("scale_y", c.c_float),
-        ("format", c.c_int32),
-        ("matrix", c.c_int32),
-        ("range", c.c_int32),
-        ("height", c.c_int32),
-        ("width", c.c_int32),
-        ("content_height", c.c_int32),
-        ("content_width", c.c_int32),
+        *members(c.c_double, "step_x", "step_y"),
+        *members(c.c_float, "scale_x", "scale_y"),
+        *members(
+            c.c_int32, "format", "matrix", "range", "height", "width", "content_height", "content_width"
+        ),
     ]
 
 
@@ -48,13 +48,8 @@ class MogfaceDetector(c.Structure):
 
     _fields_ = [
         ("levels", MogfaceLevel * MAX_LEVELS),
-        ("level_count", c.c_int32),
-        ("coding", c.c_int32),
-        ("inclusive", c.c_int32),
-        ("spread", c.c_int32),
-        ("landmark_count", c.c_int32),
-        ("variance_center", c.c_float),
-        ("variance_size", c.c_float),
+        *members(c.c_int32, "level_count", "coding", "inclusive", "spread", "landmark_count"),
+        *members(c.c_float, "variance_center", "variance_size"),
         ("center", c.c_double),
     ]
 
@@ -63,13 +58,8 @@ class MogfaceThresholds(c.Structure):
     """Thresholds and limits of the selection."""
 
     _fields_ = [
-        ("score", c.c_float),
-        ("iou", c.c_float),
-        ("top_k", c.c_int32),
-        ("max_detections", c.c_int32),
-        ("inclusive_areas", c.c_int32),
-        ("cut", c.c_int32),
-        ("clip", c.c_int32),
+        *members(c.c_float, "score", "iou"),
+        *members(c.c_int32, "top_k", "max_detections", "inclusive_areas", "cut", "clip"),
     ]
 
 
@@ -77,33 +67,28 @@ class MogfaceOutputs(c.Structure):
     """The network's outputs for a batch."""
 
     _fields_ = [
-        ("scores", c.c_void_p),
-        ("deltas", c.c_void_p),
-        ("landmarks", c.c_void_p),
-        ("type", c.c_int32),
-        ("batch", c.c_int32),
-        ("height", c.c_int32),
-        ("width", c.c_int32),
+        *members(c.c_void_p, "scores", "deltas", "landmarks"),
+        *members(c.c_int32, "type", "batch", "height", "width"),
     ]
 
 
 class MogfaceCandidates(c.Structure):
     """The best candidates of each image."""
 
-    _fields_ = [
-        (name, c.c_void_p) for name in ("counts", "dropped", "anchors", "boxes", "scores", "landmarks")
-    ]
+    _fields_ = members(c.c_void_p, "counts", "dropped", "anchors", "boxes", "scores", "landmarks")
 
 
 class MogfaceDetections(c.Structure):
     """The faces of each image."""
 
-    _fields_ = [(name, c.c_void_p) for name in ("counts", "dropped", "boxes", "scores", "landmarks")]
+    _fields_ = members(c.c_void_p, "counts", "dropped", "boxes", "scores", "landmarks")
 
 
 _DETECTOR, _THRESHOLDS = c.POINTER(MogfaceDetector), c.POINTER(MogfaceThresholds)
-_FRAMES = c.c_void_p
-_SIZE, _STREAM, _WORKSPACE = c.POINTER(c.c_size_t), c.c_void_p, (c.c_void_p, c.c_size_t)
+_OUTPUTS, _CANDIDATES = c.POINTER(MogfaceOutputs), c.POINTER(MogfaceCandidates)
+_FACES, _SIZE = c.POINTER(MogfaceDetections), c.POINTER(c.c_size_t)
+_FRAMES = _STREAM = c.c_void_p
+_SCRATCH = (c.c_void_p, c.c_size_t, _STREAM)
 
 STATUS_FUNCTIONS = {
     "mogfaceAnchorCount": (_DETECTOR, c.c_int, c.c_int, c.POINTER(c.c_int64)),
@@ -112,44 +97,15 @@ STATUS_FUNCTIONS = {
     "mogfaceDecodeWorkspace": (_DETECTOR, _THRESHOLDS, c.c_int, c.c_int, c.c_int, _SIZE),
     "mogfaceSelectWorkspace": (_THRESHOLDS, c.c_int, _SIZE),
     "mogfaceDetectWorkspace": (_DETECTOR, _THRESHOLDS, c.c_int, c.c_int, c.c_int, _SIZE),
-    "mogfaceDecode": (
-        _DETECTOR,
-        _THRESHOLDS,
-        c.POINTER(MogfaceOutputs),
-        _FRAMES,
-        c.POINTER(MogfaceCandidates),
-        *_WORKSPACE,
-        _STREAM,
-    ),
-    "mogfaceSelect": (
-        _THRESHOLDS,
-        c.POINTER(MogfaceCandidates),
-        c.c_int,
-        c.c_int,
-        _FRAMES,
-        c.POINTER(MogfaceDetections),
-        *_WORKSPACE,
-        _STREAM,
-    ),
-    "mogfaceDetect": (
-        _DETECTOR,
-        _THRESHOLDS,
-        c.POINTER(MogfaceOutputs),
-        _FRAMES,
-        c.POINTER(MogfaceDetections),
-        *_WORKSPACE,
-        _STREAM,
-    ),
+    "mogfaceDecode": (_DETECTOR, _THRESHOLDS, _OUTPUTS, _FRAMES, _CANDIDATES, *_SCRATCH),
+    "mogfaceSelect": (_THRESHOLDS, _CANDIDATES, c.c_int, c.c_int, _FRAMES, _FACES, *_SCRATCH),
+    "mogfaceDetect": (_DETECTOR, _THRESHOLDS, _OUTPUTS, _FRAMES, _FACES, *_SCRATCH),
 }
 """Functions that return a CUDA error, with their parameters."""
 
 
 def declare(library: c.CDLL) -> None:
-    """Declare the parameters and results of the library's functions.
-
-    Raises:
-        AttributeError: If the library lacks one of them.
-    """
+    """Declare parameters and results of the functions; an AttributeError if the library lacks one."""
     for name, parameters in STATUS_FUNCTIONS.items():
         function = getattr(library, name)
         function.argtypes, function.restype = parameters, c.c_int

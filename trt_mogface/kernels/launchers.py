@@ -22,11 +22,11 @@ from trt_mogface.kernels.arguments import (
     candidates_struct,
     detections_struct,
     detector_struct,
+    frame_struct,
     outputs_struct,
     thresholds_struct,
 )
 from trt_mogface.kernels.arrays import stream_handle
-from trt_mogface.kernels.frames import frame_struct
 from trt_mogface.kernels.interface import MogfaceFrame
 from trt_mogface.kernels.library import Library
 from trt_mogface.reference.resize import Placement
@@ -78,28 +78,17 @@ class Kernels:
             uint8 [N, `FRAME_BYTES`], in host memory.  It holds addresses: the frames must outlive its use.
         """
         if len(placements) != len(frames):
-            raise ArgumentError(
-                "placements", f"must be one for each of {len(frames)} frames", len(placements)
-            )
+            problem = f"must be one for each of {len(frames)} frames"
+            raise ArgumentError("placements", problem, len(placements))
         host, handle = self._library.runs_on_host, stream_handle(stream)
-        structs = (MogfaceFrame * len(frames))(
-            *(
-                frame_struct(frame, placement, f"frames[{i}]", host=host, stream=handle)
-                for i, (frame, placement) in enumerate(zip(frames, placements))
-            )
-        )
+        structs = (MogfaceFrame * len(frames))()
+        for i, (frame, placement) in enumerate(zip(frames, placements)):
+            structs[i] = frame_struct(frame, placement, f"frames[{i}]", host=host, stream=handle)
         self._library.call("mogfaceCheckFrames", ctypes.addressof(structs), len(frames), *size)
-        table = np.empty((len(frames), FRAME_BYTES), np.uint8)
-        table.ravel()[:] = np.frombuffer(bytes(structs), np.uint8)
-        return table
+        return np.frombuffer(bytearray(structs), np.uint8).reshape(len(frames), FRAME_BYTES)
 
     def letterbox(
-        self,
-        frames: object,
-        images: object,
-        *,
-        pad: tuple[int, int, int] = (0, 0, 0),
-        stream: object = None,
+        self, frames: object, images: object, *, pad: tuple[int, int, int] = (0, 0, 0), stream: object = None
     ) -> None:
         """Scale frames into the network input.
 
@@ -107,18 +96,16 @@ class Kernels:
             frames: A `frame_table` in device memory: uint8 [N, `FRAME_BYTES`].
             images: uint8 [N, H, W, 3], BGR; overwritten completely.
             pad: BGR value right of and below a frame.
-            stream: Stream of the launch; see `trt_mogface.kernels.arrays.stream_handle`.
+            stream: Stream of the launch, here and below; see `trt_mogface.kernels.arrays.stream_handle`.
         """
         call = Arguments(self._library, stream)
         out = call.take("images", images, (UINT8,), (None, None, None, 3), writable=True)
         batch, height, width, _ = out.shape
-        table = call.take("frames", frames, (UINT8,), (batch, FRAME_BYTES))
+        table = call.take("frames", frames, (UINT8,), (batch, FRAME_BYTES)).pointer
         if len(pad) != 3 or not all(0 <= value <= 255 for value in pad):
             raise ArgumentError("pad", "must be three bytes", pad)
         packed = pad[0] | pad[1] << 8 | pad[2] << 16
-        self._library.call(
-            "mogfaceLetterbox", table.pointer, batch, packed, out.pointer, height, width, call.stream
-        )
+        self._library.call("mogfaceLetterbox", table, batch, packed, out.pointer, height, width, call.stream)
 
     def decode(
         self,
@@ -145,25 +132,14 @@ class Kernels:
             workspace: Device array of at least `decode_workspace` bytes.
             frames: A `frame_table` in device memory, at whose contents ``thresholds.clip`` cuts; default the
                 network input.
-            stream: Stream of the launch.
         """
         call = Arguments(self._library, stream)
         limits = thresholds_struct(thresholds)
         outputs = outputs_struct(call, scores, deltas, landmarks, spec, size)
         candidates = candidates_struct(call, out, outputs.batch, limits.top_k, spec.landmarks)
-        table = _table(call, frames, outputs.batch)
-        scratch = call.take("workspace", workspace, None, None, writable=True)
-        self._library.call(
-            "mogfaceDecode",
-            detector_struct(spec),
-            limits,
-            outputs,
-            table,
-            candidates,
-            scratch.pointer,
-            scratch.nbytes,
-            call.stream,
-        )
+        table, scratch = call.table(frames, outputs.batch), call.scratch(workspace)
+        detector = detector_struct(spec)
+        self._library.call("mogfaceDecode", detector, limits, outputs, table, candidates, *scratch)
 
     def select(
         self,
@@ -185,7 +161,6 @@ class Kernels:
             workspace: Device array of at least `select_workspace` bytes.
             frames: A `frame_table` in device memory; default leaves pixels of the network input.
             clip: Whether boxes are cut at the frame's edges; needs ``frames``.
-            stream: Stream of the launch.
         """
         call = Arguments(self._library, stream)
         limits = thresholds_struct(thresholds, clip=clip)
@@ -197,20 +172,8 @@ class Kernels:
         batch = counts.shape[0]
         given = candidates_struct(call, candidates, batch, limits.top_k, points)
         faces = detections_struct(call, out, batch, thresholds, points)
-        table = _table(call, frames, batch)
-        scratch = call.take("workspace", workspace, None, None, writable=True)
-        self._library.call(
-            "mogfaceSelect",
-            limits,
-            given,
-            batch,
-            points,
-            table,
-            faces,
-            scratch.pointer,
-            scratch.nbytes,
-            call.stream,
-        )
+        table, scratch = call.table(frames, batch), call.scratch(workspace)
+        self._library.call("mogfaceSelect", limits, given, batch, points, table, faces, *scratch)
 
     def detect(
         self,
@@ -236,52 +199,31 @@ class Kernels:
             thresholds: All thresholds and limits.
             workspace: Device array of at least `detect_workspace` bytes.
             frames, clip: Frames and whether to cut at their edges, as for `decode` and `select`.
-            stream: Stream of the launch.
         """
         call = Arguments(self._library, stream)
         limits = thresholds_struct(thresholds, clip=clip)
         outputs = outputs_struct(call, scores, deltas, landmarks, spec, size)
         faces = detections_struct(call, out, outputs.batch, thresholds, spec.landmarks)
-        table = _table(call, frames, outputs.batch)
-        scratch = call.take("workspace", workspace, None, None, writable=True)
-        self._library.call(
-            "mogfaceDetect",
-            detector_struct(spec),
-            limits,
-            outputs,
-            table,
-            faces,
-            scratch.pointer,
-            scratch.nbytes,
-            call.stream,
-        )
+        table, scratch = call.table(frames, outputs.batch), call.scratch(workspace)
+        self._library.call("mogfaceDetect", detector_struct(spec), limits, outputs, table, faces, *scratch)
 
     def decode_workspace(
         self, spec: DetectorSpec, thresholds: Thresholds, batch: int, size: tuple[int, int]
     ) -> int:
         """Return the bytes of workspace that `decode` needs."""
-        return self._bytes(
-            "mogfaceDecodeWorkspace", detector_struct(spec), thresholds_struct(thresholds), batch, *size
-        )
+        return self._bytes("Decode", detector_struct(spec), thresholds_struct(thresholds), batch, *size)
 
     def select_workspace(self, thresholds: Thresholds, batch: int) -> int:
         """Return the bytes of workspace that `select` needs."""
-        return self._bytes("mogfaceSelectWorkspace", thresholds_struct(thresholds), batch)
+        return self._bytes("Select", thresholds_struct(thresholds), batch)
 
     def detect_workspace(
         self, spec: DetectorSpec, thresholds: Thresholds, batch: int, size: tuple[int, int]
     ) -> int:
         """Return the bytes of workspace that `detect` needs."""
-        return self._bytes(
-            "mogfaceDetectWorkspace", detector_struct(spec), thresholds_struct(thresholds), batch, *size
-        )
+        return self._bytes("Detect", detector_struct(spec), thresholds_struct(thresholds), batch, *size)
 
-    def _bytes(self, function: str, *arguments: object) -> int:
+    def _bytes(self, kernel: str, *arguments: object) -> int:
         found = ctypes.c_size_t()
-        self._library.call(function, *arguments, found)
+        self._library.call(f"mogface{kernel}Workspace", *arguments, found)
         return found.value
-
-
-def _table(call: Arguments, frames: object, batch: int) -> int | None:
-    """Return the address of a `Kernels.frame_table` in device memory, None without one."""
-    return None if frames is None else call.take("frames", frames, (UINT8,), (batch, FRAME_BYTES)).pointer
