@@ -89,17 +89,12 @@ class CpuSlot:
         self._placed = []
 
     def _detections(
-        self,
-        size: tuple[int, int],
-        placement: Placement,
-        scores: Floats,
-        deltas: Floats,
-        points: Floats | None,
+        self, size: tuple[int, int], place: Placement, scores: Floats, deltas: Floats, points: Floats | None
     ) -> Detections:
-        spec, thresholds, content = self._options.spec, self._options.thresholds, placement.content
+        spec, thresholds, content = self._options.spec, self._options.thresholds, place.content
         faces = select(
-            scores, deltas, points, spec=spec, size=placement.canvas, thresholds=thresholds, content=content
+            scores, deltas, points, spec=spec, size=place.canvas, thresholds=thresholds, content=content
         )
-        scale: Floats = np.array(placement.scale * 2, np.float32)  # x, y, x, y
+        scale: Floats = np.array(place.scale * 2, np.float32)  # x, y, x, y
         landmarks = None if faces.landmarks is None else faces.landmarks / scale[:2]
         return Detections(faces.boxes / scale, faces.scores, landmarks, size, faces.dropped)

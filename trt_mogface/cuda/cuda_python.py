@@ -19,15 +19,12 @@ class CudaPython(Cuda):
     def __init__(self, device: int = 0) -> None:
         super().__init__()
         self._runtime: Any = require("cuda.bindings.runtime", extra="cuda")
-        kinds, what = self._runtime.cudaDeviceAttr, f"device {device}"
+        kinds, asked = self._runtime.cudaDeviceAttr, self._runtime.cudaDeviceGetAttribute
+        what = f"device {device}"
         self._ask(self._runtime.cudaSetDevice(device), what)
-        wanted = kinds.cudaDevAttrComputeCapabilityMajor, kinds.cudaDevAttrComputeCapabilityMinor
-        major, minor = (
-            self._ask(self._runtime.cudaDeviceGetAttribute(kind, device), what) for kind in wanted
-        )
-        integrated = self._ask(
-            self._runtime.cudaDeviceGetAttribute(kinds.cudaDevAttrIntegrated, device), what
-        )
+        capability = kinds.cudaDevAttrComputeCapabilityMajor, kinds.cudaDevAttrComputeCapabilityMinor
+        major, minor = (self._ask(asked(kind, device), what) for kind in capability)
+        integrated = self._ask(asked(kinds.cudaDevAttrIntegrated, device), what)
         name = _text(self._ask(self._runtime.cudaGetDeviceProperties(device), what).name)
         _, total = self._memory()
         self.device = Device(device, name.rstrip("\0"), (major, minor), bool(integrated), total)

@@ -115,7 +115,7 @@ class FrameBuffer(Buffer):
         packed, end = _laid_out(sizes, _aligned(len(frames) * FRAME_BYTES))
         nbytes = -(-end // STEP) * STEP
         direct, end = _laid_out({key: planes[key].nbytes for key in locked} if self._device else {}, nbytes)
-        if end > self._host.nbytes:
+        if self._host.closed or end > self._host.nbytes:  # closed: it could not grow before
             self.close()
             self._allocate(end)
         addresses = locked | {key: self.address + offset for key, offset in (packed | direct).items()}

@@ -152,9 +152,8 @@ class _Plan:
     def new_context(self) -> Any:
         """Return an execution context whose scratch memory is the caller's."""
         strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        context = self._engine.create_execution_context(
-            self._config(strategy) if self._flavor.is_rtx else strategy
-        )
+        settings = self._config(strategy) if self._flavor.is_rtx else strategy
+        context = self._engine.create_execution_context(settings)
         if context is None:
             raise EngineError(f"{self.path}: no execution context: {self.last_error}")
         return context
