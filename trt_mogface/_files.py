@@ -34,19 +34,14 @@ def whole_file(path: Path) -> Iterator[Path]:
         _make_durable(temporary)
         temporary.replace(path)
     except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); choose another place"
-        ) from error
+        reason = error.strerror or error
+        raise OutputError(f"{path}: cannot be written ({reason}); choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all; see `whole_file`.
-
-    Raises:
-        OutputError: If the file cannot be written.
-    """
+    """Write a text file, whole or not at all; see `whole_file`."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -11,43 +11,29 @@ import msgspec
 T = TypeVar("T")
 
 
-def parse(text: str, kind: type[T], *, complete: bool = False) -> T:
-    """Read JSON as a dataclass.
+def convert(values: object, kind: type[T], *, complete: bool = False) -> T:
+    """Turn plain values, such as JSON has, into a dataclass.
 
     Args:
-        text: JSON.
+        values: Values.  Booleans are not integers, NaN and infinity are not numbers.
         kind: Dataclass of plain values, tuples, dictionaries and further dataclasses.
         complete: Whether fields with a default must be present too.
 
-    Returns:
-        The value.  Booleans are not integers, NaN and infinity are not numbers, and every field is known.
-
     Raises:
-        ValueError: If the text is not JSON of that form; the message names the path, e.g. ``$.levels[0]``.
+        ValueError: If a value is not plain or of another type, or a field is unknown or missing; the message
+            names its path, e.g. ``$.levels[0]``.
     """
     try:
+        text = json.dumps(values, allow_nan=False)
         value = msgspec.json.decode(text, type=kind)
         raw, known = msgspec.json.decode(text), dump(value)
         unknown = _lacking(raw, known, "$")
         missing = _lacking(known, raw, "$") if complete else ""
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{error!s:.120}") from error
     if unknown or missing:
         raise ValueError(f"{'unknown' if unknown else 'missing'} field - at `{unknown or missing:.80}`")
     return value
-
-
-def convert(values: object, kind: type[T], *, complete: bool = False) -> T:
-    """Turn plain values into a dataclass; see `parse`.
-
-    Raises:
-        ValueError: If a value is not plain, not finite, or `parse` refuses it.
-    """
-    try:
-        text = json.dumps(values, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{error!s:.120}") from error
-    return parse(text, kind, complete=complete)
 
 
 def dump(value: Any) -> Any:

@@ -30,14 +30,6 @@ def needs(extra: str) -> Iterator[None]:
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import an optional package.
-
-    Args:
-        module: Dotted module name, e.g. ``onnx``.
-        extra: See `needs`.
-
-    Raises:
-        MissingExtraError: If the package cannot be imported.
-    """
+    """Import an optional package by its dotted name; see `needs`."""
     with needs(extra):
         return importlib.import_module(module)

@@ -85,8 +85,9 @@ class Detections:
         Raises:
             TypeError: If `index` is a single number; ``faces[:1]`` has one face.
         """
-        chosen: Any = index if isinstance(index, slice) else np.asarray(index)
+        chosen: Any = index
         if not isinstance(index, slice):
+            chosen = np.asarray(index)
             if chosen.ndim != 1:
                 raise TypeError("index faces with a slice, a boolean mask or an index array, e.g. faces[:1]")
             chosen = chosen if chosen.size else chosen.astype(int)  # an empty list has floats
@@ -127,14 +128,11 @@ class Detections:
         data: dict[str, Any] = {**self.data, "class_name": np.full(len(self), "face")}
         if self.landmarks is not None:
             data["landmarks"] = self.landmarks
-        detections: supervision.Detections = sv.Detections(
-            xyxy=self.xyxy,
-            confidence=self.confidence,
-            class_id=np.zeros(len(self), int),
-            tracker_id=self.tracker_id,
-            data=data,
+        face, ids = np.zeros(len(self), int), self.tracker_id
+        made: supervision.Detections = sv.Detections(
+            xyxy=self.xyxy, confidence=self.confidence, class_id=face, tracker_id=ids, data=data
         )
-        return detections
+        return made
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values: width, height and faces with box, confidence, landmarks and tracker_id."""

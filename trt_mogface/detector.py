@@ -10,10 +10,9 @@ from typing import Any, TypeAlias, overload
 
 from typing_extensions import Self, Unpack
 
-from trt_mogface.backends.base import Backend, ModelInfo
+from trt_mogface.backends.base import Backend, ModelInfo, Shared
 from trt_mogface.backends.options import DetectorOptions
 from trt_mogface.backends.registry import open_backend
-from trt_mogface.backends.shared import Shared
 from trt_mogface.detections import Detections
 from trt_mogface.errors import ImageError, RunnerError
 from trt_mogface.frame import Frame, Image

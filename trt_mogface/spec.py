@@ -282,6 +282,8 @@ def _first_problem(spec: DetectorSpec) -> str | None:
     faces = [level.max_face for level in spec.levels if level.max_face is not None]
     chosen, given, coding = spec.thresholds, spec.input, spec.coding
     longest = [side for side in (given.longest_over, given.longest_to) if side is not None]
+    resizes, layouts = get_args(Resize), get_args(Layout)
+    shares, limits = (chosen.score_threshold, chosen.iou_threshold), (chosen.top_k, chosen.max_detections)
     checks = {
         "the name must be letters, digits, points and hyphens": NAME.fullmatch(spec.name) is not None,
         f"there must be 1 to {MAX_LEVELS} pyramid levels with 1 to {MAX_LEVELS} anchors a cell": all(
@@ -296,23 +298,15 @@ def _first_problem(spec: DetectorSpec) -> str | None:
             len(coding.variances) == 2 and all(map(math.isfinite, (*coding.variances, coding.center)))
         ),
         f"landmarks must lie within 0..{MAX_LANDMARKS}": 0 <= spec.landmarks <= MAX_LANDMARKS,
-        "thresholds must lie within 0..1": all(
-            0.0 <= t <= 1.0 for t in (chosen.score_threshold, chosen.iou_threshold)
-        ),
-        "top_k and max_detections must be positive": all(
-            0 < limit <= UNLIMITED for limit in (chosen.top_k, chosen.max_detections)
-        ),
+        "thresholds must lie within 0..1": all(0.0 <= share <= 1.0 for share in shares),
+        "top_k and max_detections must be positive": all(0 < limit <= UNLIMITED for limit in limits),
         "the padding must be three bytes and its multiple positive": (
             0 < given.multiple <= MAX_SIDE and len(given.pad) == 3 and all(0 <= v <= 255 for v in given.pad)
         ),
         "the input size must be two positive numbers": given.size is None
         or (len(given.size) == 2 and all(0 < s <= MAX_SIDE for s in given.size)),
-        f"unknown resize {given.resize!r} (choose from {', '.join(get_args(Resize))})": (
-            given.resize in get_args(Resize)
-        ),
-        f"unknown layout {given.layout!r} (choose from {', '.join(get_args(Layout))})": (
-            given.layout in get_args(Layout)
-        ),
+        f"unknown resize {given.resize!r} (choose from {', '.join(resizes)})": given.resize in resizes,
+        f"unknown layout {given.layout!r} (choose from {', '.join(layouts)})": given.layout in layouts,
         "a longest side needs both its limit and its target": (
             len(longest) in (0, 2) and all(0 < side <= MAX_SIDE for side in longest)
         ),

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import engine_build.models
 from engine_build.onnx import contract, cpu, pixels
-from engine_build.onnx.pyramid import without_small_faces
+from engine_build.onnx.pyramid import levels_left_out, without_small_faces
 from engine_build.weights import cached
 from trt_mogface._files import sha256_of
 from trt_mogface.models.cards import DEFAULT, ModelCard
 from trt_mogface.models.files import embedded_file
-from trt_mogface.models.pyramid import levels_left_out
 
 if TYPE_CHECKING:
     import onnx

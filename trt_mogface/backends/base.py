@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from trt_mogface.models.manifest import Shape
 from trt_mogface.reference.decode import Floats
 from trt_mogface.reference.resize import Placement
 from trt_mogface.spec import DetectorSpec, Origin, Thresholds
+
+T = TypeVar("T", bound=Any)
 
 OnStage = Callable[[str, float], None]
 """Receives the name of a stage and its milliseconds."""
@@ -143,3 +146,25 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free the model, after its slots; closing twice is harmless."""
+
+
+class Shared(Generic[T]):
+    """A resource with a method ``close``, and the number of its users, which starts at one."""
+
+    def __init__(self, value: T) -> None:
+        self.value = value
+        self._users, self._lock = 1, threading.Lock()
+
+    def retain(self) -> Shared[T]:
+        """Add a user."""
+        with self._lock:
+            self._users += 1
+        return self
+
+    def release(self) -> None:
+        """Remove a user; the last one closes the resource."""
+        with self._lock:
+            self._users -= 1
+            last = self._users == 0
+        if last:
+            self.value.close()

@@ -27,10 +27,6 @@ class CpuBackend:
     Args:
         path: Contract ONNX file.
         options: Checked options; ``weights`` and ``min_face`` are part of `path` already.
-
-    Raises:
-        ModelError: If the file is missing, not ONNX, or not a contract file.
-        ArgumentError: If the network does not accept the requested input size.
     """
 
     max_batch = sys.maxsize
@@ -41,11 +37,7 @@ class CpuBackend:
         self.info, self.place = self.options.info, self.options.place
 
     def check(self, frame: Frame) -> None:
-        """Refuse a frame in device memory.
-
-        Raises:
-            ImageError: If a plane is not a numpy array.
-        """
+        """Refuse a frame in device memory."""
         if not frame.on_host:
             raise ImageError("image: in device memory, and this model runs on the CPU; copy it to the host")
 
@@ -67,11 +59,7 @@ class CpuBackend:
 class CpuSlot:
     """One batch on the CPU; see `trt_mogface.backends.base.Slot`.
 
-    Frames are converted and resized by `submit`; `wait` runs the network and selects.
-
-    Args:
-        network: Network, which stays the caller's.
-        options: Resolved options.
+    `submit` converts and resizes frames; `wait` runs the network, which stays the caller's, and selects.
     """
 
     def __init__(self, network: Network, options: SlotOptions) -> None:
@@ -92,40 +80,21 @@ class CpuSlot:
     def wait(self) -> list[Detections]:
         """Run the network and select the faces."""
         placed, self._placed = self._placed, []
-        outputs = self._network.run(self._batch)
-        landmarks = [None] * len(placed) if outputs.landmarks is None else outputs.landmarks
-        return [
-            self._detections(size, placement, *parts)
-            for (size, placement), *parts in zip(placed, outputs.scores, outputs.deltas, landmarks)
-        ]
+        scores, deltas, landmarks = self._network.run(self._batch)
+        parts = zip(scores, deltas, [None] * len(placed) if landmarks is None else landmarks)
+        return [self._detections(*each, *outputs) for each, outputs in zip(placed, parts)]
 
     def close(self) -> None:
         """Forget the frames; the network is the caller's."""
         self._placed = []
 
     def _detections(
-        self,
-        size: tuple[int, int],
-        placement: Placement,
-        scores: Floats,
-        deltas: Floats,
-        landmarks: Floats | None,
+        self, size: tuple[int, int], place: Placement, scores: Floats, deltas: Floats, points: Floats | None
     ) -> Detections:
-        options = self._options
+        spec, thresholds, content = self._options.spec, self._options.thresholds, place.content
         faces = select(
-            scores,
-            deltas,
-            landmarks,
-            spec=options.spec,
-            size=placement.canvas,
-            thresholds=options.thresholds,
-            content=placement.content,
+            scores, deltas, points, spec=spec, size=place.canvas, thresholds=thresholds, content=content
         )
-        scale: Floats = np.array(placement.scale * 2, np.float32)  # x, y, x, y
-        return Detections(
-            xyxy=faces.boxes / scale,
-            confidence=faces.scores,
-            landmarks=None if faces.landmarks is None else faces.landmarks / scale[:2],
-            image_size=size,
-            dropped=faces.dropped,
-        )
+        scale: Floats = np.array(place.scale * 2, np.float32)  # x, y, x, y
+        landmarks = None if faces.landmarks is None else faces.landmarks / scale[:2]
+        return Detections(faces.boxes / scale, faces.scores, landmarks, size, faces.dropped)

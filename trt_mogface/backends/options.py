@@ -87,8 +87,7 @@ class SlotOptions:
         thresholds: Effective thresholds.
         canvas: Height and width of a fixed network input; None runs each image at its own size.
         resize: Whether an image keeps its aspect ratio in a fixed input, or is stretched to it.
-        pad: Whether an image at its own size is padded to the model's multiple.
-        shrink: Whether an image at its own size is scaled down where the model limits its longer side.
+        pad, shrink: See `DetectorOptions`.
     """
 
     spec: DetectorSpec
@@ -105,13 +104,9 @@ class SlotOptions:
         Raises:
             ArgumentError: If the network does not accept the requested input size.
         """
-        given = {
-            "score_threshold": options.get("conf"),
-            "iou_threshold": options.get("iou"),
-            "top_k": options.get("top_k"),
-            "max_detections": options.get("max_det"),
-        }
-        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        renamed = {"conf": "score_threshold", "iou": "iou_threshold", "max_det": "max_detections"}
+        given: dict[str, Any] = {name: options.get(name) for name in (*renamed, "top_k")}
+        changes = {renamed.get(name, name): value for name, value in given.items() if value is not None}
         size, pad = options.get("size") or spec.input.size, options.get("pad", True)
         _check_accepted(spec, size, pad)
         return SlotOptions(
@@ -144,9 +139,8 @@ def _check_accepted(spec: DetectorSpec, size: Size | None, pad: bool) -> None:
     multiples = f"{spec.name} accepts only multiples of {given.multiple}"
     if given.size is not None:
         if size is None or tuple(size) != given.size:
-            raise ArgumentError(
-                "size", f"{spec.name} accepts only {_shown(given.size)}; omit it", _shown(size)
-            )
+            problem = f"{spec.name} accepts only {_shown(given.size)}; omit it"
+            raise ArgumentError("size", problem, _shown(size))
     elif size is None or size == "native":
         if not pad:
             raise ArgumentError("pad", f"{multiples}; leave it on")

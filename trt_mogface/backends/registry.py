@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from typing_extensions import Unpack
@@ -15,31 +14,6 @@ from trt_mogface.backends.options import DetectorOptions, check_options
 from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.files import contract_file
 from trt_mogface.models.manifest import ENGINES, manifest_path
-
-Opener = Callable[[str, int, DetectorOptions], Backend]
-"""Opens a model, given its name or path, the number of a GPU, and checked options."""
-
-
-def _open_onnx(model: str, device: int, options: DetectorOptions) -> Backend:  # noqa: ARG001
-    path = contract_file(model, options.get("weights"), options.get("min_face"))
-    return CpuBackend(path, options)
-
-
-def _open_engine(model: str, device: int, options: DetectorOptions) -> Backend:
-    for name in ("weights", "min_face", "threads"):
-        value = options.get(name)
-        if value is not None:
-            raise ArgumentError(name, f"an engine takes none, it was fixed when {model} was built", value)
-    from trt_mogface.backends.gpu.backend import open_engine
-
-    return open_engine(Path(model), device, options)
-
-
-SUFFIXES: dict[str, Opener] = {".onnx": _open_onnx, **dict.fromkeys(sorted(ENGINES), _open_engine)}
-"""Openers of files by suffix."""
-
-SCHEMES: dict[str, Opener] = {}
-"""Openers of addresses by scheme."""
 
 
 def open_backend(
@@ -62,7 +36,19 @@ def open_backend(
     check_options(options)
     if not isinstance(model, (str, os.PathLike)):
         return model
-    return _opener(os.fspath(model))(os.fspath(model), device, options)
+    name = os.fspath(model)
+    scheme = re.match(r"([a-z][a-z0-9+.-]*)://", name)
+    if scheme:
+        raise ModelError(f"{name}: unknown scheme {scheme[1]!r} (none is known); pass a file or a model name")
+    if Path(name).suffix not in ENGINES and not is_engine(name):
+        return CpuBackend(contract_file(name, options.get("weights"), options.get("min_face")), options)
+    for option in ("weights", "min_face", "threads"):
+        value = options.get(option)
+        if value is not None:
+            raise ArgumentError(option, f"an engine takes none, it was fixed when {name} was built", value)
+    from trt_mogface.backends.gpu.backend import open_engine
+
+    return open_engine(Path(name), device, options)
 
 
 def is_engine(model: str | Path) -> bool:
@@ -70,13 +56,3 @@ def is_engine(model: str | Path) -> bool:
     if not os.path.isfile(model):  # noqa: PTH113 -- also answers to impossible names
         return False
     return Path(model).suffix in ENGINES or manifest_path(Path(model)).is_file()
-
-
-def _opener(model: str) -> Opener:
-    scheme = re.match(r"([a-z][a-z0-9+.-]*)://", model)
-    if scheme:
-        if scheme[1] not in SCHEMES:
-            known = f"choose from {', '.join(SCHEMES)}" if SCHEMES else "none is known"
-            raise ModelError(f"{model}: unknown scheme {scheme[1]!r} ({known}); pass a file or a model name")
-        return SCHEMES[scheme[1]]
-    return _open_engine if is_engine(model) else SUFFIXES.get(Path(model).suffix, _open_onnx)

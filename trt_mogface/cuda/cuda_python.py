@@ -14,31 +14,18 @@ from trt_mogface.errors import CudaError, OutOfMemoryError
 
 
 class CudaPython(Cuda):
-    """`Cuda` by cuda-bindings.
-
-    Args:
-        device: Number of the GPU.
-
-    Raises:
-        MissingExtraError: If cuda-bindings is not installed.
-        CudaError: If there is no driver or no such device.
-    """
+    """`Cuda` by cuda-bindings."""
 
     def __init__(self, device: int = 0) -> None:
         super().__init__()
         self._runtime: Any = require("cuda.bindings.runtime", extra="cuda")
-        self._ask(self._runtime.cudaSetDevice(device), f"device {device}")
-        attribute = self._runtime.cudaDeviceAttr
-        major, minor, integrated = (
-            self._ask(self._runtime.cudaDeviceGetAttribute(which, device), f"device {device}")
-            for which in (
-                attribute.cudaDevAttrComputeCapabilityMajor,
-                attribute.cudaDevAttrComputeCapabilityMinor,
-                attribute.cudaDevAttrIntegrated,
-            )
-        )
-        properties = self._ask(self._runtime.cudaGetDeviceProperties(device), f"device {device}")
-        name = properties.name.decode() if isinstance(properties.name, bytes) else str(properties.name)
+        kinds, asked = self._runtime.cudaDeviceAttr, self._runtime.cudaDeviceGetAttribute
+        what = f"device {device}"
+        self._ask(self._runtime.cudaSetDevice(device), what)
+        capability = kinds.cudaDevAttrComputeCapabilityMajor, kinds.cudaDevAttrComputeCapabilityMinor
+        major, minor = (self._ask(asked(kind, device), what) for kind in capability)
+        integrated = self._ask(asked(kinds.cudaDevAttrIntegrated, device), what)
+        name = _text(self._ask(self._runtime.cudaGetDeviceProperties(device), what).name)
         _, total = self._memory()
         self.device = Device(device, name.rstrip("\0"), (major, minor), bool(integrated), total)
 

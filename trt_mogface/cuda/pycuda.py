@@ -5,7 +5,6 @@ PyCUDA has no graphs: a capture raises, and slots launch step by step.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -26,15 +25,7 @@ NON_BLOCKING = 1
 
 
 class PyCuda(Cuda):
-    """`Cuda` by PyCUDA, in its context that is current in this thread, else in the primary context.
-
-    Args:
-        device: Number of the GPU.
-
-    Raises:
-        MissingExtraError: If PyCUDA is not installed.
-        CudaError: If there is no driver or no such device.
-    """
+    """`Cuda` by PyCUDA, in its context that is current in this thread, else in the primary context."""
 
     def __init__(self, device: int = 0) -> None:
         super().__init__()
@@ -66,11 +57,9 @@ class PyCuda(Cuda):
 
     @override
     def pin(self, nbytes: int, *, mapped: bool = False) -> PinnedMemory:
-        flags = self._driver.host_alloc_flags
+        flags, empty = self._driver.host_alloc_flags, self._driver.pagelocked_empty
         wanted = flags.DEVICEMAP if mapped else flags.PORTABLE
-        array = self._ask(
-            "pinned memory", lambda: self._driver.pagelocked_empty(nbytes, "uint8", mem_flags=wanted), nbytes
-        )
+        array = self._ask("pinned memory", lambda: empty(nbytes, "uint8", mem_flags=wanted), nbytes)
         seen = int(array.base.get_device_pointer()) if mapped else None
         return _owning(PinnedMemory(array.ctypes.data, nbytes, self._freeing(array.base), seen), array)
 
@@ -79,9 +68,8 @@ class PyCuda(Cuda):
         root: Any = array
         while isinstance(root.base, np.ndarray):
             root = root.base
-        if not isinstance(
-            root.base, (self._driver.PagelockedHostAllocation, self._driver.RegisteredHostMemory)
-        ):
+        locked = self._driver.PagelockedHostAllocation, self._driver.RegisteredHostMemory
+        if not isinstance(root.base, locked):
             return None
         return int(root.base.get_device_pointer()) + array.ctypes.data - int(root.ctypes.data)
 
@@ -98,10 +86,7 @@ class PyCuda(Cuda):
 
     @override
     def copy_in(self, target: DeviceMemory, source: PinnedMemory, nbytes: int, stream: Stream) -> None:
-        self._ask(
-            "copy",
-            lambda: self._driver.memcpy_htod_async(target.handle, _bytes(source, nbytes), stream.native),
-        )
+        self.copy_array(target.handle, source.array[:nbytes], stream)
 
     @override
     def copy_array(self, target: int, source: NDArray[Any], stream: Stream) -> None:
@@ -109,10 +94,8 @@ class PyCuda(Cuda):
 
     @override
     def copy_out(self, target: PinnedMemory, source: DeviceMemory, nbytes: int, stream: Stream) -> None:
-        self._ask(
-            "copy",
-            lambda: self._driver.memcpy_dtoh_async(_bytes(target, nbytes), source.handle, stream.native),
-        )
+        to = target.array[:nbytes]
+        self._ask("copy", lambda: self._driver.memcpy_dtoh_async(to, source.handle, stream.native))
 
     @override
     def record(self, event: Event, stream: Stream) -> None:
@@ -173,7 +156,3 @@ def _owning(resource: R, native: object) -> R:
 
 def _forgetting(_: int) -> None:
     """Do nothing: PyCUDA destroys streams and events with their Python objects."""
-
-
-def _bytes(memory: PinnedMemory, nbytes: int) -> Any:
-    return (ctypes.c_uint8 * nbytes).from_address(memory.handle)

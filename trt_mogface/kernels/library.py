@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
@@ -42,12 +43,7 @@ class Library:
         self.runs_on_host = bool(self._functions.mogfaceRunsOnHost())
 
     def call(self, name: str, *arguments: object) -> None:
-        """Call a function that returns a CUDA error.
-
-        Raises:
-            ArgumentError: If it refuses an argument; nothing is launched.
-            CudaError: If CUDA reports an error.
-        """
+        """Call a function that returns a CUDA error, or refuses an argument and launches nothing."""
         status = getattr(self._functions, name)(*arguments)
         if not status:
             return
@@ -63,43 +59,28 @@ class Library:
 
 
 def find_library() -> Path:
-    """Return the kernels' library of the package, or the one that ``TRT_MOGFACE_KERNELS`` names.
-
-    Raises:
-        KernelError: If the package was installed without it.
-    """
-    return _find(
-        NAME,
-        VARIABLE,
-        "CUDA kernels: not part of this installation, which was made without nvcc; install the CUDA toolkit, "
-        "put nvcc on the PATH and install trt-mogface again",
-    )
+    """Return the kernels' library of the package, or the one that ``TRT_MOGFACE_KERNELS`` names."""
+    remedy = "install the CUDA toolkit, put nvcc on the PATH"
+    return _find(NAME, VARIABLE, "CUDA kernels", "nvcc", remedy)
 
 
 def find_plugin() -> Path:
-    """Return the library of the plugin ``MogFaceDetect``, or the one that ``TRT_MOGFACE_PLUGIN`` names.
-
-    Raises:
-        KernelError: If the package was installed without it.
-    """
-    return _find(
-        PLUGIN_NAME,
-        PLUGIN_VARIABLE,
-        "TensorRT plugin: not part of this installation, which was made without nvcc or TensorRT's C++ "
-        "headers; set TensorRT_ROOT to the folder with its include/ and install trt-mogface again",
-    )
+    """Return the library of the plugin ``MogFaceDetect``, or the one that ``TRT_MOGFACE_PLUGIN`` names."""
+    lacked, remedy = "nvcc or TensorRT's C++ headers", "set TensorRT_ROOT to the folder with its include/"
+    return _find(PLUGIN_NAME, PLUGIN_VARIABLE, "TensorRT plugin", lacked, remedy)
 
 
-def _find(name: str, variable: str, missing: str) -> Path:
+def _find(name: str, variable: str, what: str, lacked: str, remedy: str) -> Path:
     named = os.environ.get(variable)
     if named:
         if not Path(named).is_file():
             raise KernelError(f"{variable}={named}: no such file")
         return Path(named)
-    try:
+    with suppress(ModuleNotFoundError):
         path = Path(str(resources.files("trt_mogface.native") / name))
-    except ModuleNotFoundError:
-        raise KernelError(missing) from None
-    if not path.is_file():
-        raise KernelError(missing)
-    return path
+        if path.is_file():
+            return path
+    raise KernelError(
+        f"{what}: not part of this installation, which was made without {lacked}; {remedy} and install "
+        "trt-mogface again"
+    )

@@ -24,8 +24,7 @@ def contract_file(
     Args:
         model: Name of a model, or path of a contract file.
         weights: Trained weights of a named model; None downloads them.
-        min_face: Side in pixels of the smallest face of interest; pyramid levels for smaller faces are left
-            out.
+        min_face: Side in pixels of the smallest face; pyramid levels for smaller ones are left out.
         for_cpu: Whether a named model's file is made faster for CPUs, as TensorRT cannot use it.
 
     Raises:

@@ -136,15 +136,10 @@ class Manifest:
         return manifest
 
     def check_runs_on(self, flavor: Flavor, gpu: Gpu | None, path: Path) -> None:
-        """Check that this machine can run the engine.
-
-        Args:
-            flavor: TensorRT that would run it.
-            gpu: GPU that would run it; None without one.
-            path: Engine, for the message.
+        """Check that a TensorRT and a GPU, None without one, can run the engine at `path`.
 
         Raises:
-            EngineError: If it cannot; the message has the first mismatch and the command that rebuilds.
+            EngineError: If they cannot; the message has the first mismatch and the command that rebuilds.
         """
         capability = "" if gpu is None else ".".join(map(str, gpu.capability))
         problem = None
@@ -201,11 +196,7 @@ def load_manifest(engine: Path) -> Manifest:
 
 
 def load_plan(engine: Path, manifest: Manifest) -> bytes:
-    """Read an engine's plan after `check_plan`.
-
-    Raises:
-        EngineError: See `check_plan`.
-    """
+    """Read an engine's plan after `check_plan`."""
     check_plan(engine, manifest)
     return engine.read_bytes()
 

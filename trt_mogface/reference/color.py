@@ -5,7 +5,7 @@ YUV is converted in 32-bit integers with factors of 20 fractional bits.  Chroma 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -49,15 +49,9 @@ def factors(matrix: ColorMatrix, range: ColorRange, bits: int) -> Factors:  # no
     luma = 255 * (1 << FRACTION) / (219 * unit if limited else (1 << bits) - 1)
     chroma = 255 * (1 << FRACTION) / (224 * unit if limited else (1 << bits) - 1)
     of_u, of_v, green = 2 * (1 - blue) * chroma, 2 * (1 - red) * chroma, 1 - red - blue
-    return Factors(
-        luma=round(luma),
-        blue_of_u=round(of_u),
-        green_of_u=-round(of_u * blue / green),
-        green_of_v=-round(of_v * red / green),
-        red_of_v=round(of_v),
-        black=16 * unit if limited else 0,
-        gray=128 * unit,
-    )
+    in_green = -round(of_u * blue / green), -round(of_v * red / green)
+    black, gray = 16 * unit if limited else 0, 128 * unit
+    return Factors(round(luma), round(of_u), *in_green, round(of_v), black, gray)
 
 
 def to_bgr(frame: Frame) -> Image:
@@ -67,8 +61,7 @@ def to_bgr(frame: Frame) -> Image:
         uint8 [H, W, 3]; the plane itself if the frame is BGR.
     """
     if frame.format == "bgr":
-        image: Image = frame.planes[0]
-        return image
+        return cast(Image, frame.planes[0])
     height, width = frame.size
     u, v = _chroma(frame)
     bits = 10 if frame.format == "p010" else 8
@@ -79,9 +72,8 @@ def to_bgr(frame: Frame) -> Image:
     rounded = np.maximum(luma, 0) * np.int32(by.luma) + np.int32(1 << (FRACTION - 1))
     u, v = _samples(u, bits) - by.gray, _samples(v, bits) - by.gray
     out = np.empty((height, width, 3), np.uint8)
-    for channel, part in enumerate(
-        (by.blue_of_u * u, by.green_of_u * u + by.green_of_v * v, by.red_of_v * v)
-    ):
+    parts = by.blue_of_u * u, by.green_of_u * u + by.green_of_v * v, by.red_of_v * v
+    for channel, part in enumerate(parts):
         everywhere = part.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
         out[:, :, channel] = ((rounded + everywhere) >> FRACTION).clip(0, 255)
     return out

@@ -31,7 +31,7 @@ def decode_boxes(deltas: Floats, anchors: Floats, coding: BoxCoding) -> Floats:
         if coding.kind == "distance":
             reach = deltas * anchors[:, [2, 3, 2, 3]]
             return np.concatenate([anchors[:, :2] - reach[:, :2], anchors[:, :2] + reach[:, 2:]], axis=1)
-        of_center, of_size = np.float32(coding.variances[0]), np.float32(coding.variances[1])
+        of_center, of_size = map(np.float32, coding.variances)
         center = anchors[:, :2] + deltas[:, :2] * of_center * anchors[:, 2:]
         size = anchors[:, 2:] * np.exp(deltas[:, 2:] * of_size)
         one = np.float32(coding.inclusive)

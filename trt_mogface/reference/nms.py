@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_mogface.reference.decode import Floats
+
+Indices = NDArray[np.int64]
+
 BLOCK = 128
 """Boxes resolved together: large enough that numpy's per-call cost vanishes, small enough for the cache."""
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def nms(
-    boxes: NDArray[np.float32], iou_threshold: float, *, inclusive: bool, max_keep: int
-) -> NDArray[np.int64]:
+def nms(boxes: Floats, iou_threshold: float, *, inclusive: bool, max_keep: int) -> Indices:
     """Return the indices of the boxes that no better box suppresses.
 
     Args:
@@ -27,8 +29,8 @@ def nms(
     An IoU that is not a number (two boxes without area, or beyond float32) suppresses.  Every intermediate is
     float32, in the order of operations of ``py_cpu_nms``, the published code, whose results these are.
     """
-    columns = np.ascontiguousarray(boxes.T, np.float32)
-    areas = _areas(columns, inclusive)
+    columns, one = np.ascontiguousarray(boxes.T, np.float32), np.float32(inclusive)
+    areas = (columns[2] - columns[0] + one) * (columns[3] - columns[1] + one)
     kept = np.empty(0, np.int64)
     # Blocks are compared with the kept boxes one after the other: no work on boxes beyond max_keep.
     for start in range(0, len(boxes), BLOCK):
@@ -43,20 +45,8 @@ def nms(
     return kept[:max_keep]
 
 
-def _areas(columns: NDArray[np.float32], inclusive: bool) -> NDArray[np.float32]:
-    x0, y0, x1, y1 = columns
-    one = np.float32(inclusive)
-    areas: NDArray[np.float32] = (x1 - x0 + one) * (y1 - y0 + one)
-    return areas
-
-
 def _overlaps(
-    columns: NDArray[np.float32],
-    areas: NDArray[np.float32],
-    winners: NDArray[np.int64],
-    others: NDArray[np.int64],
-    iou_threshold: float,
-    inclusive: bool,
+    columns: Floats, areas: Floats, winners: Indices, others: Indices, iou_threshold: float, inclusive: bool
 ) -> NDArray[np.bool_]:
     """Return whether each winner [w] suppresses each other box [o]: bool [w, o]."""
     x0, y0, x1, y1 = columns[:, winners, None]
@@ -71,14 +61,8 @@ def _overlaps(
     return suppressed
 
 
-def _extent(
-    low: NDArray[np.float32],
-    high: NDArray[np.float32],
-    other_low: NDArray[np.float32],
-    other_high: NDArray[np.float32],
-    inclusive: bool,
-) -> NDArray[np.float32]:
-    extent: NDArray[np.float32] = np.minimum(high, other_high)
+def _extent(low: Floats, high: Floats, other_low: Floats, other_high: Floats, inclusive: bool) -> Floats:
+    extent: Floats = np.minimum(high, other_high)
     extent -= np.maximum(low, other_low)
     if inclusive:
         extent += np.float32(1)

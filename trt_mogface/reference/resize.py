@@ -26,28 +26,22 @@ class Placement:
 
 
 def place_native(
-    height: int,
-    width: int,
-    input: InputSpec,  # noqa: A002
-    *,
-    pad: bool = True,
-    shrink: bool = True,
+    height: int, width: int, given: InputSpec, *, pad: bool = True, shrink: bool = True
 ) -> Placement:
-    """Place an image at its own size.
+    """Place an image of ``height`` x ``width`` pixels at its own size.
 
     Args:
-        height, width: Size of the image in pixels.
-        input: Treatment of sizes by the model.
-        pad: Whether the canvas grows to a multiple of ``input.multiple``.
+        given: Treatment of sizes by the model.
+        pad: Whether the canvas grows to a multiple of ``given.multiple``.
         shrink: Whether the model's rule for very long sides applies.
 
     Source: ``MogFaceDetector.forward``: a longer side above 1500 px becomes 1000 px.
     """
     longest, scale = max(height, width), 1.0
-    if shrink and input.longest_over and input.longest_to and longest > input.longest_over:
-        scale = input.longest_to / longest
+    if shrink and given.longest_over and given.longest_to and longest > given.longest_over:
+        scale = given.longest_to / longest
     content = _scaled(height, width, scale)
-    multiple = input.multiple if pad else 1
+    multiple = given.multiple if pad else 1
     rows, columns = (-(-side // multiple) * multiple for side in content)
     return Placement((scale, scale), content, (rows, columns))
 
@@ -91,9 +85,7 @@ def paint(image: Image, placement: Placement, pad: tuple[int, int, int], out: Im
 def steps(placement: Placement, height: int, width: int) -> tuple[float, float]:
     """Return image pixels per network pixel, across and down, as ``cv2.resize`` computes them for `paint`.
 
-    Args:
-        placement: Placement of an image of this height and width.
-        height, width: Size of the image in pixels.
+    ``placement`` is that of an image of ``height`` x ``width`` pixels.
     """
     if placement.content == (height, width):  # OpenCV copies
         return 1.0, 1.0

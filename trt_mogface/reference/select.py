@@ -74,18 +74,9 @@ def select(
         points = None if points is None else points[finite]
     if thresholds.clip:
         boxes = cut(boxes, *(content or size))
-    keep = nms(
-        boxes,
-        thresholds.iou_threshold,
-        inclusive=thresholds.inclusive_areas,
-        max_keep=thresholds.max_detections,
-    )
-    return Selection(
-        boxes=boxes[keep],
-        scores=scores[index[keep]],
-        landmarks=None if points is None else points[keep],
-        dropped=dropped,
-    )
+    inclusive, most = thresholds.inclusive_areas, thresholds.max_detections
+    keep = nms(boxes, thresholds.iou_threshold, inclusive=inclusive, max_keep=most)
+    return Selection(boxes[keep], scores[index[keep]], None if points is None else points[keep], dropped)
 
 
 def cut(boxes: Floats, height: int, width: int) -> Floats:

@@ -17,13 +17,12 @@ INK = (0, 0, 0)
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
+Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Color = tuple[int, int, int]
 
 
-def draw(
-    image: NDArray[np.uint8], boxes: Floats, scores: Floats, landmarks: Floats | None
-) -> NDArray[np.uint8]:
+def draw(image: Image, boxes: Floats, scores: Floats, landmarks: Floats | None) -> Image:
     """Return a copy of an image with faces drawn on it.
 
     Args:
@@ -32,7 +31,7 @@ def draw(
         scores: float32 [n].
         landmarks: float32 [n, points, 2] or None; points beyond the edges are left out.
     """
-    canvas: NDArray[np.uint8] = np.array(image, order="C")
+    canvas: Image = np.array(image, order="C")
     thickness = max(1, round(min(image.shape[:2]) / 400))
     for box, score in zip(boxes.round().astype(int).tolist(), scores.tolist()):
         cv2.rectangle(canvas, box[:2], box[2:], BOX, thickness, cv2.LINE_AA)
@@ -45,14 +44,9 @@ def draw(
 
 
 def label(
-    canvas: NDArray[np.uint8],
-    text: str,
-    corner: tuple[int, int],
-    thickness: int,
-    paper: Color = BOX,
-    ink: Color = INK,
+    canvas: Image, text: str, corner: tuple[int, int], thickness: int, paper: Color = BOX, ink: Color = INK
 ) -> None:
-    """Draw a text above a box, or at the top edge, in place.
+    """Draw a line of text above a box, or at the top edge, onto an image.
 
     Args:
         canvas: uint8 [H, W, 3], BGR; changed.
@@ -74,12 +68,8 @@ def extent(text: str, thickness: int = 1) -> tuple[int, int, int]:
     return width, height, base
 
 
-def save(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write an image; the suffix of `path` chooses the format.
-
-    Raises:
-        OutputError: If the suffix is unknown or the file cannot be written; nothing is left behind.
-    """
+def save(path: Path, image: Image) -> None:
+    """Write an image, whole or not at all; the suffix of `path` chooses the format."""
     check_format(path)
     with whole_file(path) as temporary:
         if not cv2.imwrite(str(temporary), image):

@@ -1,4 +1,4 @@
-"""Self-contained HTML reports: sections of text, tables, plots and images."""
+"""Self-contained HTML reports: sections of text, tables, plots and images; see `check_packages`."""
 
 from __future__ import annotations
 
@@ -71,20 +71,12 @@ def check_packages() -> None:
 
 
 def page(title: str, sections: Iterable[Section]) -> str:
-    """Return a whole HTML page.
-
-    Raises:
-        MissingExtraError: If Jinja2 is not installed.
-    """
+    """Return a whole HTML page."""
     return str(_render(TEMPLATE, title=title, sections=list(sections)))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], marked: Iterable[int] = ()) -> Markup:
-    """Return a table; rows with a number in `marked` stand out.
-
-    Raises:
-        MissingExtraError: If Jinja2 is not installed.
-    """
+    """Return a table; rows with a number in `marked` stand out."""
     return _render(TABLE, head=head, rows=list(rows), marked=set(marked))
 
 

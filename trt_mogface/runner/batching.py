@@ -7,6 +7,7 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import islice, takewhile
 
 from trt_mogface.detections import Detections
 from trt_mogface.frame import Frame
@@ -17,9 +18,7 @@ class Job:
     """A frame in the queue, and the future of its detections.
 
     Attributes:
-        frame: The frame.
-        canvas: Height and width of its network input.
-        future: Future of its detections.
+        canvas: Height and width of the network input.
         arrived: Time of its arrival in monotonic seconds.
     """
 
@@ -47,9 +46,7 @@ class BatchQueue:
     def put(self, job: Job, timeout: float | None = None) -> bool:
         """Add a job; return False if there was no space within `timeout` seconds, or the queue is closed."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._closed or self._has_space(), timeout):
-                return False
-            if self._closed:
+            if not self._changed.wait_for(lambda: self._closed or self._has_space(), timeout) or self._closed:
                 return False
             self._jobs.append(job)
             self._changed.notify_all()
@@ -82,10 +79,9 @@ class BatchQueue:
     def clear(self) -> list[Job]:
         """Close the queue, and return the jobs that were not handed out."""
         with self._changed:
-            self._closed = True
+            self.close()
             left = list(self._jobs)
             self._jobs.clear()
-            self._changed.notify_all()
         return left
 
     def _has_space(self) -> bool:
@@ -93,12 +89,8 @@ class BatchQueue:
 
     def _ready(self) -> int:
         """Return the number of jobs at the front that can run together."""
-        count = 0
-        for job in self._jobs:
-            if count == self._batch or job.canvas != self._jobs[0].canvas:
-                break
-            count += 1
-        return count
+        front = islice(self._jobs, self._batch)
+        return sum(1 for _ in takewhile(lambda job: job.canvas == self._jobs[0].canvas, front))
 
     def _is_ready(self) -> bool:
         """Return whether waiting longer cannot make the batch at the front larger."""

@@ -24,8 +24,7 @@ class Results:
     images are cancelled.
 
     Args:
-        frames: Source of images.
-        submit: Queues an image.
+        frames, submit: Source of images, and function that queues one.
         window: Largest number of images that are taken ahead of their detections.
     """
 
@@ -59,7 +58,8 @@ class Results:
         import asyncio  # half the time of importing this package
 
         pending: deque[Future[Detections]] = deque()
-        source, failure, over = _as_async(self._frames), None, threading.Event()
+        frames = self._frames if isinstance(self._frames, AsyncIterable) else _each(self._frames)
+        source, failure, over = aiter(frames), None, threading.Event()
 
         def submit(frame: One) -> None:
             pending.append(self._submit(frame))
@@ -105,10 +105,6 @@ async def _arrived(pending: deque[Future[Detections]]) -> Detections:
     # Awaiting the future itself would mix up its cancellation with that of this task.
     await asyncio.wait([asyncio.wrap_future(pending[0])])
     return _faces(pending.popleft())
-
-
-def _as_async(frames: Frames) -> AsyncIterator[One]:
-    return aiter(frames) if isinstance(frames, AsyncIterable) else _each(frames)
 
 
 async def _each(frames: Iterable[One]) -> AsyncIterator[One]:

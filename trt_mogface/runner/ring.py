@@ -5,12 +5,12 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from trt_mogface.backends.base import Slot
 from trt_mogface.errors import MogFaceError, RunnerError, first_line
 from trt_mogface.runner.batching import BatchQueue, Job
-from trt_mogface.runner.ranges import ranges
 from trt_mogface.runner.stats import Counters
 
 
@@ -18,12 +18,8 @@ class Ring:
     """Slots that run the jobs of a queue.
 
     A batch that fails fails its own jobs.  An exception that is not a `MogFaceError`, or that is fatal
-    (`MogFaceError.is_fatal`), breaks the ring: all jobs and all later ones fail because of it.
-
-    Args:
-        jobs: Queue of waiting jobs.
-        slots: Slots; their number bounds the batches in flight.
-        counters: Receives batches and times.
+    (`MogFaceError.is_fatal`), breaks the ring: all jobs and all later ones fail because of it.  The number of
+    slots bounds the batches in flight.
     """
 
     def __init__(self, jobs: BatchQueue, slots: Sequence[Slot], counters: Counters) -> None:
@@ -33,10 +29,11 @@ class Ring:
             self._free.put(slot)
         self._running: queue.SimpleQueue[tuple[Slot, list[Job], float] | None] = queue.SimpleQueue()
         self.failure: Exception | None = None
-        self._range = ranges(counters.measures)
+        self._range = _ranges(counters.measures)
+        work = {"fill": self._fill, "empty": self._empty}
         self._threads = [
-            threading.Thread(target=self._fill, name="trt-mogface-fill", daemon=True),
-            threading.Thread(target=self._empty, name="trt-mogface-empty", daemon=True),
+            threading.Thread(target=run, name=f"trt-mogface-{name}", daemon=True)
+            for name, run in work.items()
         ]
         try:
             for thread in self._threads:
@@ -96,7 +93,8 @@ class Ring:
 
     def _failed(self, jobs: Sequence[Job], error: Exception) -> None:
         self._counters.failed(len(jobs))
-        if self.failure is None and _is_fatal(error):
+        is_fatal = not isinstance(error, MogFaceError) or error.is_fatal
+        if self.failure is None and is_fatal:
             self.failure = error
             for job in self._jobs.clear():
                 if job.future.set_running_or_notify_cancel():
@@ -106,5 +104,11 @@ class Ring:
             job.future.set_exception(error)
 
 
-def _is_fatal(error: Exception) -> bool:
-    return not isinstance(error, MogFaceError) or error.is_fatal
+def _ranges(wanted: bool) -> Callable[[str], AbstractContextManager[object]]:
+    """Return a function that opens a range by name in NVIDIA's profilers; without nvtx it does nothing."""
+    if wanted:
+        with suppress(ImportError):
+            import nvtx
+
+            return lambda name: nvtx.annotate(name, domain="trt-mogface")
+    return nullcontext

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +82,11 @@ class Runner:
         self._counters = Counters(measure=measure)
         self._queue = BatchQueue(capacity, batch, max_delay_ms / 1e3)
         with ExitStack() as opening:
-            self._backends: list[Backend] = []
-            for each in devices:
-                self._backends.append(open_backend(model, device=each, **options))
-                opening.callback(self._backends[-1].close)
-            opened = []
-            for backend in self._backends * slots:
-                opened.append(backend.slot(batch, self._counters.add if measure else None))
-                opening.callback(opened[-1].close)
+            keep, on_stage = opening.enter_context, self._counters.add if measure else None
+            self._backends: list[Backend] = [
+                keep(closing(open_backend(model, device=each, **options))) for each in devices
+            ]
+            opened = [keep(closing(each.slot(batch, on_stage))) for each in self._backends * slots]
             self._ring = Ring(self._queue, opened, self._counters)
             self._open = opening.pop_all()
         self._process, self._closed, self._closing = os.getpid(), False, threading.Lock()

@@ -65,18 +65,14 @@ class Stats:
         exposition = require("prometheus_client.exposition", extra="metrics")
         registry = require("prometheus_client.registry", extra="metrics").CollectorRegistry()
         prefix = "trt_mogface_"
-        counters = {
-            "frames": "Images whose detections were delivered",
-            "failed": "Images that failed",
-            "batches": "Runs of the network",
-        }
+        counter = core.CounterMetricFamily
         families = [
-            core.CounterMetricFamily(prefix + name, text, value=getattr(self, name))
-            for name, text in counters.items()
+            counter(prefix + "frames", "Images whose detections were delivered", value=self.frames),
+            counter(prefix + "failed", "Images that failed", value=self.failed),
+            counter(prefix + "batches", "Runs of the network", value=self.batches),
         ]
-        times = core.SummaryMetricFamily(
-            prefix + "stage_seconds", "Time of a stage of the pipeline", labels=["stage"]
-        )
+        text = "Time of a stage of the pipeline"
+        times = core.SummaryMetricFamily(prefix + "stage_seconds", text, labels=["stage"])
         for name, stage in self.stages.items():
             times.add_metric([name], stage.count, stage.sum / 1e3)
 
@@ -90,11 +86,7 @@ class Stats:
 
 
 class Counters:
-    """Counters behind `Stats`, for several threads.
-
-    Args:
-        measure: Whether to keep times of images; they cost nothing otherwise.
-    """
+    """Counters behind `Stats`, for several threads; times of images are kept only to `measure`."""
 
     def __init__(self, *, measure: bool) -> None:
         self.measures = measure

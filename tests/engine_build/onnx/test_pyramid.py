@@ -11,12 +11,11 @@ import pytest
 from engine_build.models.mogface.spec import mogface_spec
 from engine_build.models.retinaface import SPEC as RETINAFACE
 from engine_build.onnx import contract
-from engine_build.onnx.pyramid import without_small_faces
+from engine_build.onnx.pyramid import levels_left_out, without_small_faces
 from tests.support.mogface import Pair
 from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.errors import ArgumentError
 from trt_mogface.models.files import embedded_file
-from trt_mogface.models.pyramid import levels_left_out
 
 MOGFACE = mogface_spec("0" * 64)
 

@@ -22,8 +22,7 @@ class GpuBackend:
 
     Args:
         network: Network whose clones run in the slots; closed with the backend.
-        cuda: Device of the network.
-        kernels: Kernels around the network.
+        cuda, kernels: Device of the network, and kernels around it.
         options: Resolved options.
         max_shape: Largest batch, height and width that the network accepts.
     """
@@ -39,11 +38,7 @@ class GpuBackend:
         self.info, self.place = self.options.info, self.options.place
 
     def check(self, frame: Frame) -> None:
-        """Accept any frame: planes may lie on the host, page-locked or not, or on the device.
-
-        Raises:
-            ArgumentError: If the frame's stream is not a CUDA stream.
-        """
+        """Accept any frame on a CUDA stream: on the host, page-locked or not, or on the device."""
         stream_handle(frame.stream)
 
     def slot(self, batch: int, on_stage: OnStage | None = None, *, views: bool = False) -> GpuSlot:
@@ -53,8 +48,7 @@ class GpuBackend:
             raise EngineError(
                 f"batch {batch}: the engine accepts at most {self.max_batch}; rebuild it with other --shapes"
             )
-        shape = (batch, *(self.options.canvas or (height, width)))
-        network = self._network.clone()
+        shape, network = (batch, *(self.options.canvas or (height, width))), self._network.clone()
         return GpuSlot(self._cuda, self._kernels, network, self.options, shape, on_stage, views=views)
 
     def close(self) -> None:
@@ -63,20 +57,7 @@ class GpuBackend:
 
 
 def open_engine(path: Path, device: int, options: DetectorOptions) -> GpuBackend:
-    """Open a TensorRT engine.
-
-    Args:
-        path: Plan, with its manifest beside it.
-        device: Number of the GPU.
-        options: Checked options.
-
-    Raises:
-        EngineError: If the engine does not fit this machine, is damaged, or ends in faces.
-        ArgumentError: If the network does not accept the requested input size.
-        MissingExtraError: If its TensorRT, or the library that provides CUDA, is not installed.
-        KernelError: If the kernels are not part of this installation.
-        CudaError, OutOfMemoryError: If the GPU fails or its memory does not suffice.
-    """
+    """Open a TensorRT plan with its manifest beside it; see `trt_mogface.backends.registry.open_backend`."""
     manifest, flavor = check_runs_here(path, device)
     if manifest.end_to_end:
         raise EngineError(f"{path}: ends in faces, for trtexec and Triton; build one without --end-to-end")

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_mogface._files import whole_file
-from trt_mogface.backends.base import Outputs
-from trt_mogface.backends.shared import Shared
+from trt_mogface.backends.base import Outputs, Shared
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream
 from trt_mogface.errors import EngineError, OutputError
 from trt_mogface.machine.gpu import find_gpu
@@ -22,12 +21,7 @@ from trt_mogface.spec import INPUT
 
 
 def check_runs_here(path: Path, device: int) -> tuple[Manifest, Flavor]:
-    """Return an engine's manifest and the TensorRT that runs it, before CUDA or TensorRT see the engine.
-
-    Raises:
-        EngineError: If the engine does not fit this machine, or is not the plan of its manifest.
-        MissingExtraError: If its TensorRT is not installed.
-    """
+    """Return an engine's manifest and the TensorRT that runs it, before CUDA or TensorRT see the engine."""
     manifest = load_manifest(path)
     flavor = find_tensorrt(flavor_name(manifest.flavor))
     manifest.check_runs_on(flavor, find_gpu(device), path)
@@ -42,12 +36,9 @@ class TensorRTNetwork:
     shape arrives; they never run at the same time, so they share scratch memory.
 
     Args:
-        path: Plan, with its manifest beside it.
+        path: Plan.
         manifest, flavor: Results of `check_runs_here`.
         cuda: Device of the engine.
-
-    Raises:
-        EngineError: If TensorRT refuses the plan.
     """
 
     def __init__(self, path: Path, manifest: Manifest, flavor: Flavor, cuda: Cuda) -> None:
@@ -62,11 +53,7 @@ class TensorRTNetwork:
         self._contexts: dict[int, tuple[Any, list[Shape]]] = {}
 
     def check_shape(self, shape: Shape) -> None:
-        """Refuse a shape (batch, height, width) outside all profiles.
-
-        Raises:
-            EngineError: If no profile accepts `shape`; the message lists the profiles.
-        """
+        """Refuse a shape (batch, height, width) outside all profiles."""
         self._plan.manifest.check_shape(shape, self._plan.path)
 
     def enqueue(
@@ -93,12 +80,7 @@ class TensorRTNetwork:
             raise EngineError(f"{self._plan.path}: the network failed: {self._plan.last_error}")
 
     def run(self, images: NDArray[np.uint8]) -> Outputs:
-        """Run the engine on uint8 [N, H, W, 3] in host memory; slots use `enqueue` instead.
-
-        Raises:
-            EngineError: If no profile accepts the shape, or TensorRT fails.
-            CudaError, OutOfMemoryError: If the GPU fails or its memory does not suffice.
-        """
+        """Run the engine on uint8 [N, H, W, 3] in host memory; slots use `enqueue` instead."""
         batch, height, width, _ = images.shape
         shape, cuda = (batch, height, width), self._plan.cuda
         self.check_shape(shape)
@@ -152,16 +134,15 @@ class _Plan:
 
     def __init__(self, path: Path, manifest: Manifest, flavor: Flavor, cuda: Cuda) -> None:
         self.path, self.manifest, self.cuda = path, manifest, cuda
+        self._cache_path = path.with_name(path.name + ".cache")
         self._trt, self._flavor = flavor.module, flavor
         self._logger = make_logger(self._trt)
         cuda.activate()
         self._runtime: Any = self._trt.Runtime(self._logger)
         self._engine: Any = self._deserialized()
         self._cache: Any = None
-        self.scratch_bytes = max(
-            int(self._engine.get_device_memory_size_for_profile_v2(i))
-            for i in range(self._engine.num_optimization_profiles)
-        )
+        profiles = range(self._engine.num_optimization_profiles)
+        self.scratch_bytes = max(map(int, map(self._engine.get_device_memory_size_for_profile_v2, profiles)))
 
     @property
     def last_error(self) -> str:
@@ -169,12 +150,10 @@ class _Plan:
         return str(self._logger.last_error)
 
     def new_context(self) -> Any:
-        """Return an execution context whose scratch memory is the caller's.
-
-        Raises:
-            EngineError: If TensorRT creates none.
-        """
-        context = self._execution_context()
+        """Return an execution context whose scratch memory is the caller's."""
+        strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        settings = self._config(strategy) if self._flavor.is_rtx else strategy
+        context = self._engine.create_execution_context(settings)
         if context is None:
             raise EngineError(f"{self.path}: no execution context: {self.last_error}")
         return context
@@ -182,7 +161,7 @@ class _Plan:
     def close(self) -> None:
         """Save what TensorRT-RTX compiled, and free the plan."""
         if self._cache is not None:
-            with suppress(OutputError), whole_file(self._cache_path()) as temporary:
+            with suppress(OutputError), whole_file(self._cache_path) as temporary:
                 temporary.write_bytes(memoryview(self._cache.serialize()))
         self._cache = self._engine = self._runtime = None
 
@@ -200,21 +179,16 @@ class _Plan:
             )
         return engine
 
-    def _execution_context(self) -> Any:
-        strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        if not self._flavor.is_rtx:
-            return self._engine.create_execution_context(strategy)
+    def _config(self, strategy: Any) -> Any:
+        """Return how TensorRT-RTX runs the engine."""
         config = self._engine.create_runtime_config()
         config.set_execution_context_allocation_strategy(strategy)
         if self._cache is None:  # kernels compiled for this GPU, by this and earlier processes
             self._cache = config.create_runtime_cache()
             with suppress(OSError):
-                self._cache.deserialize(self._cache_path().read_bytes())
+                self._cache.deserialize(self._cache_path.read_bytes())
         config.set_runtime_cache(self._cache)
-        return self._engine.create_execution_context(config)
-
-    def _cache_path(self) -> Path:
-        return self.path.with_name(self.path.name + ".cache")
+        return config
 
 
 def _plan_reader(trt: Any) -> Any:

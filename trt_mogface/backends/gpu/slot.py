@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -13,7 +14,7 @@ import numpy as np
 from trt_mogface.backends.base import OnStage
 from trt_mogface.backends.gpu.buffers import FaceBuffer, FrameBuffer
 from trt_mogface.backends.options import SlotOptions
-from trt_mogface.cuda import Cuda, DeviceArray, DeviceMemory, Event, Graph, Stream
+from trt_mogface.cuda import Cuda, DeviceMemory, Event, Graph, Stream
 from trt_mogface.detections import Detections
 from trt_mogface.errors import CudaError, MogFaceError, OutOfMemoryError
 from trt_mogface.frame import Frame
@@ -31,14 +32,11 @@ log = logging.getLogger("trt_mogface")
 
 
 class DeviceNetwork(Protocol):
-    """A network on the GPU for one stream at a time: `trt_mogface.backends.gpu.engine.TensorRTNetwork`.
-
-    Attributes:
-        scratch_bytes: Device memory that a run needs.
-    """
+    """A network on the GPU for one stream at a time: `trt_mogface.backends.gpu.engine.TensorRTNetwork`."""
 
     @property
-    def scratch_bytes(self) -> int: ...  # noqa: D102 -- see above
+    def scratch_bytes(self) -> int:
+        """Device memory that a run needs."""
 
     def check_shape(self, shape: Shape) -> None:
         """Refuse a shape (batch, height, width) that the network does not accept."""
@@ -72,8 +70,7 @@ class GpuSlot:
     captured, later ones are launched as graphs.
 
     Args:
-        cuda: Device of the slot.
-        kernels: Kernels around the network.
+        cuda, kernels: Device of the slot, and kernels around the network.
         network: Network for this slot only, closed with it.
         options: Resolved options.
         max_shape: Largest batch, height and width of the network input.
@@ -182,11 +179,11 @@ class GpuSlot:
 
     def _enqueue(self, key: Key) -> None:
         spec, stream, marks = self._options.spec, self._stream, iter(self._marks)
-        shape = (key.batch, *key.canvas)
-        images = self._part("images", (*shape, 3), np.uint8)
-        outputs = {
-            name: self._part(name, sides, np.float32) for name, sides in spec.output_shapes(*shape).items()
-        }
+        shape, memory = (key.batch, *key.canvas), self._buffers
+        images = memory["images"].view(0, (*shape, 3), np.uint8)
+        sizes = spec.output_shapes(*shape).items()
+        outputs = {name: memory[name].view(0, sides, np.float32) for name, sides in sizes}
+        workspace = memory["workspace"].view(0, (memory["workspace"].nbytes,), np.uint8)
         self._mark(marks)
         self._input.upload(key.nbytes, stream)
         self._mark(marks)
@@ -194,7 +191,7 @@ class GpuSlot:
         self._kernels.letterbox(table, images, pad=spec.input.pad, stream=stream)
         self._mark(marks)
         addresses = {name: output.pointer for name, output in outputs.items()}
-        self._network.enqueue(shape, images.pointer, addresses, self._buffers["scratch"], stream)
+        self._network.enqueue(shape, images.pointer, addresses, memory["scratch"], stream)
         self._mark(marks)
         self._kernels.detect(
             outputs[SCORES],
@@ -204,16 +201,13 @@ class GpuSlot:
             spec=spec,
             size=key.canvas,
             thresholds=self._options.thresholds,
-            workspace=self._part("workspace", (self._buffers["workspace"].nbytes,), np.uint8),
+            workspace=workspace,
             frames=table,
             stream=stream,
         )
         self._mark(marks)
         self._faces.download(stream)
         self._mark(marks)
-
-    def _part(self, name: str, shape: tuple[int, ...], dtype: type) -> DeviceArray:
-        return self._buffers[name].view(0, shape, dtype)
 
     def _mark(self, marks: Iterator[Event]) -> None:
         event = next(marks, None)
@@ -228,8 +222,8 @@ def _sizes(
     batch, height, width = max_shape
     outputs = options.spec.output_shapes(*max_shape)
     return {
-        "images": batch * height * width * 3,
-        **{name: 4 * int(np.prod(shape, dtype=np.int64)) for name, shape in outputs.items()},
+        "images": 3 * math.prod(max_shape),
+        **{name: 4 * math.prod(shape) for name, shape in outputs.items()},
         "scratch": max(1, network.scratch_bytes),
         "workspace": kernels.detect_workspace(options.spec, options.thresholds, batch, (height, width)),
     }

@@ -151,6 +151,22 @@ def test_larger_frames_get_larger_room_and_graphs_of_the_old_one_go(
     assert not cuda.live
 
 
+@pytest.mark.parametrize("side", ["pin", "allocate"])
+def test_a_slot_is_usable_after_there_was_no_room_for_a_large_frame(
+    library: Path, photo: Photo, side: str
+) -> None:
+    cuda, small = HostCuda(), photo[:64, :64].copy()
+    with Detector(opened(library, cuda)) as detect:
+        first = detect(small)
+        cuda.failing[side] = OutOfMemoryError("memory", 2, 1)
+        with pytest.raises(OutOfMemoryError):
+            detect(np.repeat(np.repeat(photo, 2, axis=0), 2, axis=1))
+        del cuda.failing[side]
+        assert_same([detect(small)], [first])
+        assert not detect._slot._input._host.closed  # type: ignore[attr-defined]
+    assert not cuda.live
+
+
 def test_after_warming_up_nothing_is_allocated(library: Path, photos: list[Photo]) -> None:
     cuda = HostCuda()
     with Detector(opened(library, cuda)) as detect:

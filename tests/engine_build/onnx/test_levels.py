@@ -6,9 +6,9 @@ import math
 
 import pytest
 
+from engine_build.onnx.pyramid import levels_left_out
 from tests.support.specs import MOGFACE, one_line
 from trt_mogface.errors import ArgumentError
-from trt_mogface.models.pyramid import levels_left_out
 from trt_mogface.spec import Level
 
 
