@@ -69,13 +69,7 @@ class BuilderOptions:
 
 @dataclass(frozen=True)
 class Built:
-    """A plan, and facts about its network and layers.
-
-    Attributes:
-        plan: Serialized engine.
-        convolution_types: Data type of each convolution in the parsed network, by its name.
-        layers: Layers of the engine, as TensorRT describes them.
-    """
+    """A plan, the data type of each convolution in the parsed network, and the layers of the engine."""
 
     plan: bytes
     convolution_types: dict[str, str]
@@ -86,7 +80,7 @@ class Progress(Protocol):
     """Receives the phases of a build, from the threads that TensorRT builds in."""
 
     def building(self) -> AbstractContextManager[None]:
-        """Return a context that encloses all of TensorRT's work."""
+        """Return a context that encloses the build."""
 
     def start(self, phase: str, parent: str | None, steps: int) -> None:
         """Begin a phase with a number of steps, within its parent."""
@@ -99,11 +93,7 @@ class Progress(Protocol):
 
 
 def parse_workspace(mem_pool_size: str | None) -> int | None:
-    """Return the MiB of ``workspace:MiB``.
-
-    Raises:
-        ArgumentError: If the text has another form.
-    """
+    """Return the MiB of ``workspace:MiB``."""
     if mem_pool_size is None:
         return None
     match = re.fullmatch(r"(?:workspace:)?(\d{1,7})", mem_pool_size)
@@ -120,32 +110,15 @@ def build(
     log: Callable[[str], None] | None = None,
     name: str = "",
 ) -> Built:
-    """Build an engine of a strongly typed network.
+    """Build an engine of a strongly typed ONNX network.
 
-    Args:
-        flavor: TensorRT that builds, from `trt_mogface.machine.tensorrt.find_tensorrt`.
-        model: ONNX.
-        options: Options of the builder.
-        progress: Follows the build, and may stop it.
-        log: Called with each message of TensorRT; None keeps only the last error.
-        name: Name of the network, kept in the plan.
+    ``progress`` follows the build, and may stop it; ``log`` is called with each message of TensorRT; the plan
+    keeps ``name``.
 
     Raises:
         ArgumentError: If this machine lacks the DLA core.
         EngineError: If TensorRT lacks an operator or an option, the build fails, or ``progress`` stops it.
     """
-    with progress.building() if progress else nullcontext():
-        return _built(flavor, model, options, progress, log, name)
-
-
-def _built(
-    flavor: Flavor,
-    model: bytes,
-    options: BuilderOptions,
-    progress: Progress | None,
-    log: Callable[[str], None] | None,
-    name: str,
-) -> Built:
     trt, layers = flavor.module, list[Layer]()
 
     def on_message(severity: str, message: str) -> None:
@@ -166,7 +139,8 @@ def _built(
     cache = _timing_cache(config, options.timing_cache_file)
     if progress is not None:
         config.progress_monitor = _monitor(trt, progress)
-    plan = builder.build_serialized_network(network, config)
+    with progress.building() if progress else nullcontext():
+        plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise EngineError(f"{flavor.name} {flavor.version} could not build the engine: {logger.last_error}")
     if cache is not None and options.timing_cache_file is not None:
@@ -189,6 +163,7 @@ def _config(trt: Any, builder: Any, options: BuilderOptions, flavor: Flavor) -> 
         "VERSION_COMPATIBLE": options.version_compatible,
         "STRIP_PLAN": options.strip_weights,
         "REFIT": options.refit,
+        "GPU_FALLBACK": options.allow_gpu_fallback and options.use_dla_core is not None,
     }
     for name, wanted in flags.items():
         if wanted:
@@ -198,20 +173,19 @@ def _config(trt: Any, builder: Any, options: BuilderOptions, flavor: Flavor) -> 
         name = "AMPERE_PLUS" if level == "ampere+" else "SAME_COMPUTE_CAPABILITY"
         config.hardware_compatibility_level = _member(trt.HardwareCompatibilityLevel, name, flavor)
     if options.compute_capabilities:
-        _target(trt, config, options.compute_capabilities, flavor)
+        config.num_compute_capabilities = len(options.compute_capabilities)
+    for i, capability in enumerate(options.compute_capabilities):
+        name = f"SM{capability.replace('.', '')}"
+        config.set_compute_capability(_member(trt.ComputeCapability, name, flavor), i)
     if options.use_dla_core is not None:
-        _use_dla(trt, builder, config, options.use_dla_core, options.allow_gpu_fallback)
+        _use_dla(trt, builder, config, options.use_dla_core)
     if options.plugin is not None and options.version_compatible:
         config.plugins_to_serialize = [str(options.plugin)]
     return config
 
 
 def load_plugin(trt: Any, library: Path) -> None:
-    """Make the plugin known to TensorRT, once in a process.
-
-    Raises:
-        EngineError: If the library is not a plugin library of this TensorRT.
-    """
+    """Make the plugin known to TensorRT, once in a process."""
     registry = trt.get_plugin_registry()
     if registry.get_creator(PLUGIN, PLUGIN_VERSION, "") is None:
         registry.load_library(str(library))
@@ -222,14 +196,7 @@ def load_plugin(trt: Any, library: Path) -> None:
         )
 
 
-def _target(trt: Any, config: Any, capabilities: tuple[str, ...], flavor: Flavor) -> None:
-    config.num_compute_capabilities = len(capabilities)
-    for i, capability in enumerate(capabilities):
-        name = f"SM{capability.replace('.', '')}"
-        config.set_compute_capability(_member(trt.ComputeCapability, name, flavor), i)
-
-
-def _use_dla(trt: Any, builder: Any, config: Any, core: int, allow_gpu_fallback: bool) -> None:
+def _use_dla(trt: Any, builder: Any, config: Any, core: int) -> None:
     if core >= builder.num_DLA_cores:
         problem = (
             f"this machine has {builder.num_DLA_cores} DLA cores (Jetson Orin has up to two); "
@@ -238,8 +205,6 @@ def _use_dla(trt: Any, builder: Any, config: Any, core: int, allow_gpu_fallback:
         raise ArgumentError("use_dla_core", problem, core)
     config.default_device_type = trt.DeviceType.DLA
     config.DLA_core = core
-    if allow_gpu_fallback:
-        config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
 
 
 def _member(enumeration: Any, name: str, flavor: Flavor) -> Any:

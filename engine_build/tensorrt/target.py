@@ -15,67 +15,47 @@ from trt_mogface.machine.tensorrt import Flavor
 NEEDS: dict[Precision, tuple[int, int]] = {"bf16": (8, 0), "fp8": (8, 9)}
 """Compute capability that a precision needs; the others run wherever TensorRT 10 does."""
 
+RTX_LACKS = {
+    "version_compatible": "tensorrt-rtx has no runtime that would run such an engine; leave it out",
+    "timing_cache_file": "tensorrt-rtx times no layers when it builds; leave it out",
+    "hardware_compatibility_level": (
+        "tensorrt-rtx builds for any Ampere or newer GPU; set compute_capabilities to choose"
+    ),
+}
+RTX_LACKS_WITHOUT_GPU = dict.fromkeys(
+    ("strip_weights", "refit"), "tensorrt-rtx needs a GPU to build such an engine; none was found"
+)
+"""Options that TensorRT-RTX lacks, and the reason."""
+
 
 def check_precision(precision: Precision, flavor: Flavor, gpu: Gpu | None, options: BuilderOptions) -> None:
-    """Refuse a precision that the target GPUs lack.
-
-    Raises:
-        ArgumentError: If a GPU lacks the precision; the message names the GPU and what it needs.
-    """
+    """Refuse a precision that a target GPU lacks; the message names the GPU and what it needs."""
     needed = NEEDS.get(precision, (0, 0))
-    targets = {f"compute capability {text}": _parsed(text) for text in options.compute_capabilities}
+    targets = {
+        f"compute capability {text}": tuple(map(int, text.split(".")))
+        for text in options.compute_capabilities
+    }
     if not flavor.is_rtx and gpu is not None:
         targets[gpu.name] = gpu.capability
     for name, capability in targets.items():
         if capability < needed:
-            problem = (
-                f"{name} lacks it, it needs compute capability {_shown(needed)} or newer; use fp16 or int8"
-            )
-            raise ArgumentError("precision", problem, precision)
+            need = f"compute capability {_shown(needed)} or newer"
+            raise ArgumentError("precision", f"{name} lacks it, it needs {need}; use fp16 or int8", precision)
 
 
 def check_options(flavor: Flavor, gpu: Gpu | None, options: BuilderOptions) -> None:
-    """Refuse options that this flavor, or a machine without a GPU, lacks.
-
-    Raises:
-        ArgumentError: If an option is not available; the message names an alternative.
-    """
-    rtx, stripped = flavor.is_rtx, "tensorrt-rtx needs a GPU to build such an engine; none was found"
-    refused = (
-        (
-            "compute_capabilities",
-            "tensorrt builds for the installed GPU; set hardware_compatibility_level to include others",
-            bool(options.compute_capabilities) and not rtx,
-        ),
-        (
-            "version_compatible",
-            "tensorrt-rtx has no runtime that would run such an engine; leave it out",
-            options.version_compatible and rtx,
-        ),
-        (
-            "timing_cache_file",
-            "tensorrt-rtx times no layers when it builds; leave it out",
-            options.timing_cache_file is not None and rtx,
-        ),
-        (
-            "hardware_compatibility_level",
-            "tensorrt-rtx builds for any Ampere or newer GPU; set compute_capabilities to choose",
-            options.hardware_compatibility_level != "none" and rtx,
-        ),
-        ("strip_weights", stripped, options.strip_weights and rtx and gpu is None),
-        ("refit", stripped, options.refit and rtx and gpu is None),
-    )
-    for argument, problem, applies in refused:
-        if applies:
-            raise ArgumentError(argument, problem)
+    """Refuse options that this flavor, or a machine without a GPU, lacks; messages name an alternative."""
+    if flavor.is_rtx:
+        for name, problem in (RTX_LACKS if gpu else RTX_LACKS | RTX_LACKS_WITHOUT_GPU).items():
+            if getattr(options, name) not in (None, False, "none"):
+                raise ArgumentError(name, problem)
+    elif options.compute_capabilities:
+        problem = "tensorrt builds for the installed GPU; set hardware_compatibility_level to include others"
+        raise ArgumentError("compute_capabilities", problem)
 
 
 def check_end_to_end(flavor: Flavor) -> None:
-    """Refuse an engine that ends in faces if the flavor runs no plugins.
-
-    Raises:
-        ArgumentError: If the flavor is TensorRT-RTX.
-    """
+    """Refuse an engine that ends in faces if the flavor runs no plugins."""
     if flavor.is_rtx:
         problem = "tensorrt-rtx runs no plugins; leave it out, the same kernels run after the engine"
         raise ArgumentError("end_to_end", problem)
@@ -115,22 +95,13 @@ def describe_target(precision: Precision, flavor: Flavor, gpu: Gpu | None, optio
 
 
 def parse_capabilities(compute_capabilities: str | None) -> tuple[str, ...]:
-    """Return the compute capabilities of a list separated by commas.
-
-    Raises:
-        ArgumentError: If an entry is not of the form ``8.9``.
-    """
+    """Return the compute capabilities of a list separated by commas, each of the form ``8.9``."""
     found = tuple(compute_capabilities.split(",")) if compute_capabilities else ()
     for each in found:
         if re.fullmatch(r"\d{1,2}\.\d", each) is None:
             problem = "use the form 8.9, several with commas"
             raise ArgumentError("compute_capabilities", problem, compute_capabilities)
     return found
-
-
-def _parsed(text: str) -> tuple[int, int]:
-    major, minor = text.split(".")
-    return int(major), int(minor)
 
 
 def _shown(capability: tuple[int, int]) -> str:

@@ -16,11 +16,7 @@ if TYPE_CHECKING:
 
 
 def write_report(engine: Path, network: str, precision: str, found: Sensitivity) -> None:
-    """Write ``NAME.engine.sensitivity.json`` and ``.html``.
-
-    Raises:
-        OutputError: If a file cannot be written.
-    """
+    """Write ``NAME.engine.sensitivity.json`` and ``.html``."""
     stem = f"{engine.name}.sensitivity"
     fields = {"network": network, "precision": precision, "summary": str(found), **dataclasses.asdict(found)}
     write_text(engine.with_name(f"{stem}.json"), json.dumps(fields, indent=1) + "\n")
@@ -28,24 +24,12 @@ def write_report(engine: Path, network: str, precision: str, found: Sensitivity)
 
 
 def _page(title: str, found: Sensitivity) -> str:
-    groups = Section(
-        "Layer groups, worst first",
-        parts=[
-            table(
-                ["group", "drift", "share of multiply-adds", "in FP16"],
-                [
-                    (
-                        group.name,
-                        f"{group.drift:.4f}",
-                        f"{100 * group.share:.1f}%",
-                        "yes" if i < found.kept else "",
-                    )
-                    for i, group in enumerate(found.groups)
-                ],
-                marked=range(found.kept),
-            )
-        ],
-    )
+    head = ["group", "drift", "share of multiply-adds", "in FP16"]
+    rows = [
+        (group.name, f"{group.drift:.4f}", f"{100 * group.share:.1f}%", "yes" if i < found.kept else "")
+        for i, group in enumerate(found.groups)
+    ]
+    groups = Section("Layer groups, worst first", parts=[table(head, rows, marked=range(found.kept))])
     return page(title, [Section(text=str(found), parts=[plot(_bars(found))]), groups, *_sizes(found)])
 
 
