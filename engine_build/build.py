@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,7 +45,6 @@ class Outcome(NamedTuple):
 
     Attributes:
         engine: File of the plan.
-        manifest: Manifest of the engine.
         unchanged: Whether the engine existed already, built from the same inputs.
         sensitivity: Sensitivity of the layer groups, if measured by this build.
     """
@@ -100,7 +100,8 @@ class EngineBuild:
         place = output or Path()
         ending = f"{precision}-{digest[:8]}.engine"
         known = _unchanged(place.glob(f"*-{ending}") if place.is_dir() else [place], digest)
-        if known is not None and not self._owes_calibration(precision):
+        cache = self.lowering.options.calib_cache if precision in QUANTIZED else None
+        if known is not None and (cache is None or cache.is_file()):  # else calibration has to write it
             return known
         engine = place / f"{self.lowering.spec.name}-{ending}" if place.is_dir() else place
         lowered = self.lowering.at(precision)
@@ -159,18 +160,13 @@ class EngineBuild:
     def _onnx_sha256(self) -> str:
         return sha256_of(self.lowering.options.model)
 
-    def _owes_calibration(self, precision: Precision) -> bool:
-        """Return whether the calibration file is requested and missing."""
-        path = self.lowering.options.calib_cache
-        return precision in QUANTIZED and path is not None and not path.is_file()
-
     def _shares(self, types: dict[str, str]) -> dict[str, float]:
         """Return the share of the multiply-adds in each type."""
         work = self.lowering.work
-        shares: dict[str, float] = {}
+        shares: Counter[str] = Counter()
         for name, kind in types.items():
-            shares[kind] = shares.get(kind, 0) + work[name] / sum(work.values())
-        return {kind: round(share, 4) for kind, share in sorted(shares.items())}
+            shares[kind] += work[name]
+        return {kind: round(share / sum(work.values()), 4) for kind, share in sorted(shares.items())}
 
     def _digest(self, precision: Precision) -> str:
         """Return the SHA-256 of everything that an engine depends on."""

@@ -110,9 +110,7 @@ class Lowered(NamedTuple):
 class Lowering:
     """One model at several precisions, which share the calibration and the measurements of FP32.
 
-    Args:
-        options: Options.
-        status: Called with a line on the current step.
+    ``status`` is called with a line on the current step.
     """
 
     def __init__(self, options: LoweringOptions, status: Callable[[str], None] = lambda _: None) -> None:
@@ -142,11 +140,11 @@ class Lowering:
         kept = self._kept(model, sensitivity) if quantized else frozenset()
         agreement = self._checked(precision, model, lower(kept, simulate=True))
         rest = "fp16" if quantized else precision
-        types = {name: rest if name in kept else precision for name in self.work}
+        types: dict[str, str] = {name: rest if name in kept else precision for name in self.work}
         lowered, spec = lower(kept), self.spec
         if self.options.end_to_end is not None:
             spec = append_detection(lowered, spec, self.options.end_to_end)
-        return Lowered(precision, lowered, spec, dict(types), sensitivity, agreement)
+        return Lowered(precision, lowered, spec, types, sensitivity, agreement)
 
     @cached_property
     def spec(self) -> DetectorSpec:

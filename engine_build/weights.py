@@ -27,11 +27,7 @@ RECIPE = 2
 
 
 def cache_folder() -> Path:
-    """Return ``$XDG_CACHE_HOME/trt-mogface``, by default under ``~/.cache``; create it if necessary.
-
-    Raises:
-        OutputError: If it cannot be created.
-    """
+    """Return ``$XDG_CACHE_HOME/trt-mogface``, by default under ``~/.cache``; create it if necessary."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trt-mogface"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,10 +56,6 @@ def fetch(model_id: str, file: str) -> Path:
     Args:
         model_id: ``owner/name`` on ModelScope.
         file: Path of the file in the model's repository.
-
-    Raises:
-        DownloadError: If the file is not in the cache and cannot be downloaded.
-        MissingExtraError: If the ModelScope library is not installed.
     """
     hub = require("modelscope_hub", extra="build")
     config = hub.HubConfig()
@@ -87,26 +79,17 @@ def _downloaded(hub: ModuleType, api: Any, model_id: str, file: str) -> Path | N
 
 
 def _download(hub: ModuleType, api: Any, model_id: str, file: str) -> Path:
-    _check_reachable(api.legacy.endpoint)
+    # Without a network, the library's own retries take from several seconds to minutes.
+    requests = require("requests", extra="build")
+    requests.head(api.legacy.endpoint, timeout=(CONNECT_SECONDS, ANSWER_SECONDS))
     listing = api.list_repo_files(model_id, "model")
     entry = next((entry for entry in listing if entry.path == file), None)
     if entry is None:
         raise hub.NotExistError(file)
-    path = Path(
-        api.download_file(
-            *(model_id, "model", file),
-            expected_sha256=entry.sha256,
-            file_size=entry.size or None,  # the library makes 0 of a size that is not listed
-        )
-    )
+    size = entry.size or None  # the library makes 0 of a size that is not listed
+    path = Path(api.download_file(model_id, "model", file, expected_sha256=entry.sha256, file_size=size))
     _digest_file(path).write_bytes(sha256_of(path).encode())
     return path
-
-
-def _check_reachable(endpoint: str) -> None:
-    # Without a network, the library's own retries take from several seconds to minutes.
-    requests = require("requests", extra="build")
-    requests.head(endpoint, timeout=(CONNECT_SECONDS, ANSWER_SECONDS))
 
 
 def _digest_file(path: Path) -> Path:

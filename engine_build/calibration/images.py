@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import starmap
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -57,9 +58,8 @@ class Images:
     skipped: dict[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Input]:
-        """Yield the usable images; the others are noted in ``skipped``."""
-        for name, image in self._images():
-            yield self._placed(name, image)
+        """Return the usable images one by one; the others are noted in ``skipped``."""
+        return starmap(self._placed, self._images())
 
     def batches(self, status: Callable[[str], None] = lambda _: None) -> Iterator[NDArray[np.uint8]]:
         """Yield the network inputs, uint8 [1, H, W, 3]; ``status`` receives the number of each."""
@@ -103,14 +103,7 @@ class Images:
 
 
 def find_images(calib: str, input: InputSpec, size: Size, limit: int) -> Images:  # noqa: A002
-    """Find the images of a path, folder, glob pattern or video.
-
-    Args:
-        calib: Path, folder, glob pattern or video.
-        input: Treatment of sizes by the model.
-        size: Width and height of the network input, or ``native`` for each image's own size; None for the
-            model's, else ``native``.
-        limit: Largest number of images.
+    """Find the images of a path, folder, glob pattern or video; for the rest see `Images`.
 
     Raises:
         ArgumentError: If the size is not positive.

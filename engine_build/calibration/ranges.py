@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,38 +33,33 @@ Batches = Iterable[NDArray[np.uint8]]
 def channel_peaks(
     model: onnx.ModelProto, tensors: Sequence[str], batches: Batches
 ) -> tuple[int, dict[str, Peaks]]:
-    """Find the largest magnitude of each channel of some activations.
+    """Find the largest magnitude of each channel of some activations [N, C, H, W]; refuse infinite ones.
 
     Args:
         model: FP32, opset 18 or newer.
-        tensors: Names of activations [N, C, H, W].
+        tensors: Names of the activations.
         batches: Network inputs, uint8 [N, H, W, 3].
 
     Returns:
         Number of batches, and float32 [C] by name of the activation.
-
-    Raises:
-        ModelError: If an activation is not finite.
     """
     from onnx import helper, numpy_helper
 
     axes = numpy_helper.from_array(np.array([0, 2, 3]), "calibration.axes")
     nodes, results = [], []
     for i, tensor in enumerate(tensors):
-        results.append(f"calibration.peak{i}")
-        nodes.append(helper.make_node("Abs", [tensor], [f"calibration.abs{i}"]))
-        nodes.append(
-            helper.make_node("ReduceMax", [f"calibration.abs{i}", axes.name], [results[-1]], keepdims=0)
-        )
+        size, peak = f"calibration.abs{i}", f"calibration.peak{i}"
+        results.append(peak)
+        nodes.append(helper.make_node("Abs", [tensor], [size]))
+        nodes.append(helper.make_node("ReduceMax", [size, axes.name], [peak], keepdims=0))
     peaks: dict[str, Peaks] = {}
     count = 0
-    for values in _observe(model, nodes, [axes], results, batches):
+    for values in map(probe(model, nodes, results, stored=[axes], arena=False), batches):
         count += 1
         for tensor, value in zip(tensors, values):
             if not np.isfinite(value).all():
                 raise ModelError(f"{tensor}: not finite on a calibration image; repair the FP32 model")
-            peak = value.astype(np.float32, copy=False)
-            peaks[tensor] = np.maximum(peaks[tensor], peak) if tensor in peaks else peak
+            peaks[tensor] = np.maximum(peaks.get(tensor, np.float32(0)), value.astype(np.float32))
     return count, peaks
 
 
@@ -79,7 +74,7 @@ def tensor_ranges(
         method: ``minmax`` takes the largest magnitude, ``percentile`` the one that `PERCENTILE` of all values
             lie below, ``entropy`` the threshold of least information loss (Migacz, GTC 2017) as ONNX Runtime
             computes it.
-        batches: Network inputs, uint8 [N, H, W, 3].
+        batches: See `channel_peaks`.
     """
     if method == "minmax":
         return dict(largest)
@@ -95,7 +90,7 @@ def channel_means(model: onnx.ModelProto, ranges: Mapping[str, float], batches: 
     Args:
         model: FP32, equalized, opset 19 or newer.
         ranges: Largest represented magnitude by name of the activation.
-        batches: Network inputs, uint8 [N, H, W, 3].
+        batches: See `channel_peaks`.
     """
     from onnx import helper, numpy_helper
 
@@ -115,15 +110,13 @@ def channel_means(model: onnx.ModelProto, ranges: Mapping[str, float], batches: 
             helper.make_node("ReduceMean", [tensor, axes.name], [before], keepdims=0),
             helper.make_node("ReduceMean", [rounded, axes.name], [after], keepdims=0),
         ]
-    sums = [np.zeros(0)] * len(results)
+    sums = [np.zeros(1)] * len(results)
     count = 0
-    for values in _observe(model, nodes, stored, results, batches):
+    for values in map(probe(model, nodes, results, stored=stored, arena=False), batches):
         count += 1
-        sums = [
-            total + value if total.size else value.astype(np.float64) for total, value in zip(sums, values)
-        ]
+        sums = [total + value.astype(np.float64) for total, value in zip(sums, values)]
     means = [total / count for total in sums]
-    return {name: (means[2 * i], means[2 * i + 1]) for i, name in enumerate(ranges)}
+    return dict(zip(ranges, zip(means[::2], means[1::2])))
 
 
 def _histograms(
@@ -146,7 +139,7 @@ def _histograms(
             helper.make_node("Cast", [names[3]], [names[4]], to=TensorProto.UINT16),
         ]
     counts = {tensor: np.zeros(BINS, np.int64) for tensor in largest}
-    for values in _observe(model, nodes, stored, results, batches):
+    for values in map(probe(model, nodes, results, stored=stored, arena=False), batches):
         for tensor in reversed(largest):
             # Freed one by one: the rest of the list would lie in memory beside the next image's activations.
             counts[tensor] += np.bincount(values.pop().ravel(), minlength=BINS)
@@ -168,16 +161,3 @@ def _entropy(counts: NDArray[np.int64], largest: float) -> float:
     limit = np.float32(largest)
     low, high = collector.get_entropy_threshold((both, edges, -limit, limit, limit), QUANTIZED_BINS)
     return float(max(abs(low), abs(high)))
-
-
-def _observe(
-    model: onnx.ModelProto,
-    nodes: Sequence[onnx.NodeProto],
-    stored: Sequence[onnx.TensorProto],
-    results: Sequence[str],
-    batches: Batches,
-) -> Iterable[list[NDArray[Any]]]:
-    """Yield the results of further nodes beside a network, batch after batch."""
-    run = probe(model, nodes, results, stored=stored, arena=False)
-    for batch in batches:
-        yield run(batch)

@@ -96,15 +96,10 @@ class Calibration:
             ) from error
 
     def check_belongs_to(self, model: onnx.ModelProto, name: str, path: Path) -> None:
-        """Refuse a calibration of another network.
-
-        Args:
-            model: Model to calibrate.
-            name: Name of the model.
-            path: Calibration file, for the message.
+        """Refuse a calibration of another network than ``model`` of this name.
 
         Raises:
-            ModelError: If name, graph or weights differ; the message says which.
+            ModelError: If name, graph or weights differ; the message says which, of the file ``path``.
         """
         graph, weights = fingerprint(model)
         if self.network != name:
@@ -136,8 +131,7 @@ def calibrate(
     Args:
         model: FP32, of an opset for quantized precisions; equalized in place.
         name: Name of the network.
-        method: Method that chooses the ranges.
-        images: Images to calibrate on.
+        method: See `tensor_ranges`.
         status: Called with a line on the progress.
 
     Raises:
@@ -154,10 +148,7 @@ def calibrate(
     if count < MIN_IMAGES:
         raise ImageError(_too_few(images, count))
     divisors = factors(model, peaks)
-    largest = {
-        name: float((peaks[name] / divisors[name] if name in divisors else peaks[name]).max())
-        for name in tensors
-    }
+    largest = {name: float((peaks[name] / divisors.get(name, np.float32(1))).max()) for name in tensors}
     equalize(model, divisors)
     ranges = tensor_ranges(model, largest, method, passing("ranges"))
     few = dataclasses.replace(images, limit=min(images.limit, MEANS_IMAGES))
@@ -202,11 +193,7 @@ def load_calibration(path: Path) -> Calibration:
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:
-    """Write a calibration, whole or not at all.
-
-    Raises:
-        OutputError: If the file cannot be written.
-    """
+    """Write a calibration, whole or not at all; see `write_text`."""
     write_text(path, calibration.to_json())
 
 

@@ -26,7 +26,6 @@ class Recipe:
     """A named model and how it is made; modules of `engine_build.models` list theirs as ``RECIPES``.
 
     Attributes:
-        card: Facts about the model.
         build: Function from a file of trained weights to the contract model, in the form that engines are
             built from.  It gets None if ``weights`` is None.
         weights: Function that returns, or downloads, the published weights; None if the model's source has
@@ -43,8 +42,8 @@ def recipes() -> dict[str, Recipe]:
 
     A family's module is imported for this and imports neither torch nor onnx before it builds.
     """
-    names = [module.name for module in pkgutil.iter_modules(engine_build.models.__path__)]
-    modules = [import_module(f"{engine_build.models.__name__}.{name}") for name in names]
+    families = pkgutil.iter_modules(engine_build.models.__path__, f"{engine_build.models.__name__}.")
+    modules = [import_module(family.name) for family in families]
     found = {recipe.card.name: recipe for module in modules for recipe in getattr(module, "RECIPES", ())}
     return dict(sorted(found.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
 
@@ -73,11 +72,7 @@ def made(recipe: Recipe, weights: Path | None, min_face: float | None, for_cpu: 
 
 
 def without_levels(path: Path, min_face: float | None) -> Path:
-    """Return the cached copy of a contract file without its finest levels; the file itself if all stay.
-
-    Raises:
-        ArgumentError: See `levels_left_out`.
-    """
+    """Return the cached copy of a contract file without its finest levels; the file itself if all stay."""
     if min_face is None:
         return path
     model = contract.load(path)

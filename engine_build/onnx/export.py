@@ -48,14 +48,11 @@ class OnPixels(nn.Module):
 
 
 def export(module: nn.Module, spec: DetectorSpec) -> onnx.ModelProto:
-    """Export a network that is right at every N, H and W.
+    """Return the contract model of a network, right at every N, H and W; shared weights are stored once.
 
     Args:
         module: Network in inference mode, from uint8 [N, H, W, 3], BGR, to the outputs of ``spec`` in order.
         spec: Spec of the network.
-
-    Returns:
-        The contract model; weights that several nodes share are stored once.
     """
     import onnx
 

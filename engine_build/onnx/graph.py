@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,10 @@ def without_identities(model: onnx.ModelProto) -> None:
         for node in graph.node
         if node.op_type == "Identity" and node.output[0] not in results
     }
+    for old, new in passed.items():  # sorted: an origin that is itself passed on was replaced before
+        passed[old] = passed.get(new, new)
     for node in graph.node:
-        node.input[:] = [_origin(name, passed) for name in node.input]
+        node.input[:] = [passed.get(name, name) for name in node.input]
     kept = [node for node in graph.node if node.output[0] not in passed]
     del graph.node[:]
     graph.node.extend(kept)
@@ -66,25 +69,18 @@ def replace_nodes(
 ) -> None:
     """Replace the nodes of a graph, in place; add initializers, and remove those that are no longer read."""
     graph = model.graph
-    copies = []
-    for node in nodes:  # a node does not outlive its removal from the list below
-        copies.append(type(node)())
-        copies[-1].CopyFrom(node)
+    copies = [copy.deepcopy(node) for node in nodes]  # a node does not outlive its removal from the list
     used = {name for node in copies for name in node.input}
-    unused = [i for i, tensor in enumerate(graph.initializer) if tensor.name not in used]
-    for i in reversed(unused):
-        del graph.initializer[i]
+    for i in reversed(range(len(graph.initializer))):
+        if graph.initializer[i].name not in used:
+            del graph.initializer[i]
     del graph.node[:], graph.value_info[:]
     graph.node.extend(copies)
     graph.initializer.extend(stored)
 
 
 def float_tensors(model: onnx.ModelProto) -> set[str]:
-    """Return the names of all FP32 tensors: inputs, initializers and results of nodes.
-
-    Raises:
-        ModelError: If the types of the graph contradict each other.
-    """
+    """Return the names of all FP32 tensors: inputs, initializers and results of nodes."""
     import onnx
 
     try:
@@ -122,9 +118,3 @@ def readers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
         for name in node.input:
             found.setdefault(name, []).append(node)
     return found
-
-
-def _origin(name: str, passed: dict[str, str]) -> str:
-    while name in passed:
-        name = passed[name]
-    return name

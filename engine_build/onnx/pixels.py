@@ -6,6 +6,7 @@ quarter of the traffic, so files for CPUs transpose first.  Both orders compute 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -26,10 +27,7 @@ OTHER = {"Cast": "Transpose", "Transpose": "Cast"}
 def subtract_mean(model: onnx.ModelProto, tensor: str, mean: Sequence[float]) -> None:
     """Put the contract's input in front of a network, in place.
 
-    Args:
-        model: Network whose input is ``tensor``, float32 [N, 3, H, W].
-        tensor: Name of the planes minus their mean.
-        mean: Mean of blue, green and red.
+    The network's input is ``tensor``, the planes float32 [N, 3, H, W] minus the mean of blue, green and red.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -40,9 +38,8 @@ def subtract_mean(model: onnx.ModelProto, tensor: str, mean: Sequence[float]) ->
         helper.make_node("Transpose", ["pixels"], ["planes"], "planes", perm=[0, 3, 1, 2]),
         helper.make_node("Sub", ["planes", "mean"], [tensor], "normalize"),
     ]
-    body = list(model.graph.node)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes + body)
+    for index, node in enumerate(nodes):
+        model.graph.node.insert(index, node)
 
 
 def cast_first(model: onnx.ModelProto) -> None:
@@ -59,9 +56,6 @@ def float_planes(model: onnx.ModelProto) -> None:
     """Let a contract model read float32 [N, 3, H, W], in place, for runtimes such as DeepStream's nvinfer.
 
     The values stay BGR, 0..255, and the outputs stay identical.
-
-    Raises:
-        ModelError: If the model does not begin with a cast and a transpose.
     """
     spec = contract.spec_of(model)
     if spec.input.layout == "nchw-float32":
@@ -86,8 +80,6 @@ def _first_two(model: onnx.ModelProto) -> list[onnx.NodeProto]:
 
 def _begin_with(model: onnx.ModelProto, kind: str) -> None:
     """Exchange the first two nodes if they are a node of the other kind and one of this kind."""
-    import onnx
-
     nodes = _first_two(model)
     if [node.op_type for node in nodes] != [OTHER[kind], kind]:
         return
@@ -95,9 +87,7 @@ def _begin_with(model: onnx.ModelProto, kind: str) -> None:
     kept = [value for value in model.graph.value_info if value.name != first.output[0]]  # its type changes
     del model.graph.value_info[:]
     model.graph.value_info.extend(kept)
-    was = onnx.NodeProto()
-    was.CopyFrom(first)
-    for node, other in ((first, second), (second, was)):
+    for node, other in ((first, copy.deepcopy(second)), (second, copy.deepcopy(first))):
         node.op_type, node.name = other.op_type, other.name
         del node.attribute[:]
         node.attribute.extend(other.attribute)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,15 +37,12 @@ def probe(
         optimize, arena: See `trt_mogface.backends.onnxruntime.session`.
 
     Returns:
-        A function from a batch, uint8 [N, H, W, 3], to the values of ``results``.
-
-    Raises:
-        Exception: Any exception of ONNX Runtime, on loading as on running.
+        A function from a batch, uint8 [N, H, W, 3], to the values of ``results``.  It passes on any exception
+        of ONNX Runtime, as loading does.
     """
     from onnx import helper
 
-    probed = type(model)()
-    probed.CopyFrom(model)
+    probed = copy.deepcopy(model)
     probed.graph.node.extend(nodes)
     probed.graph.initializer.extend(stored)
     del probed.graph.output[:]
@@ -57,11 +55,7 @@ def probe(
 def shapes_by_running(
     model: onnx.ModelProto, tensors: Sequence[str], shape: tuple[int, ...]
 ) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of some tensors for an input of ``shape``, [N, H, W, 3], by running the model once.
-
-    Raises:
-        Exception: See `probe`.
-    """
+    """Return the shapes of tensors for an input of ``shape``, [N, H, W, 3], by running the model once."""
     from onnx import helper
 
     results = [f"probe.shape{i}" for i in range(len(tensors))]

@@ -33,16 +33,8 @@ def levels_left_out(spec: DetectorSpec, min_face: float) -> int:
 def without_small_faces(model: onnx.ModelProto, min_face: float) -> onnx.ModelProto:
     """Remove the finest levels of a contract model, in place; the outputs of the others stay identical.
 
-    Args:
-        model: Contract model; each output is the concatenation of its levels.
-        min_face: Side in pixels of the network input of the smallest face of interest.
-
-    Returns:
-        The model, with the spec of the remaining levels.
-
-    Raises:
-        ArgumentError: See `levels_left_out`.
-        ModelError: If an output is not the concatenation of the levels.
+    Each output is the concatenation of its levels.  ``min_face`` is the side of the smallest face of interest
+    in pixels of the network input.  The model is returned, with the remaining levels' spec.
     """
     spec = contract.spec_of(model)
     count = levels_left_out(spec, min_face)

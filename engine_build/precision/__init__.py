@@ -18,11 +18,7 @@ QUANTIZED: tuple[Precision, ...] = ("int8", "fp8")
 
 
 def parse_precisions(precision: str) -> list[Precision]:
-    """Return the precisions of a list separated by commas, in the order of `PRECISIONS`.
-
-    Raises:
-        ArgumentError: If a name is unknown.
-    """
+    """Return the precisions of a list separated by commas, in the order of `PRECISIONS`."""
     names = precision.split(",")
     unknown = sorted(set(names).difference(PRECISIONS))
     if unknown:

@@ -29,9 +29,7 @@ Means = Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
 def corrections(model: onnx.ModelProto, means: Means) -> dict[str, NDArray[np.float64]]:
     """Return the addition to the bias of each convolution, float64 [K] by its name.
 
-    Args:
-        model: FP32, equalized.
-        means: Means of all inputs of convolutions, for INT8.
+    The model is FP32 and equalized; ``means`` has all inputs of convolutions, for INT8.
     """
     from onnx import numpy_helper
 
@@ -51,14 +49,9 @@ def corrections(model: onnx.ModelProto, means: Means) -> dict[str, NDArray[np.fl
 def correct_biases(
     model: onnx.ModelProto, additions: Mapping[str, Sequence[float]], nodes: Collection[str]
 ) -> None:
-    """Correct the biases of some convolutions, in place.
+    """Correct the biases of the convolutions of these names by the result of `corrections`, in place.
 
     A bias that several of them share is corrected by the mean of their corrections.
-
-    Args:
-        model: FP32, equalized.
-        additions: Result of `corrections`.
-        nodes: Names of the convolutions that are quantized.
     """
     from onnx import numpy_helper
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from engine_build.onnx.graph import constants, float_tensors, replace_nodes
+from engine_build.onnx.graph import constants, float_tensors, rename_tensor, replace_nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -68,13 +68,12 @@ class _Casting:
         self.seen_convolution: set[str] = set()
 
     def run(self) -> None:
-        graph = self.model.graph
-        results = [value.name for value in graph.output]
-        for node in graph.node:
+        for node in self.model.graph.node:
             self._add(node)
-        for name in results:
-            self._give_back(name)
         replace_nodes(self.model, self.nodes, self.stored)
+        for value in self.model.graph.output:
+            if value.name in self.low:
+                self._give_back(value.name)
 
     def _add(self, node: onnx.NodeProto) -> None:
         values = VALUES.get(node.op_type, range(len(node.input)))
@@ -87,17 +86,15 @@ class _Casting:
         self.low.update(computed)
         if self.simulate and node.op_type not in MOVES:
             for name in computed:
-                exact = f"{name}.exact"
-                node.output[list(node.output).index(name)] = exact
-                self._round(exact, name)
+                node.output[list(node.output).index(name)] = f"{name}.exact"
+                self._round(f"{name}.exact", name)
 
     def _is_low(self, node: onnx.NodeProto) -> bool:
         values = [name for name in node.input if name in self.floats]
         if not values and node.op_type != "DequantizeLinear":
             return False
-        after = node.op_type in ("Conv", "QuantizeLinear", "DequantizeLinear") or any(
-            name in self.seen_convolution for name in values
-        )
+        after = node.op_type in ("Conv", "QuantizeLinear", "DequantizeLinear")
+        after |= not self.seen_convolution.isdisjoint(values)
         if not after or node.op_type in STATISTICS or node.op_type == "Cast":  # a cast names its own type
             low = False
         elif node.op_type in MOVES:
@@ -124,12 +121,10 @@ class _Casting:
         with np.errstate(over="ignore"):  # comparing with FP32 finds an infinite weight
             stored = value.astype(kind)
         renamed = f"{name}.{kind.name}"
+        tensor = helper.make_tensor(renamed, self.type, value.shape, stored.tobytes(), raw=True)
         if self.simulate:
-            self.stored.append(numpy_helper.from_array(stored.astype(np.float32), renamed))
-        else:
-            self.stored.append(
-                helper.make_tensor(renamed, self.type, value.shape, stored.tobytes(), raw=True)
-            )
+            tensor = numpy_helper.from_array(stored.astype(np.float32), renamed)
+        self.stored.append(tensor)
         return renamed
 
     def _cast(self, name: str, low: bool) -> str:
@@ -139,8 +134,8 @@ class _Casting:
         cast = f"{name}.{helper.tensor_dtype_to_np_dtype(kind).name}"
         if self.simulate:
             self._round(name, cast)
-            return cast
-        self.nodes.append(helper.make_node("Cast", [name], [cast], f"Cast:{cast}", to=kind))
+        else:
+            self.nodes.append(helper.make_node("Cast", [name], [cast], f"Cast:{cast}", to=kind))
         return cast
 
     def _round(self, name: str, rounded: str) -> None:
@@ -155,10 +150,7 @@ class _Casting:
         """Cast a result in the low type to the FP32 of the contract."""
         from onnx import TensorProto, helper
 
-        if result not in self.low:
-            return
         inner = f"{result}.low"
-        for node in self.nodes:
-            node.input[:] = [inner if name == result else name for name in node.input]
-            node.output[:] = [inner if name == result else name for name in node.output]
-        self.nodes.append(helper.make_node("Cast", [inner], [result], f"Cast:{result}", to=TensorProto.FLOAT))
+        rename_tensor(self.model, result, inner)
+        cast = helper.make_node("Cast", [inner], [result], f"Cast:{result}", to=TensorProto.FLOAT)
+        self.model.graph.node.append(cast)

@@ -57,26 +57,21 @@ def links(model: onnx.ModelProto) -> list[Link]:
             continue
         touched = [*source.input[1:], *(node.input[1] for node in following)]
         alone = all(name in stored and len(read_by[name]) == 1 for name in touched)
-        groups = [(attribute(node, "group", 1), len(_weight(model, node))) for node in following]
+        groups = [(attribute(node, "group", 1), stored[node.input[1]].dims[0]) for node in following]
         if alone and all(g in (1, n) for g, n in groups):
             found.append(Link(source, passed[-1], tuple(following)))
     return found
 
 
 def factors(model: onnx.ModelProto, peaks: Mapping[str, Peaks]) -> dict[str, Peaks]:
-    """Return the divisor of every channel of every link.
+    """Return the divisors of an FP32 model's links, float32 [C] by tensor; those of unused channels keep 1.
 
-    Args:
-        model: FP32.
-        peaks: Largest magnitude of each channel of each link's tensor, float32 [C].
-
-    Returns:
-        Divisors, float32 [C], by the link's tensor; those of unused channels keep 1.
+    ``peaks`` has the largest magnitude of each channel of each link's tensor, float32 [C].
     """
     found: dict[str, Peaks] = {}
-    weights = {node.name: _weight(model, node) for node in convolutions(model)}
+    stored = constants(model)
     for link in links(model):
-        reach = np.max([_reach(weights[node.name], node) for node in link.readers], axis=0)
+        reach = np.max([_reach(stored[node.input[1]], node) for node in link.readers], axis=0)
         depthwise = all(attribute(node, "group", 1) > 1 for node in link.readers)
         share = 1.0 if depthwise else MIGRATION
         peak = peaks[link.tensor].astype(np.float64)
@@ -90,12 +85,7 @@ def factors(model: onnx.ModelProto, peaks: Mapping[str, Peaks]) -> dict[str, Pea
 
 
 def equalize(model: onnx.ModelProto, divisors: Mapping[str, Sequence[float] | Peaks]) -> None:
-    """Divide channels and multiply the weights that read them, in place.
-
-    Args:
-        model: FP32; the model of `factors`, or an equal one.
-        divisors: Result of `factors`.
-    """
+    """Divide channels by the result of `factors` and multiply the weights that read them, in place."""
     from onnx import numpy_helper
 
     stored = constants(model)
@@ -117,15 +107,10 @@ def equalize(model: onnx.ModelProto, divisors: Mapping[str, Sequence[float] | Pe
         stored[name].CopyFrom(numpy_helper.from_array(value, name))
 
 
-def _weight(model: onnx.ModelProto, node: onnx.NodeProto) -> NDArray[np.float32]:
+def _reach(weight: onnx.TensorProto, node: onnx.NodeProto) -> NDArray[np.float32]:
+    """Return the largest magnitude of the weights of each input channel."""
     from onnx import numpy_helper
 
-    weight: NDArray[np.float32] = numpy_helper.to_array(constants(model)[node.input[1]])
-    return weight
-
-
-def _reach(weight: NDArray[np.float32], node: onnx.NodeProto) -> NDArray[np.float32]:
-    """Return the largest magnitude of the weights of each input channel."""
     axes = (1, 2, 3) if attribute(node, "group", 1) > 1 else (0, 2, 3)
-    reach: NDArray[np.float32] = np.abs(weight).max(axis=axes)
+    reach: NDArray[np.float32] = np.abs(numpy_helper.to_array(weight)).max(axis=axes)
     return reach

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,6 @@ def normalized(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
     """Return a contract model as every pass expects it: convolutions named, pixels cast first, opset raised.
 
     The model itself is changed, or replaced by a new one in the newer opset.
-
-    Raises:
-        ModelError: If the model is one for CPUs only, or cannot be raised to the opset.
     """
     if model.functions:
         raise ModelError("the model is for CPUs only (Winograd convolutions); export it again for GPUs")
@@ -52,12 +50,8 @@ def at_precision(
         calibration: Calibration of this model, for INT8 and FP8.
         keep_fp16: Names of convolutions to keep in FP16 instead of INT8 or FP8.
         simulate: Whether to compute BF16's values in FP32, for ONNX Runtime on a CPU, which has no BF16.
-
-    Raises:
-        ArgumentError: If INT8 or FP8 is requested without a calibration.
     """
-    result = type(model)()
-    result.CopyFrom(model)
+    result = copy.deepcopy(model)
     if precision in ("int8", "fp8"):
         if calibration is None:
             raise ArgumentError("calibration", f"{precision} needs one")

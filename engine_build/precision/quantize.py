@@ -42,10 +42,8 @@ def convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
 
 def quantized_tensors(model: onnx.ModelProto) -> list[str]:
     """Return the activations that `quantize` may put Q/DQ nodes on, whose ranges calibration must find."""
-    nodes = convolutions(model)
-    found = dict.fromkeys(node.input[0] for node in nodes)
-    found.update(dict.fromkeys(residual.skip for residual in _residuals(model).values()))
-    return list(found)
+    inputs = [node.input[0] for node in convolutions(model)]
+    return list(dict.fromkeys(inputs + [residual.skip for residual in _residuals(model).values()]))
 
 
 def quantize(
@@ -88,11 +86,8 @@ class _Quantizing:
     def __init__(self, model: onnx.ModelProto, kind: Quantized, ranges: Mapping[str, float]) -> None:
         from onnx import TensorProto
 
-        self.graph = model.graph
-        self.model = model
-        self.kind = kind
+        self.model, self.kind, self.ranges = model, kind, ranges
         self.type = TensorProto.INT8 if kind == "int8" else TensorProto.FLOAT8E4M3FN
-        self.ranges = ranges
         self.weights = constants(model)
         self.nodes: list[onnx.NodeProto] = []
         self.stored: list[onnx.TensorProto] = []
@@ -101,7 +96,7 @@ class _Quantizing:
     def run(self, names: set[str]) -> None:
         chosen = {node.output[0] for node in convolutions(self.model) if node.name in names}
         residuals = {out: r.skip for out, r in _residuals(self.model).items() if r.fused in chosen}
-        for node in self.graph.node:
+        for node in self.model.graph.node:
             if node.output[0] in chosen:
                 node.input[0] = self._activation(node.input[0])
                 node.input[1] = self._weight(node.input[1])
@@ -115,28 +110,29 @@ class _Quantizing:
         from onnx import helper
 
         if name not in self.done:
-            constants = self._store_scale(name, scale_of(self.ranges[name], self.kind))
-            quantized, self.done[name] = f"{name}.q", f"{name}.dq"
-            self.nodes += [
-                helper.make_node("QuantizeLinear", [name, *constants], [quantized], quantized),
-                helper.make_node("DequantizeLinear", [quantized, *constants], [f"{name}.dq"], f"{name}.dq"),
-            ]
+            scale = self._store_scale(name, scale_of(self.ranges[name], self.kind))
+            quantized = f"{name}.q"
+            self.nodes.append(helper.make_node("QuantizeLinear", [name, *scale], [quantized], quantized))
+            self._dequantize(name, scale)
         return self.done[name]
 
     def _weight(self, name: str) -> str:
-        from onnx import helper, numpy_helper
+        from onnx import numpy_helper
 
         if name not in self.done:
-            steps, scale = quantized_weight(numpy_helper.to_array(self.weights[name]), self.kind)
-            constants = self._store_scale(name, scale)
-            quantized, self.done[name] = f"{name}.q", f"{name}.dq"
-            self.stored.append(self._tensor(quantized, steps))
-            self.nodes.append(
-                helper.make_node(
-                    "DequantizeLinear", [quantized, *constants], [f"{name}.dq"], f"{name}.dq", axis=0
-                )
-            )
+            steps, step = quantized_weight(numpy_helper.to_array(self.weights[name]), self.kind)
+            scale = self._store_scale(name, step)
+            self.stored.append(self._tensor(f"{name}.q", steps))
+            self._dequantize(name, scale, axis=0)
         return self.done[name]
+
+    def _dequantize(self, name: str, scale: tuple[str, str], axis: int | None = None) -> None:
+        from onnx import helper
+
+        inputs, self.done[name] = [f"{name}.q", *scale], f"{name}.dq"
+        self.nodes.append(
+            helper.make_node("DequantizeLinear", inputs, [f"{name}.dq"], f"{name}.dq", axis=axis)
+        )
 
     def _store_scale(self, name: str, scale: NDArray[np.float32]) -> tuple[str, str]:
         """Store a scale and its zero point."""

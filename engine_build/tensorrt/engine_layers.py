@@ -19,20 +19,16 @@ TYPES = {"Float": "fp32", "Half": "fp16", "BFloat16": "bf16", "Int8": "int8", "F
 
 def layers_in(message: str) -> list[Layer]:
     """Return the layers that a message of the builder describes, one per line; most messages have none."""
-    return [_layer(found) for found in DESCRIBED.finditer(message)]
-
-
-def _layer(found: re.Match[str]) -> Layer:
-    types = re.findall(r"Datatype: (\w+)", found["inputs"])
-    return Layer(found["name"], found["kind"], TYPES.get(types[0], types[0].lower()) if types else "")
+    layers = []
+    for found in DESCRIBED.finditer(message):
+        first = re.search(r"Datatype: (\w+)", found["inputs"])
+        kind = TYPES.get(first[1], first[1].lower()) if first else ""
+        layers.append(Layer(found["name"], found["kind"], kind))
+    return layers
 
 
 def check_computes_in(layers: Sequence[Layer], precision: str) -> None:
-    """Refuse an engine in which no layer reads the requested type.
-
-    Raises:
-        EngineError: If there are layers and none of them reads the type.
-    """
+    """Refuse an engine in which no layer reads the requested type, if it has layers."""
     if layers and all(layer.type != precision for layer in layers):
         have = ", ".join(sorted({layer.type for layer in layers if layer.type}))
         raise EngineError(f"{precision} was requested, but the layers of the engine compute in {have}")

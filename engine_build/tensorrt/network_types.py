@@ -14,11 +14,7 @@ def convolution_types(network: Any, trt: Any) -> dict[str, str]:
     """Return the type that each convolution computes in, by its layer's name, which is the ONNX node's.
 
     A convolution computes in INT8 or FP8 if both its input and its weight are dequantized from that type,
-    otherwise in the type of its input.
-
-    Args:
-        network: ``INetworkDefinition``, strongly typed.
-        trt: Module of the flavor.
+    otherwise in the type of its input.  ``network`` is a strongly typed ``INetworkDefinition``.
     """
     layers = [network.get_layer(i) for i in range(network.num_layers)]
     made_by = {layer.get_output(i).name: layer for layer in layers for i in range(layer.num_outputs)}
@@ -43,16 +39,7 @@ def convolution_types(network: Any, trt: Any) -> dict[str, str]:
 
 
 def check_types(requested: dict[str, str], parsed: dict[str, str], flavor: Flavor) -> None:
-    """Refuse a network whose convolutions have other types than requested.
-
-    Args:
-        requested: Type by name of the convolution.
-        parsed: Result of `convolution_types`.
-        flavor: TensorRT that parsed the network, for the message.
-
-    Raises:
-        EngineError: If a type differs; the message names the first.
-    """
+    """Refuse a network whose convolutions have other types, see `convolution_types`, than requested."""
     wrong = [name for name, kind in requested.items() if parsed.get(name) != kind]
     if wrong:
         first = wrong[0]

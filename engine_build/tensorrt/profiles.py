@@ -20,11 +20,7 @@ FORM = "MIN:OPT:MAX, each BATCHxHEIGHTxWIDTH such as 1x320x320, or one size for 
 
 
 def parse_profiles(shapes: Sequence[str] | None) -> tuple[Profile, ...]:
-    """Return a profile for each text of `FORM`; without texts that of `DEFAULT_SHAPES`.
-
-    Raises:
-        ArgumentError: If a text has another form, or minimum, optimum and maximum are out of order.
-    """
+    """Return a profile for each text of `FORM`; without texts that of `DEFAULT_SHAPES`."""
     return tuple(_profile(text) for text in shapes or [DEFAULT_SHAPES])
 
 

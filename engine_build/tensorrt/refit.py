@@ -14,21 +14,15 @@ from trt_mogface.models.manifest import load_manifest, load_plan, manifest_path
 
 
 def refit(engine: Path, model: Path, output: Path) -> Path:
-    """Write an engine and its manifest with the weights of an ONNX model.
+    """Write an engine and its manifest with the weights of an ONNX model; return ``output``.
 
     Args:
         engine: Engine that was built with ``refit`` or ``strip_weights``.
         model: ONNX model of the same graph and precision.
         output: File of the new engine.
 
-    Returns:
-        ``output``.
-
     Raises:
         EngineError: If the engine or its manifest is unusable on this machine, or the weights do not fit.
-        ModelError: If the model cannot be read.
-        OutputError: If the engine or its manifest cannot be written.
-        MissingExtraError: If the TensorRT of the engine is not installed.
     """
     manifest = load_manifest(engine)
     flavor = find_tensorrt(flavor_name(manifest.flavor))

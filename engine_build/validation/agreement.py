@@ -61,30 +61,24 @@ class Agreement:
 
 
 def compare(reference: Sequence[Selection], other: Sequence[Selection], threshold: float) -> Agreement:
-    """Compare the candidates of two precisions on the same images.
+    """Compare the candidates of FP32 with those of another precision on the same images.
 
-    Args:
-        reference: Candidates of FP32, from `engine_build.validation.candidates`.
-        other: Candidates of the other precision, in the same order.
-        threshold: Default score threshold of the model.
+    ``threshold`` is the default score threshold of the model.
     """
-    sure = min(SURE, threshold)
     results, overlaps, differences = [], [], []
     faces = 0
     for theirs, ours in zip(reference, other):
-        truth = as_xywh(theirs.boxes[theirs.scores > sure])
-        predicted = as_xywh(ours.boxes)
+        sure = theirs.scores > min(SURE, threshold)
+        truth, predicted = as_xywh(theirs.boxes[sure]), as_xywh(ours.boxes)
+        counted = np.ones(len(truth), np.bool_)
         faces += len(truth)
-        results.append(
-            ImageResult(predicted, ours.scores.astype(np.float64), truth, np.ones(len(truth), np.bool_))
-        )
+        results.append(ImageResult(predicted, ours.scores.astype(np.float64), truth, counted))
         if len(truth) and len(predicted):
             overlap = ious(truth, predicted)
-            best = overlap.argmax(axis=1)
-            matched = overlap.max(axis=1) >= MATCH_IOU
-            overlaps += list(overlap.max(axis=1)[matched])
-            scores = theirs.scores[theirs.scores > sure]
-            differences += list(np.abs(scores[matched] - ours.scores[best[matched]]))
+            best, most = overlap.argmax(axis=1), overlap.max(axis=1)
+            matched = most >= MATCH_IOU
+            overlaps += list(most[matched])
+            differences += list(np.abs(theirs.scores[sure][matched] - ours.scores[best[matched]]))
     return Agreement(
         images=len(results),
         faces=faces,

@@ -23,9 +23,6 @@ def read_annotations(path: Path) -> Annotations:
 
     Returns:
         float64 [n, 4], x, y, width, height in pixels of the image, by file name without folder.
-
-    Raises:
-        ImageError: If the file cannot be read or has another form.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -80,9 +77,8 @@ def ap_by_size(
             counted = faces[:, 2:].max(axis=1, initial=0) >= SMALLEST
             if label != "all":
                 counted &= of_size(faces, label)
-            results.append(
-                ImageResult(as_xywh(selection.boxes), selection.scores.astype(np.float64), faces, counted)
-            )
+            scores = selection.scores.astype(np.float64)
+            results.append(ImageResult(as_xywh(selection.boxes), scores, faces, counted))
         if any(result.counted.any() for result in results):
             figures[label] = average_precision(results, SCORES)
     return figures

@@ -17,25 +17,16 @@ MIN_SCORE = 0.02
 
 
 def candidates(file: Path, batches: Iterable[NDArray[np.uint8]]) -> list[Selection]:
-    """Return the faces in network inputs of one image each, uint8 [1, H, W, 3].
+    """Return the faces above `MIN_SCORE` in network inputs of one image each, uint8 [1, H, W, 3].
 
-    Returns:
-        Faces with a score above `MIN_SCORE`, best first, in pixels of the network input.
+    They are in pixels of the network input, best first.
     """
     found = []
     with OnnxNetwork(file) as network:
         thresholds = dataclasses.replace(network.spec.thresholds, score_threshold=MIN_SCORE)
         for batch in batches:
-            outputs = network.run(batch)
+            outputs, size = network.run(batch), (batch.shape[1], batch.shape[2])
             points = None if outputs.landmarks is None else outputs.landmarks[0]
-            found.append(
-                select(
-                    outputs.scores[0],
-                    outputs.deltas[0],
-                    points,
-                    spec=network.spec,
-                    size=(batch.shape[1], batch.shape[2]),
-                    thresholds=thresholds,
-                )
-            )
+            parts = outputs.scores[0], outputs.deltas[0], points
+            found.append(select(*parts, spec=network.spec, size=size, thresholds=thresholds))
     return found

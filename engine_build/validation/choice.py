@@ -31,14 +31,9 @@ def choose(
 
     Args:
         model: Contract model in FP32.
-        lower: Quantizes the model.
-        comparison: Measures models.
         keep: Number of groups to keep in FP16; None for the fewest with which the loss is allowed.
         allowed: Largest loss, in points of AP.
         status: Called with a line on the current step.
-
-    Raises:
-        ArgumentError: If there are too few faces to measure a loss.
     """
     groups = groups_of(model, work_by_convolution(model))
     everything = {node for group in groups for node in group.nodes}

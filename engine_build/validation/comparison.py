@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine_build.calibration.images import Images
+from engine_build.onnx import contract
 from engine_build.validation.agreement import Agreement, compare
 from engine_build.validation.annotations import Annotations, ap_by_size
 from engine_build.validation.candidates import candidates
@@ -31,10 +32,7 @@ MAX_NOISE_DIFFERENCE = 0.1
 class Comparison:
     """Comparison of models with FP32, whose results are kept, on the same images.
 
-    Args:
-        model: Contract model in FP32.
-        images: Images to compare on.
-        annotations: Faces in the images; None compares with FP32's faces.
+    Without annotations, FP32's faces are the ground truth.
     """
 
     def __init__(
@@ -56,11 +54,7 @@ class Comparison:
         return drift(self._reference, self._run(model))
 
     def loss(self, model: onnx.ModelProto) -> float:
-        """Return the loss of AP against FP32 in points, of the annotated faces if there are any.
-
-        Raises:
-            ArgumentError: If there are too few faces.
-        """
+        """Return the loss of AP against FP32 in points, of the annotated faces if there are any."""
         if self._annotations:
             return 100 * (self.by_size()["all"] - self.by_size(model)["all"])
         lost = self.agreement(model).loss
@@ -69,11 +63,7 @@ class Comparison:
         return lost
 
     def by_size(self, model: onnx.ModelProto | None = None) -> dict[str, float]:
-        """Return the AP by face size of a model, or of FP32 for None; empty without annotations.
-
-        Raises:
-            ArgumentError: If no image has annotated faces.
-        """
+        """Return the AP by face size of a model, or of FP32 for None; empty without annotations."""
         if not self._annotations:
             return {}
         found = self._reference if model is None else self._run(model)
@@ -97,8 +87,6 @@ class Comparison:
 
     @cached_property
     def _threshold(self) -> float:
-        from engine_build.onnx import contract
-
         return contract.spec_of(self._model, Path("model")).thresholds.score_threshold
 
     def on(self, limit: int) -> Comparison:
@@ -111,13 +99,7 @@ class Comparison:
 def check_on_noise(model: onnx.ModelProto, other: onnx.ModelProto, precision: str) -> None:
     """Check on noise, in place of images, that outputs are finite and scores are close to FP32's.
 
-    Args:
-        model: Contract model in FP32.
-        other: Model at another precision.
-        precision: Name of that precision, for the message.
-
-    Raises:
-        EngineError: If an output is not finite, or a score differs by more than `MAX_NOISE_DIFFERENCE`.
+    ``model`` is in FP32, ``other`` in the precision that messages name.
     """
     noise = np.random.default_rng(0).integers(0, 256, (1, NOISE_SIDE, NOISE_SIDE, 3), np.uint8)
     outputs = []

@@ -76,12 +76,7 @@ class Sensitivity:
 
 
 def groups_of(model: onnx.ModelProto, work: Mapping[str, int]) -> list[Group]:
-    """Return the layer groups of a network, in its order.
-
-    Args:
-        model: Contract model.
-        work: Multiply-adds by name of the convolution, see `engine_build.workload.convolutions`.
-    """
+    """Return the layer groups of a network, in its order; ``work`` is that of `work_by_convolution`."""
     members: dict[str, list[str]] = {}
     for node in convolutions(model):
         members.setdefault("/".join(node.name.strip("/").split("/")[:DEPTH]), []).append(node.name)
@@ -95,10 +90,7 @@ def groups_of(model: onnx.ModelProto, work: Mapping[str, int]) -> list[Group]:
 def rank(groups: Iterable[Group], measure: Callable[[Group], float], least: float) -> tuple[Group, ...]:
     """Return the groups with their drift, first the one with the largest drift per multiply-add.
 
-    Args:
-        groups: Groups without drift.
-        measure: Returns the drift with only this group quantized.
-        least: Drift with no group quantized, which FP16 causes.
+    ``measure`` returns the drift with only this group quantized; ``least`` is that with none, caused by FP16.
     """
     measured = [Group(g.name, g.nodes, g.share, max(measure(g) - least, 0.0)) for g in groups]
     return tuple(sorted(measured, key=lambda g: (-g.drift / max(g.share, 1e-6), g.name)))
@@ -126,13 +118,8 @@ def drift(reference: Sequence[Selection], other: Sequence[Selection]) -> float:
 def fewest_kept(count: int, loss: Callable[[int], float], allowed: float) -> int:
     """Return the fewest groups to keep in FP16, worst first, so that the loss is allowed; found by bisection.
 
-    Args:
-        count: Number of groups.
-        loss: Returns the loss with a number of groups kept; assumed to fall with the number.
-        allowed: Largest loss, in points.
-
-    Returns:
-        0 to ``count``; ``count`` also if even that loses more.
+    The result is ``count``, the number of groups, also if even that loses more points than allowed.  The loss
+    is assumed to fall with the number of groups kept.
     """
     if loss(0) <= allowed:
         return 0
@@ -147,11 +134,7 @@ def fewest_kept(count: int, loss: Callable[[int], float], allowed: float) -> int
 
 
 def nodes_matching(model: onnx.ModelProto, patterns: Sequence[str]) -> frozenset[str]:
-    """Return the convolutions whose name contains a match of a shell pattern.
-
-    Raises:
-        ArgumentError: If a pattern matches no convolution.
-    """
+    """Return the convolutions whose name contains a match of a shell pattern; each pattern must fit one."""
     names = [node.name for node in convolutions(model)]
     found: set[str] = set()
     for pattern in patterns:

@@ -17,28 +17,13 @@ SIDE = 128
 
 
 def work_by_convolution(model: onnx.ModelProto) -> dict[str, int]:
-    """Count the multiply-adds of each convolution for a `SIDE` x `SIDE` image.
-
-    Args:
-        model: Contract model in FP32.
-
-    Returns:
-        Multiply-adds by name of the convolution.
-
-    Raises:
-        ModelError: See `engine_build.workload.shapes.tensors`.
-    """
+    """Count the multiply-adds of each convolution of an FP32 model, by name, for a `SIDE` x `SIDE` image."""
     known = tensors(model, (1, SIDE, SIDE, 3))
     return {node.name: multiply_adds(node, known) for node in convolutions(model)}
 
 
 def multiply_adds(node: onnx.NodeProto, known: Tensors) -> int:
-    """Count the multiply-adds of one of `engine_build.workload.fusing.PRODUCTS`, computed directly.
-
-    Args:
-        node: Node of the graph.
-        known: Tensors of the graph.
-    """
+    """Count the multiply-adds of one of `engine_build.workload.fusing.PRODUCTS`, computed directly."""
     first, second = (known.shapes[name] for name in node.input[:2])
     if node.op_type == "Conv":  # weight [K, C / group, *kernel]: products of each output
         return known.elements(node.output[0]) * math.prod(second[1:])

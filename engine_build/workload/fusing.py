@@ -85,11 +85,7 @@ class Fused:
 
 
 class Fusing:
-    """A graph as layers.
-
-    Args:
-        graph: Graph with sorted nodes, as ONNX requires.
-        known: Tensors of the graph.
+    """A graph as layers; its nodes are sorted, as ONNX requires.
 
     Attributes:
         layers: Layers in the order of the graph.
@@ -114,30 +110,22 @@ class Fusing:
                 self._repeat(node, same)
             else:
                 self._add(node, data)
-        self.results = {
-            piece
-            for value in graph.output
-            if value.name in self._pieces
-            for piece in self._pieces[value.name]
-        }
+        self.results = {piece for value in graph.output for piece in self._of(value.name)}
 
     def read(self, number: int) -> dict[Piece, int]:
         """Return the pieces that a layer reads from memory, with the number of elements it needs of each."""
         needed: dict[Piece, int] = {}
         for edge in self.layers[number].edges:
-            pieces = [piece for piece in self._pieces[edge] if piece.owner != number]
             whole = sum(piece.elements for piece in self._pieces[edge])
             wanted = min(whole, self._known.elements(edge))  # less than the whole after a slice
-            for piece in pieces:
-                needed[piece] = needed.get(piece, 0) + piece.elements * wanted // max(whole, 1)
+            for piece in self._pieces[edge]:
+                if piece.owner != number:
+                    needed[piece] = needed.get(piece, 0) + piece.elements * wanted // max(whole, 1)
         return {piece: min(elements, piece.elements) for piece, elements in needed.items()}
 
-    def written(self) -> dict[int, set[Piece]]:
-        """Return the pieces that each layer writes to memory: for other layers, and the network's outputs."""
-        wanted = self.results.union(*(self.read(number) for number in range(len(self.layers))))
-        return {
-            number: {piece for piece in wanted if piece.owner == number} for number in range(len(self.layers))
-        }
+    def written(self) -> set[Piece]:
+        """Return the pieces that are written to memory: for other layers, and the network's outputs."""
+        return self.results.union(*(self.read(number) for number in range(len(self.layers))))
 
     def _add(self, node: onnx.NodeProto, data: list[str]) -> None:
         if node.op_type in PRODUCTS | MOVERS:

@@ -62,11 +62,7 @@ class Layer:
 def layers_of(path: Path, *, batch: int, height: int, width: int, precision: Precision) -> list[Layer]:
     """Return the layers of a contract ONNX file; `engine_build.workload.fusing` defines a layer.
 
-    Args:
-        path: Contract ONNX file of any precision; it is counted as if in ``precision``.
-        batch: Number of images.
-        height, width: Size of the network input in pixels.
-        precision: Precision of weights and maps.
+    The file may be of any precision; it is counted as if in ``precision``.
 
     Raises:
         ModelError: If the file is not a contract file, has no products, or does not accept the size.
@@ -92,12 +88,7 @@ def layers_of(path: Path, *, batch: int, height: int, width: int, precision: Pre
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """Read a contract file's model, with functions inlined and a unique name for every node.
-
-    Raises:
-        ModelError: If the file is not a contract file.
-        MissingExtraError: If onnx is not installed.
-    """
+    """Read a contract file's model, with functions inlined and a unique name for every node."""
     require("onnx", extra="bench")
     read_spec(path)
     model = contract.load(path)
@@ -131,7 +122,9 @@ def _counted(found: Fusing, known: Tensors, size: int) -> list[Layer]:
                 kind=fused.node.op_type,
                 operations=2 * multiply_adds(fused.node, known) if is_product else 0,
                 read_bytes=weights * size + maps,
-                written_bytes=sum(bytes_of(piece, piece.elements) for piece in written[number]),
+                written_bytes=sum(
+                    bytes_of(piece, piece.elements) for piece in written if piece.owner == number
+                ),
                 names=frozenset(fused.names),
             )
         )

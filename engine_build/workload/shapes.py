@@ -47,9 +47,6 @@ def tensors(model: onnx.ModelProto, shape: Shape) -> Tensors:
     """Find the shapes in a contract model whose input is uint8 ``shape``, [N, H, W, 3].
 
     If an operator has no shape inference, the network is run once for the missing shapes.
-
-    Raises:
-        ModelError: If a node contains a graph, or the network does not run at this size.
     """
     found = _Following(model, shape)
     for node in model.graph.node:
@@ -88,11 +85,7 @@ class _Following:
                 self.values[tensor.name] = numpy_helper.to_array(tensor)
 
     def follow(self, node: onnx.NodeProto) -> None:
-        """Find types, shapes and values of a node's outputs.
-
-        Raises:
-            ModelError: If the node contains a graph.
-        """
+        """Find types, shapes and values of a node's outputs; refuse a node that contains a graph."""
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
             raise ModelError(
                 f"{node.op_type} {node.name!r}: its work depends on the image, which cannot be counted"

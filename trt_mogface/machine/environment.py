@@ -17,7 +17,6 @@ class Piece(NamedTuple):
     """A package, library or device that may be present.
 
     Attributes:
-        name: Name of the piece.
         found: Version or location; empty if missing.
         brings: Use of the piece.
         missing: Command that installs it, or the reason it is unusable; empty if present.
@@ -29,12 +28,8 @@ class Piece(NamedTuple):
     missing: str = ""
 
 
-def pieces() -> list[Piece]:
-    """Return the GPU and everything that inference, engines and image files need."""
-    return list(_pieces())
-
-
-def _pieces() -> Iterator[Piece]:
+def pieces() -> Iterator[Piece]:
+    """Yield the GPU and everything that inference, engines and image files need."""
     gpu = find_gpu()
     yield Piece(
         "GPU",

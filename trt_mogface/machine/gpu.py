@@ -7,13 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU and its driver.
-
-    Attributes:
-        name: Name of the GPU, e.g. ``Orin``.
-        capability: Compute capability, e.g. (8, 7).
-        driver: CUDA version that the driver supports, e.g. ``13.0``.
-    """
+    """A GPU, e.g. ``Orin``, its compute capability, and the CUDA version that its driver supports."""
 
     name: str
     capability: tuple[int, int]
@@ -37,14 +31,12 @@ def find_gpu(device: int = 0) -> Gpu | None:
         call(driver.cuInit, 0)
         handle = call(driver.cuDeviceGet, device)
         version = call(driver.cuDriverGetVersion)
-        attribute = driver.CUdevice_attribute
-        major, minor = (
-            call(driver.cuDeviceGetAttribute, which, handle)
-            for which in (
-                attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
-                attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
-            )
+        known = driver.CUdevice_attribute
+        asked = (
+            known.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
+            known.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
         )
+        major, minor = (call(driver.cuDeviceGetAttribute, attribute, handle) for attribute in asked)
         _, name = driver.cuDeviceGetName(128, handle)
     except (OSError, RuntimeError):  # the bindings raise RuntimeError without libcuda
         return None

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 from trt_mogface.machine.gpu import find_gpu
@@ -55,36 +54,29 @@ class Readings:
 
 
 class Sensors:
-    """Context that samples while its block runs; its `readings` are set at the end.
+    """Context that samples with ``read`` while its block runs; its `readings` are set at the end.
 
-    Args:
-        read: Returns a sample; None reads only this process's memory.
+    With None for ``read``, only this process's memory is read.
     """
 
     def __init__(self, read: Callable[[], Sample] | None) -> None:
         self._read, self._samples = read, list[Sample]()
         self._over = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._sample, name="sensors", daemon=True)
         self.readings = Readings()
 
     def __enter__(self) -> Sensors:
-        if self._read is not None:
-            self._thread = threading.Thread(target=self._sample, name="sensors", daemon=True)
-            self._thread.start()
+        self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.join()
         self.readings = Readings.of(self._samples, process_memory_mb())
 
     def _sample(self) -> None:
-        read = self._read
-        while read is not None and not self._over.wait(INTERVAL):
-            self._samples.append(read())
+        while self._read is not None and not self._over.wait(INTERVAL):
+            self._samples.append(self._read())
 
 
 def process_memory_mb() -> float:
@@ -116,14 +108,12 @@ def gpu_facts(device: int) -> dict[str, Any]:
     if found is None:
         return {}
     nvml, handle = found
-    return _available(
-        nvml.NVMLError,
-        {
-            "driver_version": lambda: nvml.nvmlSystemGetDriverVersion(),
-            "max_sm_clock_mhz": lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM),
-            "max_memory_clock_mhz": lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM),
-        },
-    )
+    readers: dict[str, Callable[[], Any]] = {
+        "driver_version": nvml.nvmlSystemGetDriverVersion,
+        "max_sm_clock_mhz": lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM),
+        "max_memory_clock_mhz": lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM),
+    }
+    return _available(nvml.NVMLError, readers)
 
 
 def _available(refusal: type[Exception], readers: dict[str, Callable[[], Any]]) -> dict[str, Any]:

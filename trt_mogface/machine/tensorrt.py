@@ -26,13 +26,7 @@ NEWEST: dict[FlavorName, int] = {"tensorrt": 11, "tensorrt-rtx": 1}
 
 @dataclass(frozen=True)
 class Flavor:
-    """An installed TensorRT.
-
-    Attributes:
-        name: Name of the flavor.
-        version: Version of the Python module, e.g. ``10.3.0``.
-        module: Python module.
-    """
+    """An installed TensorRT: its flavor, version, e.g. ``10.3.0``, and Python module."""
 
     name: FlavorName
     version: str
@@ -45,10 +39,7 @@ class Flavor:
 
 
 def find_tensorrt(name: FlavorName | None = None) -> Flavor:
-    """Find the installed TensorRT.
-
-    Args:
-        name: Flavor to find; None prefers the full one.
+    """Find the installed TensorRT of a flavor; None prefers the full one.
 
     Raises:
         MissingExtraError: If it is not installed; the message names the package that this machine needs.
@@ -72,11 +63,7 @@ def find_tensorrt(name: FlavorName | None = None) -> Flavor:
 
 
 def flavor_name(text: str) -> FlavorName:
-    """Return the name of a flavor, as given by a user or a manifest.
-
-    Raises:
-        EngineError: If the name is unknown.
-    """
+    """Return the name of a flavor, as given by a user or a manifest; refuse an unknown one."""
     for name in MODULES:
         if text == name:
             return name
@@ -86,9 +73,7 @@ def flavor_name(text: str) -> FlavorName:
 def make_logger(trt: Any, on_message: Callable[[str, str], None] | None = None) -> Any:
     """Return a logger for TensorRT, whose ``last_error`` is the last error in one line.
 
-    Args:
-        trt: Module of the flavor.
-        on_message: Called with the severity, e.g. ``warning``, and the text of each message.
+    ``on_message`` is called with the severity, e.g. ``warning``, and the text of each message.
     """
 
     class Logger(trt.ILogger):  # type: ignore[misc]

@@ -38,7 +38,8 @@ def load_mogface(path: Path) -> MogFace:
         CheckpointError: If the file is missing or damaged, or has pickled code or the weights of another
             network.  The message lists missing and unexpected keys, and guesses which network they are of.
     """
-    state = _without_training_keys(read_state(path))
+    training = re.compile("|".join(TRAINING_ONLY))
+    state = {name: value for name, value in read_state(path).items() if not training.fullmatch(name)}
     network = MogFace()
     wanted = {k: v for k, v in network.state_dict().items() if not k.endswith(".num_batches_tracked")}
     _check(path, state, wanted)
@@ -47,11 +48,7 @@ def load_mogface(path: Path) -> MogFace:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint file by name, without ``module.`` prefixes.
-
-    Raises:
-        CheckpointError: If the file cannot be read safely, or has no named tensors.
-    """
+    """Return the tensors of a checkpoint file by name, without ``module.`` prefixes."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; pass the downloaded checkpoint as weights")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
@@ -116,23 +113,17 @@ def _read_safetensors(path: Path) -> object:
         raise CheckpointError(f"{path}: damaged or not a safetensors file ({first_line(error)})") from error
 
 
-def _without_training_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    known = re.compile("|".join(f"(?:{pattern})" for pattern in TRAINING_ONLY))
-    return {name: value for name, value in state.items() if not known.fullmatch(name)}
-
-
 def _check(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    missing = sorted(wanted.keys() - state.keys())
-    unexpected = sorted(state.keys() - wanted.keys())
-    common = wanted.keys() & state.keys()
-    misshapen = [
-        f"{name} {list(state[name].shape)} for {list(wanted[name].shape)}"
-        for name in sorted(common)
-        if state[name].shape != wanted[name].shape
-    ]
-    broken = [name for name in sorted(common) if not torch.isfinite(state[name].float()).all()]
-    problems = {"missing": missing, "unexpected": unexpected}
-    problems |= {"of another shape": misshapen, "not finite": broken}
+    common = sorted(wanted.keys() & state.keys())
+    shapes = {name: (list(state[name].shape), list(wanted[name].shape)) for name in common}
+    problems = {
+        "missing": sorted(wanted.keys() - state.keys()),
+        "unexpected": sorted(state.keys() - wanted.keys()),
+        "of another shape": [
+            f"{name} {has} for {want}" for name, (has, want) in shapes.items() if has != want
+        ],
+        "not finite": [name for name in common if not torch.isfinite(state[name].float()).all()],
+    }
     found = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in problems.items() if names)
     if found:
         raise CheckpointError(

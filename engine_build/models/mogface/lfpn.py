@@ -49,13 +49,12 @@ class LFPN(nn.Module):
         """Map C2 to C5 to the levels at strides 4, 8, 16, 32, 64, 128, each [N, 256, h, w]."""
         c2, c3, c4, c5 = features
         c6 = self.c6(c5)
-        c7 = self.c7(c6)
         p5 = self.c5_lat(c5)
         p4 = self.ff_c5_c4(p5, c4)
         p3 = self.ff_c4_c3(p4, c3)
         p2 = self.ff_c3_c2(p3, c2)
         fine = [self.p2_lat(p2), self.p3_lat(p3), self.p4_lat(p4)]
-        return [*fine, p5, self.c6_lat(c6), self.c7_lat(c7)]
+        return [*fine, p5, self.c6_lat(c6), self.c7_lat(self.c7(c6))]
 
 
 def _conv3x3(channels: int) -> nn.Conv2d:

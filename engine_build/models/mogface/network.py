@@ -25,13 +25,9 @@ class MogFace(nn.Module):
         self.pred_net = Head()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Run the network.
+        """Map normalized RGB, float32 [N, 3, H, W], of any H and W, to scores and deltas.
 
-        Args:
-            x: Normalized RGB, float32 [N, 3, H, W], of any H and W.
-
-        Returns:
-            Scores float32 [N, A] within 0..1 and deltas float32 [N, A, 4], level by level, row by row.
+        Scores are float32 [N, A] within 0..1, deltas float32 [N, A, 4], level by level, row by row.
         """
         levels = [self.pred_net(level) for level in self.fpn(self.backbone(x))]
         scores, deltas = zip(*levels)
