@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from trt_mogface.errors import ArgumentError, first_line
-from trt_mogface.kernels.interface import members
 
 ON_HOST, ON_CUDA, PINNED, MANAGED = 1, 2, 3, 13
 """DLPack's device types.  Kernels reach pinned and managed memory like device memory."""
@@ -61,20 +60,21 @@ def array(
         source: Array with ``__cuda_array_interface__`` or ``__dlpack__``.
         name: Name of the argument in messages.
         host: Whether the array must lie in host memory, not in device memory; for emulated kernels.
-        writable: Whether a read-only array is refused.
+        writable: Whether the array will be written.
         pitched: Whether there may be gaps between the elements of the first dimension.
         stream: Handle of the stream that uses the array.
 
     Raises:
-        ArgumentError: If a kernel cannot use the array.
+        ArgumentError: If it has neither protocol, lies in other memory, is not contiguous, or is read-only.
     """
-    kind = number = None
-    if hasattr(source, "__dlpack_device__"):
-        kind, number = map(int, source.__dlpack_device__())
+    kind, number = _device(source)
     reachable = (ON_HOST,) if host else (ON_CUDA, PINNED, MANAGED)
     if kind is not None and kind not in reachable:
-        where = f"{type(source).__name__} in {'host' if kind == ON_HOST else 'foreign'} memory"
-        raise ArgumentError(name, f"{where}, out of a kernel's reach; copy it to the GPU first")
+        where = "host" if kind == ON_HOST else "foreign"
+        raise ArgumentError(
+            name,
+            f"{type(source).__name__} in {where} memory, out of a kernel's reach; copy it to the GPU first",
+        )
     if hasattr(source, "__cuda_array_interface__"):
         raw = _of_interface(source, name, writable)
     elif hasattr(source, "__dlpack__"):
@@ -122,6 +122,15 @@ _Raw: TypeAlias = tuple[int, tuple[int, ...], tuple[int, ...] | None, "np.dtype[
 """Address, shape, strides in bytes or None, dtype, and owner of the memory."""
 
 
+def _device(source: object) -> tuple[int | None, int | None]:
+    """Return DLPack's type and number of the device, None if the array does not tell them."""
+    ask = getattr(source, "__dlpack_device__", None)
+    if ask is None:
+        return None, None
+    kind, number = ask()
+    return int(kind), int(number)
+
+
 def _of_interface(source: Any, name: str, writable: bool) -> _Raw:
     interface = source.__cuda_array_interface__
     pointer, read_only = interface["data"]
@@ -136,10 +145,14 @@ class _Tensor(c.Structure):
 
     _fields_ = [
         ("data", c.c_void_p),
-        *members(c.c_int32, "device_type", "device_id", "ndim"),
-        *members(c.c_uint8, "code", "bits"),
+        ("device_type", c.c_int32),
+        ("device_id", c.c_int32),
+        ("ndim", c.c_int32),
+        ("code", c.c_uint8),
+        ("bits", c.c_uint8),
         ("lanes", c.c_uint16),
-        *members(c.POINTER(c.c_int64), "shape", "strides"),
+        ("shape", c.POINTER(c.c_int64)),
+        ("strides", c.POINTER(c.c_int64)),
         ("byte_offset", c.c_uint64),
     ]
 
@@ -160,8 +173,9 @@ def _of_dlpack(source: Any, name: str, host: bool, stream: int) -> _Raw:
     if kind is None or tensor.lanes != 1:
         raise ArgumentError(name, f"unknown DLPack element type {tensor.code}")
     dtype = np.dtype(f"{kind}{tensor.bits // 8}")
-    shape = tuple(tensor.shape[: tensor.ndim])
-    strides = tuple(s * dtype.itemsize for s in tensor.strides[: tensor.ndim]) if tensor.strides else None
+    dimensions = range(tensor.ndim)
+    shape = tuple(tensor.shape[i] for i in dimensions)
+    strides = tuple(tensor.strides[i] * dtype.itemsize for i in dimensions) if tensor.strides else None
     # The capsule is not consumed: it releases the memory together with the array.
     return (tensor.data or 0) + tensor.byte_offset, shape, strides, dtype, capsule
 
