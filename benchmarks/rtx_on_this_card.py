@@ -19,8 +19,7 @@ from rich.table import Table
 from benchmarks._lib.results import record
 from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.machine.gpu import find_gpu
-from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.files import embedded_file
+from trt_mogface.models.cards import DEFAULT, embedded_file
 
 TARGETS = {"default": None, "8.0 only": "SM80", "CURRENT": "CURRENT"}
 SHAPE = (1, 320, 320, 3)

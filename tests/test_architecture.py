@@ -14,7 +14,13 @@ from tests.support.project import REPOSITORY, project
 
 pytest.importorskip("importlinter", reason="pip install import-linter")
 
-LINT = (sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()", "--no-cache")
+# An editable installation would be linted instead of the folder.
+LINT = """
+import sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in type(finder).__module__]
+from importlinter.cli import lint_imports_command
+lint_imports_command()
+"""
 
 
 def contract() -> dict[str, Any]:
@@ -23,7 +29,8 @@ def contract() -> dict[str, Any]:
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*LINT, "--no-logo"], cwd=folder, capture_output=True, text=True)
+    command = [sys.executable, "-c", LINT, "--no-cache", "--no-logo"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
 @pytest.fixture

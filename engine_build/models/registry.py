@@ -14,8 +14,7 @@ from engine_build.onnx import contract, cpu, pixels
 from engine_build.onnx.pyramid import levels_left_out, without_small_faces
 from engine_build.weights import cached
 from trt_mogface._files import sha256_of
-from trt_mogface.models.cards import DEFAULT, ModelCard
-from trt_mogface.models.files import embedded_file
+from trt_mogface.models.cards import DEFAULT, ModelCard, embedded_file
 
 if TYPE_CHECKING:
     import onnx

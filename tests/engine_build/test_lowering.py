@@ -15,8 +15,7 @@ from engine_build.precision import QUANTIZED, Precision
 from engine_build.precision.equalize import links
 from tests.support.onnx_files import default_model
 from trt_mogface.errors import ArgumentError, EngineError
-from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.files import embedded_file
+from trt_mogface.models.cards import DEFAULT, embedded_file
 
 BEYOND_FP16 = 1e6
 

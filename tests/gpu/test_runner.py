@@ -16,8 +16,7 @@ from trt_mogface.backends.options import SlotOptions
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream, open_cuda
 from trt_mogface.errors import CudaError, EngineError, MissingExtraError, MogFaceError
 from trt_mogface.kernels import Kernels
-from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.files import embedded_file
+from trt_mogface.models.cards import DEFAULT, embedded_file
 from trt_mogface.models.manifest import Profile, Shape
 from trt_mogface.reference.select import select
 from trt_mogface.runner import Runner

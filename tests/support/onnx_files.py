@@ -10,8 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engine_build.onnx import contract, pixels
 from tests.support.specs import Floats
-from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.files import embedded_file
+from trt_mogface.models.cards import DEFAULT, embedded_file
 from trt_mogface.spec import METADATA_KEY
 
 

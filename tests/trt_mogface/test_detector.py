@@ -19,8 +19,7 @@ from trt_mogface import Detections, Detector, MogFaceError
 from trt_mogface.backends.cpu import CpuBackend, CpuSlot
 from trt_mogface.errors import ImageError, ModelError, RunnerError
 from trt_mogface.frame import Frame
-from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.files import embedded_file
+from trt_mogface.models.cards import DEFAULT, embedded_file
 
 FACES = 6
 Photo = NDArray[np.uint8]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from trt_mogface.errors import ModelError
 
 DEFAULT = "retinaface-mnet025"
 """Name of the model that is used where none is named."""
@@ -29,3 +33,15 @@ class ModelCard:
     megabytes: float
     landmarks: int
     embedded: bool = False
+
+
+def embedded_file(name: str) -> Path:
+    """Return the path of a contract file that comes with the package.
+
+    Raises:
+        ModelError: If the package was installed without it.
+    """
+    try:
+        return Path(str(resources.files("trt_mogface.embedded") / f"{name}.onnx"))
+    except ModuleNotFoundError as error:
+        raise ModelError(f"{name}: the package was installed without this model; pip install .") from error

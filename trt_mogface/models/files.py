@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib import resources
 from pathlib import Path
 
 from trt_mogface._optional import needs
@@ -49,15 +48,3 @@ def contract_file(
         if manifest_path(path).is_file():
             raise ModelError(f"{path}: an engine, not a contract ONNX file; pass the file it was built from")
         return registry.without_levels(path, min_face)
-
-
-def embedded_file(name: str) -> Path:
-    """Return the path of a contract file that comes with the package.
-
-    Raises:
-        ModelError: If the package was installed without it.
-    """
-    try:
-        return Path(str(resources.files("trt_mogface.embedded") / f"{name}.onnx"))
-    except ModuleNotFoundError as error:
-        raise ModelError(f"{name}: the package was installed without this model; pip install .") from error

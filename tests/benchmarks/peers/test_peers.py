@@ -23,8 +23,7 @@ from trt_mogface import Detector
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.bench.sources import photos
 from trt_mogface.errors import EngineError
-from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.files import embedded_file
+from trt_mogface.models.cards import DEFAULT, embedded_file
 from trt_mogface.models.manifest import manifest_path
 
 SUMMARY = """[09/07/2024-21:35:14] [I] TensorRT version: 10.3.0

@@ -20,7 +20,7 @@ FAMILY = """
 from engine_build.models.registry import Recipe
 from engine_build.onnx import contract
 from trt_mogface.models.cards import ModelCard
-from trt_mogface.models.files import embedded_file
+from trt_mogface.models.cards import embedded_file
 
 CARD = ModelCard("another", "a network", "a place", "MIT", 1.7, 5)
 RECIPES = (Recipe(CARD, lambda _: contract.load(embedded_file("retinaface-mnet025"))),)

@@ -20,7 +20,7 @@ from tests.support.photos import Photo
 from tests.support.specs import MOGFACE, small_spec
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ArgumentError, ModelError
-from trt_mogface.models.files import embedded_file
+from trt_mogface.models.cards import embedded_file
 from trt_mogface.reference.select import select
 from trt_mogface.spec import UNLIMITED, BoxCoding, DetectorSpec, Level, Thresholds
 

@@ -15,7 +15,7 @@ from engine_build.onnx.pyramid import levels_left_out, without_small_faces
 from tests.support.mogface import Pair
 from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.errors import ArgumentError
-from trt_mogface.models.files import embedded_file
+from trt_mogface.models.cards import embedded_file
 
 MOGFACE = mogface_spec("0" * 64)
 

@@ -26,8 +26,7 @@ from tests.support.specs import one_line, small_spec
 from trt_mogface.backends.onnxruntime import session
 from trt_mogface.bench.roofline import Layer, layers_of
 from trt_mogface.errors import ArgumentError, ModelError
-from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.files import embedded_file
+from trt_mogface.models.cards import DEFAULT, embedded_file
 
 HEADS: dict[str, NDArray[Any]] = {"ws": weight(1, 8, 1, 1), "wd": weight(4, 8, 1, 1), **ENDS}
 

@@ -14,7 +14,7 @@ from tests.support.onnx_files import answers, constant_network
 from tests.support.specs import one_line, small_spec
 from trt_mogface.backends.onnxruntime import OnnxNetwork, read_spec
 from trt_mogface.errors import ModelError, RunnerError
-from trt_mogface.models.files import embedded_file
+from trt_mogface.models.cards import embedded_file
 
 SPEC = small_spec()
 SPEC5 = small_spec(landmarks=5)

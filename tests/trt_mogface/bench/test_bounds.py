@@ -10,8 +10,7 @@ from trt_mogface.bench.measurement import MeasureOptions
 from trt_mogface.bench.roofline import layers_of
 from trt_mogface.bench.trials import Conditions, Subject
 from trt_mogface.errors import ArgumentError
-from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.files import embedded_file
+from trt_mogface.models.cards import DEFAULT, embedded_file
 
 SIZE = (160, 96)
 

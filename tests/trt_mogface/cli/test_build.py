@@ -24,8 +24,7 @@ from tests.support.onnx_files import answers, constant_network
 from trt_mogface.cli.app import main
 from trt_mogface.machine import gpu
 from trt_mogface.machine.gpu import Gpu
-from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.files import embedded_file
+from trt_mogface.models.cards import DEFAULT, embedded_file
 from trt_mogface.models.manifest import FORMAT, load_manifest, load_plan, manifest_path
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")

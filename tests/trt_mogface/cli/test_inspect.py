@@ -9,7 +9,7 @@ import pytest
 from tests.support.command import Run
 from tests.support.onnx_files import answers, constant_network
 from tests.support.specs import MOGFACE
-from trt_mogface.models.files import embedded_file
+from trt_mogface.models.cards import embedded_file
 
 
 def test_the_embedded_model_is_summarized(run: Run) -> None:

@@ -13,8 +13,8 @@ from engine_build.onnx import contract
 from tests.support.specs import one_line
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.errors import ArgumentError, CheckpointError, MissingExtraError, ModelError
-from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.files import contract_file, embedded_file
+from trt_mogface.models.cards import DEFAULT, embedded_file
+from trt_mogface.models.files import contract_file
 from trt_mogface.models.manifest import manifest_path
 
 

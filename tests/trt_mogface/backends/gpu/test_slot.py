@@ -29,8 +29,7 @@ from trt_mogface.errors import (
 )
 from trt_mogface.frame import Frame, PixelFormat
 from trt_mogface.kernels import FRAME_BYTES
-from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.files import embedded_file
+from trt_mogface.models.cards import DEFAULT, embedded_file
 from trt_mogface.runner import Runner
 
 SIZE = (256, 192)

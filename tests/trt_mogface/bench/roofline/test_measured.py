@@ -13,8 +13,7 @@ from tests.support.specs import one_line
 from trt_mogface.bench.roofline import Layer, cpu_times, layers_of
 from trt_mogface.bench.roofline.measured import times_of
 from trt_mogface.errors import ArgumentError, ModelError
-from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.files import embedded_file
+from trt_mogface.models.cards import DEFAULT, embedded_file
 
 A = Layer("a", "Conv", 1, 1, 1, frozenset({"a", "a0", "relu a", "ra"}))
 B = Layer("b", "Conv", 1, 1, 1, frozenset({"b", "b0", "both"}))
