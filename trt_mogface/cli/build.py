@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from trt_mogface.backends.onnxruntime import read_spec
+from trt_mogface.backends.options import check_options
 from trt_mogface.cli import options, output
 from trt_mogface.cli.build_progress import BuildProgress
 from trt_mogface.cli.groups import with_groups
@@ -68,6 +69,7 @@ class EndToEndGroup:
 
     def thresholds(self, spec: DetectorSpec) -> Thresholds | None:
         """Return the thresholds that become part of the engine, or None."""
+        check_options({"conf": self.conf, "iou": self.iou, "max_det": self.max_det})
         given = {"score_threshold": self.conf, "iou_threshold": self.iou, "max_detections": self.max_det}
         changes = {name: value for name, value in given.items() if value is not None}
         if self.end_to_end:
