@@ -1,12 +1,8 @@
-// Registration of MogFaceDetect with TensorRT.
-//
-// By the entry points getCreators and setLoggerFinder: IPluginRegistry::loadLibrary, trtexec --dynamicPlugins, plugins
-// serialized into a plan.  And by itself when the library is loaded: trtexec --staticPlugins, Triton, dlopen.  A registry
-// that sees both keeps the first creator and refuses the second.
+// The creator of MogFaceDetect, and the library's entry points getCreators and setLoggerFinder, by which TensorRT loads
+// it.  registration.h says when the creator is registered.
 #include "log.h"
 #include "mogface_detect.h"
-
-#include <dlfcn.h>
+#include "registration.h"
 
 using namespace nvinfer1;
 
@@ -60,41 +56,23 @@ public:
 
 MogFaceDetectCreator creator;
 
-// A function of the TensorRT in this process, however it was loaded, or null.
-template <typename Function>
-Function* find(char const* name)
+bool add(void* registry) noexcept
 {
-#define MOGFACE_TEXT(x) #x
-#define MOGFACE_EXPANDED(x) MOGFACE_TEXT(x)
-    char const* const library = "libnvinfer.so." MOGFACE_EXPANDED(NV_TENSORRT_MAJOR);
-    void* symbol = dlsym(RTLD_DEFAULT, name);
-    if (symbol == nullptr)
-    {
-        void* loaded = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
-        symbol = loaded != nullptr ? dlsym(loaded, name) : nullptr;
-    }
-    return reinterpret_cast<Function*>(symbol);
+    return static_cast<IPluginRegistry*>(registry)->registerCreator(creator, "");
 }
 
-struct Registration
+void remove(void* registry) noexcept
 {
-    Registration() noexcept
-    {
-        auto* const registry = find<IPluginRegistry*()>("getPluginRegistry");
-        auto* const major = find<int32_t()>("getInferLibMajorVersion");
-        if (registry == nullptr || major == nullptr)
-        {
-            return;
-        }
-        if (major() != NV_TENSORRT_MAJOR) // whose registry has other functions
-        {
-            logError("library: built for TensorRT %d, this process has %d; build the plugin with its headers",
-                static_cast<int>(NV_TENSORRT_MAJOR), major());
-            return;
-        }
-        registry()->registerCreator(creator, "");
-    }
-} registration;
+    static_cast<IPluginRegistry*>(registry)->deregisterCreator(creator);
+}
+
+void report(char const* problem) noexcept
+{
+    logError("%s", problem);
+}
+
+Registration registration(
+    {NV_TENSORRT_MAJOR, add, remove, report}); // after the creator, so destroyed before it
 
 } // namespace
 
@@ -107,6 +85,7 @@ extern "C" __attribute__((visibility("default"))) IPluginCreatorInterface* const
     int32_t& nbCreators)
 {
     static IPluginCreatorInterface* const creators[] = {&creator};
+    registration.withdraw();
     nbCreators = 1;
     return creators;
 }
