@@ -9,9 +9,9 @@ TORCH  := 2.13.0
 PHOTOS ?= $(VENV)/photos
 PHOTO  ?= $(PHOTOS)/astronaut.png
 
-.PHONY: help demo kernels test docs lint bench clean
+.PHONY: help demo kernels test plugin-registry docs lint bench clean
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 demo: $(VENV)/.package $(PHOTO) ## find the faces of a photo and build TensorRT engines (PHOTO=yours.jpg PHOTOS=folder)
 	@mkdir -p out
@@ -25,6 +25,18 @@ kernels: ## build only the CUDA kernels, into build/kernels (ARCHITECTURES=87 fo
 
 test: $(VENV)/.dev ## run the tests and the examples in docstrings
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# The registries are those of TensorRT's lean runtimes, from the package index.  The headers are in no package: both
+# variables name folders with an include/, of an archive of TensorRT or of github.com/NVIDIA/TensorRT at that release.
+plugin-registry: $(VENV)/.dev ## load the TensorRT plugin into real registries (TensorRT_ROOT_10=folder TensorRT_ROOT_11=folder)
+ifeq ($(and $(TensorRT_ROOT_10),$(TensorRT_ROOT_11)),)
+	@echo "plugin-registry: no headers, nothing tested; set TensorRT_ROOT_10 and TensorRT_ROOT_11 to folders with an include/"
+else
+	$(PIP) install --quiet --no-deps --target build/plugin-registry/tensorrt-lean-10 --upgrade tensorrt-lean-cu13-libs==10.16.1.11
+	$(PIP) install --quiet --no-deps --target build/plugin-registry/tensorrt-lean-11 --upgrade tensorrt-lean-cu13-libs==11.4.0.106
+	TensorRT_ROOT_10="$(abspath $(TensorRT_ROOT_10))" TensorRT_ROOT_11="$(abspath $(TensorRT_ROOT_11))" \
+	  $(BIN)/python -m pytest -v -p no:xdist tests/plugins/test_registry.py
+endif
 
 docs: $(VENV)/.dev ## build the documentation, into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
