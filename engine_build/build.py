@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from engine_build.lowering import Lowered, Lowering
 from engine_build.precision import QUANTIZED, Precision
-from engine_build.tensorrt.builder import BuilderOptions, Built, Progress, build
+from engine_build.tensorrt.builder import BuilderOptions, Built, Progress, build, load_plugin
 from engine_build.tensorrt.engine_layers import check_computes_in
 from engine_build.tensorrt.network_types import check_types
 from engine_build.tensorrt.target import (
@@ -104,8 +104,9 @@ class EngineBuild:
         if known is not None and (cache is None or cache.is_file()):  # else calibration has to write it
             return known
         engine = place / f"{self.lowering.spec.name}-{ending}" if place.is_dir() else place
+        plugin = self._plugin()  # before hours of calibration
         lowered = self.lowering.at(precision)
-        built = self._built(precision, lowered)
+        built = self._built(precision, lowered, plugin)
         seconds = round(time.monotonic() - started, 1)
         manifest = self._manifest(precision, lowered, built, digest, seconds)
         with whole_file(engine) as plan, whole_file(manifest_path(engine)) as beside:
@@ -115,11 +116,18 @@ class EngineBuild:
             write_report(engine, self.lowering.spec.name, precision, lowered.sensitivity)
         return Outcome(engine, manifest, False, lowered.sensitivity)
 
-    def _built(self, precision: Precision, lowered: Lowered) -> Built:
+    def _plugin(self) -> Path | None:
+        """Return the plugin library that the engine needs, known to TensorRT; None if it needs none."""
+        if self.lowering.options.end_to_end is None:
+            return None
+        library = find_plugin()
+        load_plugin(self.flavor.module, library)
+        return library
+
+    def _built(self, precision: Precision, lowered: Lowered, plugin: Path | None) -> Built:
         """Build the plan, and check that TensorRT computes in the requested types."""
         self.lowering.status(f"building {precision} with {self.flavor.name} {self.flavor.version}")
         cache = self.options.timing_cache_file or timing_cache_path(self.flavor, self.gpu)
-        plugin = None if self.lowering.options.end_to_end is None else find_plugin()
         options = dataclasses.replace(self.options, timing_cache_file=cache, plugin=plugin)
         model, name = lowered.model.SerializeToString(), self.lowering.spec.name
         built = build(self.flavor, model, options, self.progress, self.log, name)

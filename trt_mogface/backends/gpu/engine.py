@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,11 @@ class _Plan:
         else:
             with open(self.path, "rb") as file:
                 engine = self._runtime.deserialize_cuda_engine(reader(file))
+        if engine is None and re.search("plugin", self.last_error, re.IGNORECASE):
+            raise EngineError(
+                f"{self.path}: needs a plugin library that is not loaded ({self.last_error}); "
+                "build the engine without end_to_end"
+            )
         if engine is None:
             raise EngineError(
                 f"{self.path}: {self._flavor.name} {self._flavor.version} refuses it ({self.last_error}); "

@@ -83,7 +83,9 @@ class FakeEngine:
         return self.contexts[-1]
 
 
-def opened(tmp_path: Path, cuda: HostCuda, engine: FakeEngine | None) -> TensorRTNetwork:
+def opened(
+    tmp_path: Path, cuda: HostCuda, engine: FakeEngine | None, refusal: str = "wrong\nversion"
+) -> TensorRTNetwork:
     path = tmp_path / "small.engine"
     path.write_bytes(b"plan")
 
@@ -97,7 +99,7 @@ def opened(tmp_path: Path, cuda: HostCuda, engine: FakeEngine | None) -> TensorR
         def deserialize_cuda_engine(self, plan: bytes) -> FakeEngine | None:
             assert plan == b"plan"
             if engine is None:
-                self._logger.log(1, "wrong\nversion")
+                self._logger.log(1, refusal)
             return engine
 
     module = SimpleNamespace(
@@ -155,6 +157,18 @@ def test_clones_share_the_plan_and_have_their_own_contexts(tmp_path: Path) -> No
     assert plan._engine is engine
     twin.close()
     assert plan._engine is None
+
+
+def test_a_missing_plugin_library_is_named_before_anything_is_launched(tmp_path: Path) -> None:
+    """The manifest says whether an engine ends in faces, and may be wrong."""
+    cuda = HostCuda()
+    refusal = (
+        "IPluginRegistry::getCreator: Error Code 4: API Usage Error (Cannot find plugin: MogFaceDetect, "
+    )
+    with pytest.raises(EngineError, match="needs a plugin library that is not loaded") as error:
+        opened(tmp_path, cuda, None, refusal + "version: 2,\nnamespace:.)")
+    assert "MogFaceDetect" in one_line(error.value)
+    assert not cuda.live
 
 
 def test_failures_are_one_line(tmp_path: Path) -> None:
