@@ -26,8 +26,9 @@ DRIVER = Path(__file__).parent / "tensorrt" / "driver.cpp"
 
 @pytest.fixture(scope="module")
 def headers() -> Path:
-    """``TensorRT_ROOT/include``, or that of a system-wide installation."""
-    places = [Path(os.environ.get("TensorRT_ROOT", "/nowhere"))]  # noqa: SIM112 -- as CMake has it
+    """``TensorRT_ROOT/include``, or that of the registry tests or of a system-wide installation."""
+    names = ("TensorRT_ROOT", "TensorRT_ROOT_11", "TensorRT_ROOT_10")  # the first as CMake has it
+    places = [Path(os.environ.get(name, "/nowhere")) for name in names]
     places += [Path("/usr"), Path("/usr/local/tensorrt"), Path("/usr/include/x86_64-linux-gnu")]
     for place in places:
         for folder in (place / "include", place):
@@ -215,13 +216,16 @@ def test_a_missing_attribute_makes_no_plugin(plugin: c.CDLL, name: str) -> None:
     assert plugin.createsPlugin(given, len(given)) == 0
 
 
-def test_tensorrts_registry_finds_it(plugin: c.CDLL) -> None:
+def test_the_registry_of_another_major_release_loads_it(plugin: c.CDLL) -> None:
+    """TensorRT-RTX has a major release of its own; test_registry.py has registries of the headers' one."""
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX, which has the registry, is not installed")
     # Another process: what is registered stays so until its end.
     code = "import sys, pathlib, tensorrt_rtx; from engine_build.tensorrt.builder import load_plugin; "
     code += "load_plugin(tensorrt_rtx, pathlib.Path(sys.argv[1]))"
     done = subprocess.run([sys.executable, "-c", code, plugin._name], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert "this process has 1; build the plugin with its headers" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_it_compiles_without_a_warning(headers: Path, tmp_path: Path) -> None:
