@@ -24,9 +24,7 @@ from benchmarks._lib.data import ANNOTATIONS, DATA, image_file
 from benchmarks._lib.process import run
 from benchmarks._lib.results import record
 from trt_mogface import Detector, read_image
-from trt_mogface.backends.base import Backend
-from trt_mogface.backends.onnxruntime import OnnxNetwork
-from trt_mogface.backends.registry import open_backend
+from trt_mogface.backends.cpu import CpuBackend
 from trt_mogface.evaluation.detecting import at_a_time, detect_all
 from trt_mogface.evaluation.predictions import write_prediction
 from trt_mogface.evaluation.procedure import PROCEDURES
@@ -75,20 +73,16 @@ def model_file(model: str, folder: Path) -> Path:
 def overhead(model: Path, threads: int | None, every: int, parts: int) -> float:
     """Return the time of `eval` divided by the time of the network, median over the parts."""
     procedure, truth = PROCEDURES["original"], read_ground_truth(ANNOTATIONS)[::every]
-    backend = open_backend(model, **(procedure.options() | {"threads": threads}))
+    backend = CpuBackend(model, procedure.options() | {"threads": threads})
     together, ratios = at_a_time(model, threads), []
-    with (
-        Detector(backend) as detect,
-        OnnxNetwork(model, threads=threads) as network,
-        tempfile.TemporaryDirectory() as folder,
-    ):
+    with Detector(backend) as detect, tempfile.TemporaryDirectory() as folder:
         for part in range(parts + 1):
             images = truth[max(0, part - 1) :: parts]
             paths = [image_file(image) for image in images]
-            inputs = [placed(backend, network, path) for path in paths]
+            inputs = [placed(backend, path) for path in paths]
             started = time.perf_counter()
             for pixels in inputs:
-                network.run(pixels)
+                backend.network.run(pixels)
             network_s = time.perf_counter() - started
             started = time.perf_counter()
             for image, predicted in zip(images, detect_all(detect, procedure, paths, together)):
@@ -97,12 +91,12 @@ def overhead(model: Path, threads: int | None, every: int, parts: int) -> float:
     return statistics.median(ratios[1:])  # the first warms up
 
 
-def placed(backend: Backend, network: OnnxNetwork, path: Path) -> NDArray[np.uint8]:
+def placed(backend: CpuBackend, path: Path) -> NDArray[np.uint8]:
     """Return an image as the network's input, uint8 [1, H, W, 3]."""
     image = read_image(path)
     placement = backend.place(*image.shape[:2])
     out = np.empty((1, *placement.canvas, 3), np.uint8)
-    paint(image, placement, network.spec.input.pad, out[0])
+    paint(image, placement, backend.network.spec.input.pad, out[0])
     return out
 
 

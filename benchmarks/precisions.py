@@ -69,10 +69,10 @@ def measured(file: Path) -> dict[str, float]:
 def lower(precision: Precision, method: Method, keep: str, output: Path) -> float:
     """Write the default model at a precision; return the share of its multiply-adds that is quantized."""
     model = contract_file(DEFAULT, for_cpu=False)
-    pictures = find_images(str(CALIBRATION), read_spec(model).input, None, 512)
+    images = find_images(str(CALIBRATION), read_spec(model).input, None, 512)
     allowed = None if keep == "auto" else 100
-    request = LoweringOptions(model, pictures, calib_method=method, keep_fp16=keep, max_loss=allowed)
-    lowered = Lowering(request).at(precision)
+    options = LoweringOptions(model, images, calib_method=method, keep_fp16=keep, max_loss=allowed)
+    lowered = Lowering(options).at(precision)
     contract.save(lowered.model, output)
     work = work_by_convolution(contract.load(model))
     quantized = sum(work[name] for name, kind in lowered.types.items() if kind in ("int8", "fp8"))

@@ -18,8 +18,7 @@ from rich.table import Table
 from benchmarks._lib.results import record, slug
 from benchmarks._lib.timing import in_turn, seconds
 from trt_mogface.backends.base import Backend
-from trt_mogface.backends.onnxruntime import OnnxNetwork
-from trt_mogface.backends.registry import open_backend
+from trt_mogface.backends.cpu import CpuBackend
 from trt_mogface.bench.measurement import MeasureOptions
 from trt_mogface.bench.network import on_gpu as engine_only
 from trt_mogface.bench.sources import noise
@@ -71,7 +70,7 @@ def main() -> None:
 def on_cpu(threads: int) -> dict[str, Any]:
     """Compare the ring with a loop over one slot, and with the network only."""
     images = noise(SIZE, FRAMES)
-    backend = open_backend(embedded_file(DEFAULT), size=SIZE, threads=threads)
+    backend = CpuBackend(embedded_file(DEFAULT), {"size": SIZE, "threads": threads})
     slot = backend.slot(1)
 
     def loop() -> None:
@@ -79,11 +78,11 @@ def on_cpu(threads: int) -> dict[str, Any]:
             slot.submit([Frame.of(image)])
             slot.wait()
 
-    with OnnxNetwork(embedded_file(DEFAULT), threads=threads) as reference, Runner(backend) as runner:
+    def network() -> None:
+        for image in images:
+            backend.network.run(image[None])  # already of the network's size
 
-        def network() -> None:
-            for image in images:
-                reference.run(image[None])  # already of the network's size
+    with Runner(backend) as runner:
 
         def ring() -> None:
             list(runner.map(images))

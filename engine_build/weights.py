@@ -41,7 +41,7 @@ def cache_folder() -> Path:
 
 
 def cached(name: str, inputs: tuple[object, ...], make: Callable[[], onnx.ModelProto]) -> Path:
-    """Return the cached contract file of a name and its inputs; call ``make`` if there is none yet."""
+    """Return the cached contract file of a name and its inputs; call ``make`` if it is missing."""
     digest = hashlib.sha256(repr((RECIPE, *inputs)).encode()).hexdigest()[:16]
     path = cache_folder() / f"{name}-{digest}.onnx"
     if not path.is_file():

@@ -44,7 +44,7 @@ def find_images(patterns: Sequence[str]) -> list[Path]:
     return list(found)
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: str | Path) -> NDArray[np.uint8]:
     """Decode an image file and turn it upright by its EXIF orientation.
 
     Returns:
@@ -54,7 +54,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         ImageError: If the file is missing, unreadable, not an image, damaged, or larger than `MAX_PIXELS`.
     """
     try:
-        data = path.read_bytes()
+        data = Path(path).read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ImageError(f"{path}: cannot be read ({reason})") from error
@@ -72,7 +72,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return image.astype(np.uint8, copy=False)
 
 
-def _header(path: Path, data: bytes) -> tuple[int, int]:
+def _header(path: str | Path, data: bytes) -> tuple[int, int]:
     """Return width and height from the header of a file, which OpenCV cannot."""
     from PIL import Image as pillow
     from PIL import UnidentifiedImageError

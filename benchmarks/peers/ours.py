@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from typing_extensions import override
+
 from benchmarks.peers.peer import FACES, NETWORK, Does, Loop, Opened, Round, Task, batch_of
 from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.bench.measurement import Latency
@@ -60,6 +62,7 @@ class _EngineTurns(Opened):
         self._timer = open_timer(task.model, (self._images, task.size[1], task.size[0]), task.device)
         self._timer.run()
 
+    @override
     def turn(self, seconds: float) -> Round:
         times, took = self._timer.repeat(seconds, 1)
         return Round(len(times), len(times) * self._images / took, Latency.of(times))

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from trt_mogface.bench.measurement import Latency, repeat
 from trt_mogface.bench.sources import Image
@@ -117,6 +118,7 @@ class Loop(Opened):
         run()
         self._took = time.perf_counter() - begun
 
+    @override
     def turn(self, seconds: float) -> Round:
         if self._took < seconds:  # the caches hold another peer's data; a slow run pays for that anyway
             self._run()

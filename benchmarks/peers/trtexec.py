@@ -8,6 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from typing_extensions import override
+
 from benchmarks.peers.peer import NETWORK, Does, Opened, Round, SkippedError, Task
 from trt_mogface.bench.measurement import Latency
 from trt_mogface.errors import EngineError
@@ -52,6 +54,7 @@ class _Turns(Opened):
         self._shape = (len(task.images), task.size[1], task.size[0], 3)
         self.note = f"its GPU compute time{conditions(self._printed(1.0))}"
 
+    @override
     def turn(self, seconds: float) -> Round:
         return summary(self._printed(seconds), self._shape[0])
 

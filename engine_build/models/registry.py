@@ -53,30 +53,23 @@ def recipes() -> dict[str, Recipe]:
 def made(recipe: Recipe, weights: Path | None, min_face: float | None, for_cpu: bool) -> Path:
     """Return the contract file of a recipe: embedded in the package, cached, or made now.
 
-    Args:
-        recipe: Recipe.
-        weights: Trained weights; None takes the published ones.
-        min_face, for_cpu: See `trt_mogface.models.files.contract_file`.
-
-    Raises:
-        MogFaceError: See `trt_mogface.models.files.contract_file`.
+    Arguments and exceptions are those of `trt_mogface.models.files.contract_file`.
     """
-    if recipe.card.embedded:
-        source: Path | None = embedded_file(recipe.card.name)
-        if source is not None and for_cpu:  # embedded files have that form
-            return without_levels(source, min_face)
-    else:
-        source = weights or (recipe.weights and recipe.weights())
+    embedded = embedded_file(recipe.card.name) if recipe.card.embedded else None
+    if embedded and for_cpu:  # the form that embedded files have
+        return without_levels(embedded, min_face)
+    source = embedded or weights or (recipe.weights and recipe.weights())
 
     def make() -> onnx.ModelProto:
-        model = _plain(recipe, source)
+        model = contract.load(embedded) if embedded else recipe.build(source)
+        pixels.cast_first(model)
         if min_face is not None:
             without_small_faces(model, min_face)
         if for_cpu:
             cpu.for_cpu(model)
         return model
 
-    digest = sha256_of(source) if source is not None and source.is_file() else ""
+    digest = sha256_of(source) if source and source.is_file() else ""
     return cached(recipe.card.name, (digest, min_face, for_cpu), make)
 
 
@@ -93,11 +86,3 @@ def without_levels(path: Path, min_face: float | None) -> Path:
     if not levels_left_out(spec, min_face):
         return path
     return cached(spec.name, (sha256_of(path), min_face), lambda: without_small_faces(model, min_face))
-
-
-def _plain(recipe: Recipe, source: Path | None) -> onnx.ModelProto:
-    if source is None or not recipe.card.embedded:
-        return recipe.build(source)
-    model = contract.load(source)
-    pixels.cast_first(model)
-    return model

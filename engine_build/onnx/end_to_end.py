@@ -1,8 +1,8 @@
 """Decoding and suppression as the last node of a network: the TensorRT plugin ``MogFaceDetect``.
 
-The node's outputs take the place of the contract's: ``num_detections`` int32 [N], ``boxes`` float32
-[N, M, 4], ``scores`` float32 [N, M] and, where the model has them, ``landmarks`` float32 [N, M, points, 2],
-in pixels of the network's input, best first, zeros behind the last. M is ``Thresholds.most_faces``.
+The node's outputs replace those of the contract: ``num_detections`` int32 [N], ``boxes`` float32 [N, M, 4],
+``scores`` float32 [N, M] and, if the model has them, ``landmarks`` float32 [N, M, points, 2], in pixels of
+the network input, best first, zeros behind the last. M is ``Thresholds.most_faces``.
 """
 
 from __future__ import annotations
@@ -12,50 +12,43 @@ from typing import TYPE_CHECKING, Any
 
 from engine_build.onnx.contract import PRODUCER
 from engine_build.onnx.graph import rename_tensor
-from trt_mogface.errors import UsageError
+from trt_mogface.errors import ArgumentError
 from trt_mogface.kernels.interface import MAX_TOP_K
-from trt_mogface.spec import (
-    DELTAS,
-    INPUT,
-    LANDMARKS,
-    METADATA_KEY,
-    SCORES,
-    DetectorSpec,
-    Thresholds,
-)
+from trt_mogface.spec import INPUT, LANDMARKS, METADATA_KEY, SCORES, DetectorSpec, Thresholds
 
 if TYPE_CHECKING:
     import onnx
 
-PLUGIN, PLUGIN_VERSION = "MogFaceDetect", "1"
+PLUGIN, PLUGIN_VERSION = "MogFaceDetect", "2"
 DOMAIN = PRODUCER
-"""Of the node's operator; TensorRT finds plugins by their name alone."""
+"""Domain of the operator; TensorRT finds plugins by name only."""
 
 NUM_DETECTIONS, BOXES = "num_detections", "boxes"
 
 
 def append_detection(model: onnx.ModelProto, spec: DetectorSpec, thresholds: Thresholds) -> DetectorSpec:
-    """Let a contract model end in faces, in place.
+    """Append the node to a contract model, in place.
 
     Args:
-        model: Of the contract, at any precision.
-        spec: Its spec.
-        thresholds: Fixed in the node.
+        model: Contract model, at any precision.
+        spec: Spec of the model.
+        thresholds: Thresholds and limits, which the node fixes; `UNLIMITED` candidates become `MAX_TOP_K`.
 
     Returns:
         The spec with these thresholds, which the model's metadata has too.
 
     Raises:
-        UsageError: More candidates than the kernels take.
-        ModelError: Thresholds that are impossible.
+        ArgumentError: If ``top_k`` is more than the kernels take.
+        ModelError: If a threshold is impossible.
     """
     from onnx import helper
 
+    thresholds = thresholds.bounded(MAX_TOP_K)
     if thresholds.top_k > MAX_TOP_K:
-        raise UsageError(f"top_k {thresholds.top_k}: the kernels take at most {MAX_TOP_K} candidates")
+        raise ArgumentError("top_k", f"must be at most {MAX_TOP_K} in the kernels", thresholds.top_k)
     spec = dataclasses.replace(spec, thresholds=thresholds)
     graph = model.graph
-    network = {name: f"network_{name}" for name in _contract_outputs(spec)}
+    network = {name: f"network_{name}" for name in spec.outputs}
     for name, inner in network.items():
         rename_tensor(model, name, inner)
     graph.node.extend(
@@ -83,29 +76,28 @@ def append_detection(model: onnx.ModelProto, spec: DetectorSpec, thresholds: Thr
 
 
 def attributes(spec: DetectorSpec) -> dict[str, Any]:
-    """The node's attributes; ``plugins/tensorrt/attributes.h`` says what each is."""
+    """Return the node's attributes, which ``plugins/tensorrt/attributes.h`` describes."""
     chosen, coding = spec.thresholds, spec.coding
     return {
-        # Text where the specification is in double precision, which ONNX attributes are not.
+        # Text for double precision, which ONNX attributes do not have.
         "levels": ";".join(f"{level.stride}:{','.join(map(repr, level.sides))}" for level in spec.levels),
-        "coding": "mogface" if coding.inclusive else coding.kind,
+        "coding": coding.kind,
         "center": repr(coding.center),
         "variances": list(coding.variances),
+        "inclusive": int(coding.inclusive),
+        "spread": int(coding.spread),
         "landmarks": spec.landmarks,
         "score_threshold": float(chosen.score_threshold),
         "iou_threshold": float(chosen.iou_threshold),
         "top_k": chosen.top_k,
         "max_detections": chosen.most_faces,
         "inclusive_areas": int(chosen.inclusive_areas),
+        "clip": int(chosen.clip),
     }
 
 
-def _contract_outputs(spec: DetectorSpec) -> tuple[str, ...]:
-    return (SCORES, DELTAS, LANDMARKS) if spec.landmarks else (SCORES, DELTAS)
-
-
 def _outputs(spec: DetectorSpec) -> dict[str, tuple[int, list[str | int]]]:
-    """Type and shape by name, in the order of the node."""
+    """Return type and shape of each output by name, in the node's order."""
     from onnx import TensorProto
 
     most = spec.thresholds.most_faces
@@ -120,7 +112,7 @@ def _outputs(spec: DetectorSpec) -> dict[str, tuple[int, list[str | int]]]:
 
 
 def _size_carrier(model: onnx.ModelProto, name: str) -> list[onnx.NodeProto]:
-    """A tensor [1, H, W, 1] of floats, for its shape: plugins take no bytes, and A does not tell H and W."""
+    """Return nodes that make a float tensor [1, H, W, 1], whose shape tells the plugin H and W."""
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 

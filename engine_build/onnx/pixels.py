@@ -78,7 +78,7 @@ def float_planes(model: onnx.ModelProto) -> None:
 
 
 def _first_two(model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """Return the node that alone reads the pixels, followed by the readers of its output."""
+    """Return the only reader of the pixels, followed by the readers of its output."""
     read_by = readers(model)
     beginning = read_by.get(INPUT, [])
     return [*beginning, *read_by.get(beginning[0].output[0], [])] if len(beginning) == 1 else []

@@ -1,8 +1,8 @@
-"""Biases corrected for the mean error of quantization.
+"""Correction of biases for the mean error of quantization.
 
-Rounding and clipping move the mean of what a convolution computes.  Nagel et al. 2019 ("Data-Free
+Rounding and clipping move the mean of a convolution's output.  Nagel et al. 2019 ("Data-Free
 Quantization Through Weight Equalization and Bias Correction", section 4.2) subtract that shift from the bias.
-Here each convolution is corrected for its own error alone, from the means of its input before and after
+Here each convolution is corrected only for its own error, from the means of its input before and after
 quantization, so that one correction does not depend on another; borders, where padding takes part, are
 neglected.
 """
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     import onnx
 
 Means = Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
-"""Mean of each channel of an activation, before and after quantization, float64 [C] by name."""
+"""Mean of each channel before and after quantization, float64 [C] by name of the activation."""
 
 
 def corrections(model: onnx.ModelProto, means: Means) -> dict[str, NDArray[np.float64]]:
-    """What to add to the bias of each convolution, float64 [K] by its name.
+    """Return the addition to the bias of each convolution, float64 [K] by its name.
 
     Args:
         model: FP32, equalized.
-        means: Of all inputs of convolutions, for INT8.
+        means: Means of all inputs of convolutions, for INT8.
     """
     from onnx import numpy_helper
 
@@ -53,11 +53,11 @@ def correct_biases(
 ) -> None:
     """Correct the biases of some convolutions, in place.
 
-    One that several of them share is corrected by the mean of their corrections.
+    A bias that several of them share is corrected by the mean of their corrections.
 
     Args:
         model: FP32, equalized.
-        additions: From `corrections`.
+        additions: Result of `corrections`.
         nodes: Names of the convolutions that are quantized.
     """
     from onnx import numpy_helper
@@ -75,7 +75,7 @@ def correct_biases(
 def _of_means(
     weight: NDArray[np.floating], means: NDArray[np.float64], node: onnx.NodeProto
 ) -> NDArray[np.float64]:
-    """A convolution's output for a picture that has its mean everywhere."""
+    """Return a convolution's output for an input that equals its mean everywhere."""
     groups = attribute(node, "group", 1)
     per_group = means.reshape(groups, 1, -1)
     sums = weight.astype(np.float64).sum(axis=(2, 3)).reshape(groups, -1, weight.shape[1])

@@ -1,4 +1,4 @@
-"""FP16 and BF16: casts put into a graph, FP32 kept where it matters."""
+"""FP16 and BF16: casts in the graph, with FP32 where it matters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATISTICS = frozenset(
         *("Sigmoid", "Softmax", "Exp", "Log"),
     }
 )
-"""Sums over many values, and functions whose argument's rounding error is multiplied: these stay FP32."""
+"""Operators that stay FP32: sums over many values, and functions that amplify rounding errors."""
 
 MOVES = frozenset(
     {
@@ -28,23 +28,23 @@ MOVES = frozenset(
         *("Identity", "Pad", "Expand", "Tile"),
     }
 )
-"""Nodes that change no value: they run in the type they are given."""
+"""Operators that change no value: they run in the type of their input."""
 
 VALUES: dict[str, tuple[int, ...]] = {"Resize": (0,)}
-"""Inputs that carry values, of operators whose other float inputs must stay FP32."""
+"""Inputs that carry values, by operator whose other float inputs must stay FP32."""
 
 
 def to_low_precision(model: onnx.ModelProto, kind: Low, *, simulate: bool = False) -> None:
     """Compute in FP16 or BF16 wherever FP32 is not needed, in place; inputs and outputs keep their types.
 
-    The picture's normalization, statistics and saturating functions stay FP32.  An initializer is stored
+    The image's normalization, statistics and saturating functions stay FP32.  An initializer is stored
     once in each type it is read in, however many nodes share it.
 
     Args:
-        model: FP32, of the contract, its nodes sorted, of an opset whose operators have the type
+        model: FP32, of the contract, with sorted nodes, of an opset whose operators have the type
             (`engine_build.precision.opset`).
-        kind: The type.
-        simulate: Keep FP32 and round to the type instead wherever it would be used: the same values up to
+        kind: Type to compute in.
+        simulate: Whether to keep FP32 and round to the type wherever it would be used: the same values up to
             the order of sums, for runtimes that lack the type (ONNX Runtime has no BF16 on CPUs).
     """
     _Casting(model, kind, simulate).run()
@@ -98,9 +98,7 @@ class _Casting:
         after = node.op_type in ("Conv", "QuantizeLinear", "DequantizeLinear") or any(
             name in self.seen_convolution for name in values
         )
-        if (
-            not after or node.op_type in STATISTICS or node.op_type == "Cast"
-        ):  # a cast says itself what it gives
+        if not after or node.op_type in STATISTICS or node.op_type == "Cast":  # a cast names its own type
             low = False
         elif node.op_type in MOVES:
             low = all(name in self.low for name in values if name not in self.constants)
@@ -111,7 +109,7 @@ class _Casting:
         return low
 
     def _read(self, name: str, *, low: bool) -> str:
-        """The tensor in the wanted type, converted once for all its readers."""
+        """Return the tensor in the wanted type, converted once for all its readers."""
         if (name in self.low) == low:
             return name
         if (name, low) not in self.copies:
@@ -123,9 +121,7 @@ class _Casting:
 
         value = numpy_helper.to_array(self.constants[name])
         kind = helper.tensor_dtype_to_np_dtype(self.type)
-        with np.errstate(
-            over="ignore"
-        ):  # an infinite weight shows in the comparison with FP32; a cut one might not
+        with np.errstate(over="ignore"):  # comparing with FP32 finds an infinite weight
             stored = value.astype(kind)
         renamed = f"{name}.{kind.name}"
         if self.simulate:
@@ -156,7 +152,7 @@ class _Casting:
         ]
 
     def _give_back(self, result: str) -> None:
-        """A result computed in the low type is cast to the FP32 that the contract promises."""
+        """Cast a result in the low type to the FP32 of the contract."""
         from onnx import TensorProto, helper
 
         if result not in self.low:

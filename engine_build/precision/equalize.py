@@ -1,11 +1,11 @@
-"""Channels of an activation brought to like ranges before they share one INT8 scale.
+"""Equalization: brings the channels of an activation to similar ranges before they share one INT8 scale.
 
 Between two convolutions with a positively homogeneous activation (ReLU, LeakyReLU, none) a channel can be
 divided by any s > 0 in the first and multiplied by it in the second: the network computes the same.  Nagel
 et al. 2019 ("Data-Free Quantization Through Weight Equalization and Bias Correction", equation 6) choose s by
 the weights; Xiao et al. 2023 ("SmoothQuant", equation 4) by activations and weights,
-s = max|X|^a / max|W|^(1-a), which is what is done here.  Weights have a scale for each output channel, so
-they bear more than activations, and those of a depthwise convolution bear everything.
+s = max|X|^a / max|W|^(1-a), as here.  Weights have a scale for each output channel, so they take more of
+the difference than activations, and those of a depthwise convolution take all of it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import onnx
 
 MIGRATION = 0.75
-"""The exponent a: how much of the difference between channels goes into the weights."""
+"""Exponent a: the share of the difference between channels that goes into the weights."""
 
-WIDEST = 1e3
-"""Limit of a factor and of its inverse, so that channels of almost nothing stay within FP16."""
+MAX_FACTOR = 1e3
+"""Limit of a factor and of its inverse, so that nearly empty channels stay within FP16."""
 
 HOMOGENEOUS = frozenset({"Relu", "LeakyRelu"})
 
@@ -34,7 +34,7 @@ Peaks = NDArray[np.float32]
 
 
 class Link(NamedTuple):
-    """A convolution whose output, behind its activation, only other convolutions read."""
+    """A convolution whose output, after its activation, is read only by other convolutions."""
 
     source: onnx.NodeProto
     tensor: str
@@ -42,7 +42,7 @@ class Link(NamedTuple):
 
 
 def links(model: onnx.ModelProto) -> list[Link]:
-    """Where channels can be rescaled.  Weights and biases that several nodes share are left alone."""
+    """Return the links whose channels can be rescaled: no other node shares their weights and biases."""
     read_by, stored = readers(model), constants(model)
     results = {value.name for value in model.graph.output}
     nodes = {node.name: node for node in convolutions(model)}
@@ -64,14 +64,14 @@ def links(model: onnx.ModelProto) -> list[Link]:
 
 
 def factors(model: onnx.ModelProto, peaks: Mapping[str, Peaks]) -> dict[str, Peaks]:
-    """The divisor of every channel of every link.
+    """Return the divisor of every channel of every link.
 
     Args:
         model: FP32.
         peaks: Largest magnitude of each channel of each link's tensor, float32 [C].
 
     Returns:
-        float32 [C] for each link's tensor; a channel that is never used keeps 1.
+        Divisors, float32 [C], by the link's tensor; those of unused channels keep 1.
     """
     found: dict[str, Peaks] = {}
     weights = {node.name: _weight(model, node) for node in convolutions(model)}
@@ -85,7 +85,7 @@ def factors(model: onnx.ModelProto, peaks: Mapping[str, Peaks]) -> dict[str, Pea
         log[used] = share * np.log(peak[used]) - (1 - share) * np.log(reach[used])
         if used.any():
             log[used] -= log[used].mean()
-        found[link.tensor] = np.clip(np.exp(log), 1 / WIDEST, WIDEST).astype(np.float32)
+        found[link.tensor] = np.clip(np.exp(log), 1 / MAX_FACTOR, MAX_FACTOR).astype(np.float32)
     return found
 
 
@@ -93,8 +93,8 @@ def equalize(model: onnx.ModelProto, divisors: Mapping[str, Sequence[float] | Pe
     """Divide channels and multiply the weights that read them, in place.
 
     Args:
-        model: FP32; the one `factors` was given, or an equal one.
-        divisors: From `factors`.
+        model: FP32; the model of `factors`, or an equal one.
+        divisors: Result of `factors`.
     """
     from onnx import numpy_helper
 
@@ -125,7 +125,7 @@ def _weight(model: onnx.ModelProto, node: onnx.NodeProto) -> NDArray[np.float32]
 
 
 def _reach(weight: NDArray[np.float32], node: onnx.NodeProto) -> NDArray[np.float32]:
-    """Largest weight that each input channel meets."""
+    """Return the largest magnitude of the weights of each input channel."""
     axes = (1, 2, 3) if attribute(node, "group", 1) > 1 else (0, 2, 3)
     reach: NDArray[np.float32] = np.abs(weight).max(axis=axes)
     return reach

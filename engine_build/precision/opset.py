@@ -1,4 +1,4 @@
-"""ONNX operator sets that have the types a precision needs."""
+"""ONNX operator sets with the types that a precision needs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ No higher than needed: TensorRT 10.3, which JetPack 6 brings, reads opsets up to
 
 
 def upgraded(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
-    """The model in an opset that has the precision's types; itself where it already is.
+    """Return the model in an opset that has the precision's types, unchanged if it is in one already.
 
     Raises:
-        ModelError: It cannot be converted.
+        ModelError: If the model cannot be converted.
     """
     from onnx import version_converter
 
@@ -30,7 +30,7 @@ def upgraded(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
         return model
     try:
         converted = version_converter.convert_version(model, NEEDED[precision])
-    except Exception as error:  # the converter raises what its C++ side happens to throw
+    except Exception as error:  # the converter raises whatever its C++ code throws
         raise ModelError(
             f"opset {have} cannot be raised to the {NEEDED[precision]} that {precision} needs: "
             f"{first_line(error)}"

@@ -1,4 +1,4 @@
-"""A contract model at a precision: the passes in their order."""
+"""A contract model at a precision: all passes in their order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine_build.precision.casts import to_low_precision
 from engine_build.precision.equalize import equalize
 from engine_build.precision.opset import upgraded
 from engine_build.precision.quantize import convolutions, quantize
-from trt_mogface.errors import ModelError
+from trt_mogface.errors import ArgumentError, ModelError
 
 if TYPE_CHECKING:
     import onnx
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 def normalized(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
-    """A contract model as every pass expects it: convolutions named, pixels cast first, a fitting opset.
+    """Return a contract model as every pass expects it: convolutions named, pixels cast first, opset raised.
 
-    The model itself is changed, or taken over by a new one in the newer opset.
+    The model itself is changed, or replaced by a new one in the newer opset.
 
     Raises:
-        ModelError: A file for CPUs alone, or one that cannot be raised to the opset.
+        ModelError: If the model is one for CPUs only, or cannot be raised to the opset.
     """
     if model.functions:
-        raise ModelError("a file made for CPUs (Winograd convolutions): export it again without --cpu")
+        raise ModelError("the model is for CPUs only (Winograd convolutions); export it again for GPUs")
     name_convolutions(model)
     pixels.cast_first(model)
     return upgraded(model, precision)
@@ -44,20 +44,23 @@ def at_precision(
     *,
     simulate: bool = False,
 ) -> onnx.ModelProto:
-    """The model computing in another precision; inputs, outputs and spec stay.
+    """Return the model computing in another precision; inputs, outputs and spec stay.
 
     Args:
-        model: From `normalized`, for the same precision; left as it is.
-        precision: The type of the convolutions; what is not quantized becomes FP16.
-        calibration: For INT8 and FP8; of this model.
-        keep_fp16: Names of convolutions that are not quantized.
-        simulate: For ONNX Runtime on a CPU, which has no BF16: the same values in FP32.
+        model: Result of `normalized` for the same precision; left as it is.
+        precision: Precision of the convolutions; the rest of a quantized model becomes FP16.
+        calibration: Calibration of this model, for INT8 and FP8.
+        keep_fp16: Names of convolutions to keep in FP16 instead of INT8 or FP8.
+        simulate: Whether to compute BF16's values in FP32, for ONNX Runtime on a CPU, which has no BF16.
+
+    Raises:
+        ArgumentError: If INT8 or FP8 is requested without a calibration.
     """
     result = type(model)()
     result.CopyFrom(model)
     if precision in ("int8", "fp8"):
         if calibration is None:
-            raise ModelError(f"{precision} needs calibration: --calib DIR, or --calib-cache FILE")
+            raise ArgumentError("calibration", f"{precision} needs one")
         equalize(result, calibration.divisors)
         names = [node.name for node in convolutions(result) if node.name not in keep_fp16]
         if precision == "int8":

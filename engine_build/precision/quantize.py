@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 Quantized = Literal["int8", "fp8"]
 
 LARGEST = {"int8": 127.0, "fp8": 448.0}
-"""Largest number of each type: symmetric INT8, and FP8 E4M3."""
+"""Largest value of each type: symmetric INT8, and FP8 E4M3."""
 
 SMALLEST_SCALE, LARGEST_SCALE = 2.0**-20, 65504.0
-"""Scales are exact in FP16; only channels of next to nothing, or networks that are broken, meet its ends."""
+"""Limits of a scale, which is exact in FP16; only nearly empty channels or broken networks reach them."""
 
 
 class Residual(NamedTuple):
-    """The summands of a sum: a convolution's output that it is fused with, and the other one."""
+    """Summands of a sum: the output of the convolution that it is fused with, and the other one."""
 
     fused: str
     skip: str
 
 
 def convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """The convolutions that can be quantized: those whose weight is an initializer."""
+    """Return the convolutions that can be quantized: those whose weight is an initializer."""
     weights = constants(model)
     return [node for node in model.graph.node if node.op_type == "Conv" and node.input[1] in weights]
 
 
 def quantized_tensors(model: onnx.ModelProto) -> list[str]:
-    """The activations that `quantize` may put Q/DQ nodes on, whose ranges calibration must find."""
+    """Return the activations that `quantize` may put Q/DQ nodes on, whose ranges calibration must find."""
     nodes = convolutions(model)
     found = dict.fromkeys(node.input[0] for node in nodes)
     found.update(dict.fromkeys(residual.skip for residual in _residuals(model).values()))
@@ -57,16 +57,16 @@ def quantize(
     nodes share them; activations have one scale a tensor.
 
     Args:
-        model: Of an opset whose Q/DQ nodes take FP16 scales (`engine_build.precision.opset`).
-        kind: The type.
-        ranges: Largest magnitude to be represented, by activation.
+        model: FP32, of an opset whose Q/DQ nodes take FP16 scales (`engine_build.precision.opset`).
+        kind: Type of the quantized values.
+        ranges: Largest magnitude to represent, by activation.
         nodes: Names of the convolutions to quantize.
     """
     _Quantizing(model, kind, ranges).run(set(nodes))
 
 
 def scale_of(largest: NDArray[np.floating] | float, kind: Quantized) -> NDArray[np.float32]:
-    """The step of magnitudes up to ``largest``: an FP16 number, whatever type it is stored in."""
+    """Return the step for magnitudes up to ``largest``, float32 but exact in FP16."""
     step = np.clip(np.asarray(largest) / LARGEST[kind], SMALLEST_SCALE, LARGEST_SCALE)
     return step.astype(np.float16).astype(np.float32)
 
@@ -74,7 +74,7 @@ def scale_of(largest: NDArray[np.floating] | float, kind: Quantized) -> NDArray[
 def quantized_weight(
     weight: NDArray[np.float32], kind: Quantized
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A weight float32 [K, C, h, w] in steps, and the step of each output channel, float32 [K]."""
+    """Return a weight float32 [K, C, h, w] in steps, and the step of each output channel, float32 [K]."""
     scale = scale_of(np.abs(weight).max(axis=(1, 2, 3)), kind)
     return _limited(weight / scale.reshape(-1, 1, 1, 1), kind), scale
 
@@ -154,9 +154,9 @@ class _Quantizing:
 
 
 def _residuals(model: onnx.ModelProto) -> dict[str, Residual]:
-    """The sums that TensorRT fuses into a convolution, by their output.
+    """Return the sums that TensorRT fuses into a convolution, by their output.
 
-    Where both summands come from convolutions the first is the fused one.
+    If both summands come from convolutions, the first is the fused one.
     """
     read_by, stored = readers(model), constants(model)
     from_convolutions = {node.output[0] for node in convolutions(model)}

@@ -20,7 +20,7 @@ FORM = "MIN:OPT:MAX, each BATCHxHEIGHTxWIDTH such as 1x320x320, or one size for 
 
 
 def parse_profiles(shapes: Sequence[str] | None) -> tuple[Profile, ...]:
-    """Return a profile for each text of `FORM`; that of `DEFAULT_SHAPES` if there is none.
+    """Return a profile for each text of `FORM`; without texts that of `DEFAULT_SHAPES`.
 
     Raises:
         ArgumentError: If a text has another form, or minimum, optimum and maximum are out of order.

@@ -10,7 +10,7 @@ __device__ __forceinline__ Storage& sharedMemory()
     extern __shared__ __align__(16) unsigned char bytes[];
     return *reinterpret_cast<Storage*>(bytes);
 }
-#else // on the host the emulation gives each block memory of its own, of the size that the launch asked for
+#else // the emulation gives each block its own memory, of the size that the launch requested
 template <typename Storage>
 Storage& sharedMemory()
 {

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 
 using nvinfer1::PluginField;
 using nvinfer1::PluginFieldCollection;
@@ -9,6 +10,8 @@ using nvinfer1::PluginFieldType;
 
 namespace
 {
+
+char const* const kCODINGS[] = {"ssd", "distance"}; // MogfaceCoding
 
 PluginField const* find(PluginFieldCollection const& fields, char const* name)
 {
@@ -22,7 +25,7 @@ PluginField const* find(PluginFieldCollection const& fields, char const* name)
     return nullptr;
 }
 
-// Importers end a text with a zero or do not, and count it or do not.
+// Importers may or may not end a text with a zero, and may or may not count it.
 bool readText(PluginFieldCollection const& fields, char const* name, std::string& value)
 {
     PluginField const* field = find(fields, name);
@@ -36,7 +39,7 @@ bool readText(PluginFieldCollection const& fields, char const* name, std::string
     return !value.empty();
 }
 
-// An integer of the node may come in 32 or in 64 bits.
+// An integer of the node has 32 or 64 bits.
 bool readInteger(PluginFieldCollection const& fields, char const* name, int32_t& value)
 {
     PluginField const* field = find(fields, name);
@@ -69,7 +72,7 @@ bool readFloats(PluginFieldCollection const& fields, char const* name, int32_t c
     return true;
 }
 
-// A number, and what stands behind it.
+// Reads a number and moves the text behind it.
 bool readNumber(char const*& text, double& value)
 {
     char* end = nullptr;
@@ -118,12 +121,11 @@ bool readLevels(std::string const& levels, MogfaceDetector& detector)
 
 bool readCoding(std::string const& coding, MogfaceDetector& detector)
 {
-    char const* const names[] = {"mogface", "ssd", "distance"};
-    for (int32_t i = 0; i < 3; ++i)
+    for (size_t i = 0; i < std::size(kCODINGS); ++i)
     {
-        if (coding == names[i])
+        if (coding == kCODINGS[i])
         {
-            detector.coding = i;
+            detector.coding = static_cast<int32_t>(i);
             return true;
         }
     }
@@ -138,21 +140,21 @@ std::string readAttributes(PluginFieldCollection const& fields, Attributes& attr
     MogfaceThresholds& thresholds = attributes.thresholds;
     if (!readText(fields, "levels", attributes.levels) || !readLevels(attributes.levels, detector))
     {
-        return "attribute levels: is missing or not of the form \"4:10.88;8:16,32\"";
+        return "attribute levels: must be of the form \"4:10.88;8:16,32\"";
     }
     if (!readText(fields, "coding", attributes.coding) || !readCoding(attributes.coding, detector))
     {
-        return "attribute coding: is missing or none of mogface, ssd, distance";
+        return "attribute coding: must be one of ssd, distance";
     }
     char const* center = readText(fields, "center", attributes.center) ? attributes.center.c_str() : "";
     if (!readNumber(center, detector.center) || *center != '\0')
     {
-        return "attribute center: is missing or no number";
+        return "attribute center: must be a number in text";
     }
     float variances[2] = {};
     if (!readFloats(fields, "variances", 2, variances))
     {
-        return "attribute variances: is missing or not two FP32 numbers";
+        return "attribute variances: must be two FP32 numbers";
     }
     detector.varianceCenter = variances[0];
     detector.varianceSize = variances[1];
@@ -160,21 +162,23 @@ std::string readAttributes(PluginFieldCollection const& fields, Attributes& attr
     {
         char const* name;
         int32_t* value;
-    } const integers[] = {{"landmarks", &detector.landmarkCount}, {"top_k", &thresholds.topK},
-        {"max_detections", &thresholds.maxDetections}, {"inclusive_areas", &thresholds.inclusiveAreas}};
+    } const integers[] = {{"inclusive", &detector.inclusive}, {"spread", &detector.spread},
+        {"landmarks", &detector.landmarkCount}, {"top_k", &thresholds.topK},
+        {"max_detections", &thresholds.maxDetections}, {"inclusive_areas", &thresholds.inclusiveAreas},
+        {"clip", &thresholds.cut}};
     for (auto const& integer : integers)
     {
         if (!readInteger(fields, integer.name, *integer.value))
         {
-            return std::string("attribute ") + integer.name + ": is missing or no integer";
+            return std::string("attribute ") + integer.name + ": must be an integer";
         }
     }
     if (!readFloats(fields, "score_threshold", 1, &thresholds.score)
         || !readFloats(fields, "iou_threshold", 1, &thresholds.iou))
     {
-        return "attributes score_threshold and iou_threshold: one is missing or no FP32 number";
+        return "attributes score_threshold and iou_threshold: must be FP32 numbers";
     }
-    // Everything else is checked by the kernels' own interface.
+    // The kernels' interface checks everything else.
     size_t bytes = 0;
     return mogfaceDetectWorkspace(&detector, &thresholds, 1, 1, 1, &bytes) == cudaSuccess ? ""
                                                                                           : mogfaceProblem();
@@ -187,12 +191,15 @@ PluginFieldCollection const& attributeNames()
         {"coding", nullptr, PluginFieldType::kCHAR, 1},
         {"center", nullptr, PluginFieldType::kCHAR, 1},
         {"variances", nullptr, PluginFieldType::kFLOAT32, 2},
+        {"inclusive", nullptr, PluginFieldType::kINT32, 1},
+        {"spread", nullptr, PluginFieldType::kINT32, 1},
         {"landmarks", nullptr, PluginFieldType::kINT32, 1},
         {"score_threshold", nullptr, PluginFieldType::kFLOAT32, 1},
         {"iou_threshold", nullptr, PluginFieldType::kFLOAT32, 1},
         {"top_k", nullptr, PluginFieldType::kINT32, 1},
         {"max_detections", nullptr, PluginFieldType::kINT32, 1},
         {"inclusive_areas", nullptr, PluginFieldType::kINT32, 1},
+        {"clip", nullptr, PluginFieldType::kINT32, 1},
     };
     static PluginFieldCollection const kCOLLECTION{sizeof(kFIELDS) / sizeof(kFIELDS[0]), kFIELDS};
     return kCOLLECTION;
@@ -204,8 +211,10 @@ PluginFieldCollection const* AttributeFields::of(Attributes const& attributes)
     MogfaceThresholds const& thresholds = attributes.thresholds;
     mVariances = {detector.varianceCenter, detector.varianceSize};
     void const* const values[] = {attributes.levels.c_str(), attributes.coding.c_str(),
-        attributes.center.c_str(), mVariances.data(), &detector.landmarkCount, &thresholds.score,
-        &thresholds.iou, &thresholds.topK, &thresholds.maxDetections, &thresholds.inclusiveAreas};
+        attributes.center.c_str(), mVariances.data(), &detector.inclusive, &detector.spread,
+        &detector.landmarkCount, &thresholds.score, &thresholds.iou, &thresholds.topK,
+        &thresholds.maxDetections, &thresholds.inclusiveAreas, &thresholds.cut};
+    static_assert(std::size(values) == std::tuple_size<decltype(mFields)>::value);
     for (size_t i = 0; i < mFields.size(); ++i)
     {
         mFields[i] = attributeNames().fields[i];

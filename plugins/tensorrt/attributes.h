@@ -1,13 +1,14 @@
-// The attributes of a MogFaceDetect node: what trt_mogface.spec.DetectorSpec says, as plugin fields.
+// The attributes of a MogFaceDetect node: trt_mogface.spec.DetectorSpec as plugin fields.
 //
 //   levels            text   "4:10.88;8:16,32": stride and anchor sides of each level
-//   coding            text   mogface, ssd or distance
-//   center            text   where an anchor sits in its cell, in strides
+//   coding            text   ssd or distance
+//   center            text   position of an anchor in its cell, in strides
 //   variances         two FP32 numbers, of the center and of the log size
+//   inclusive, spread integers, 0 or 1
 //   landmarks         points of a face
-//   score_threshold, iou_threshold, top_k, max_detections, inclusive_areas
+//   score_threshold, iou_threshold, top_k, max_detections, inclusive_areas, clip
 //
-// Numbers that the specification has in double precision are text, because ONNX has no such attributes.
+// Double precision numbers are text, because ONNX has no such attributes.
 #pragma once
 
 #include "trt_mogface/kernels.h"
@@ -22,13 +23,13 @@ struct Attributes
     MogfaceDetector detector{};
     MogfaceThresholds thresholds{};
 
-    // As they came, for the plan.
+    // As read, for the plan.
     std::string levels;
     std::string coding;
     std::string center;
 };
 
-// Reads the fields of a node or of a plan.  Returns an empty text, or what is wrong with them in one line.
+// Reads the fields of a node or of a plan.  Returns an empty text, or the problem in one line.
 std::string readAttributes(nvinfer1::PluginFieldCollection const& fields, Attributes& attributes);
 
 // The names and types of all fields, without values.
@@ -41,7 +42,7 @@ public:
     nvinfer1::PluginFieldCollection const* of(Attributes const& attributes);
 
 private:
-    std::array<nvinfer1::PluginField, 10> mFields;
+    std::array<nvinfer1::PluginField, 13> mFields;
     std::array<float, 2> mVariances{};
     nvinfer1::PluginFieldCollection mCollection{};
 };

@@ -1,8 +1,8 @@
-// How TensorRT comes to MogFaceDetect.
+// Registration of MogFaceDetect with TensorRT.
 //
 // By the entry points getCreators and setLoggerFinder: IPluginRegistry::loadLibrary, trtexec --dynamicPlugins, plugins
 // serialized into a plan.  And by itself when the library is loaded: trtexec --staticPlugins, Triton, dlopen.  A registry
-// that is met in both ways keeps the first creator and refuses the second.
+// that sees both keeps the first creator and refuses the second.
 #include "log.h"
 #include "mogface_detect.h"
 
@@ -60,7 +60,7 @@ public:
 
 MogFaceDetectCreator creator;
 
-// A function of the TensorRT in this process, whichever way that was loaded; null where there is none.
+// A function of the TensorRT in this process, however it was loaded, or null.
 template <typename Function>
 Function* find(char const* name)
 {
@@ -88,7 +88,7 @@ struct Registration
         }
         if (major() != NV_TENSORRT_MAJOR) // whose registry has other functions
         {
-            logError("built for TensorRT %d, and this process has %d: build the plugin with its headers",
+            logError("library: built for TensorRT %d, this process has %d; build the plugin with its headers",
                 static_cast<int>(NV_TENSORRT_MAJOR), major());
             return;
         }

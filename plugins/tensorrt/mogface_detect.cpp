@@ -15,7 +15,7 @@ enum Input : int32_t
 {
     kSCORES = 0,
     kDELTAS = 1,
-    kLANDMARKS = 2 // where there are any; pixels come last
+    kLANDMARKS = 2 // if there are any; pixels come last
 };
 
 bool isFloat(DataType type)
@@ -90,8 +90,8 @@ int32_t MogFaceDetect::configurePlugin(DynamicPluginTensorDesc const* in, int32_
 {
     if (nbInputs != inputCount() || nbOutputs != getNbOutputs())
     {
-        logError("expected %d inputs and %d outputs, not %d and %d", inputCount(), getNbOutputs(), nbInputs,
-            nbOutputs);
+        logError("inputs and outputs: must be %d and %d, not %d and %d", inputCount(), getNbOutputs(),
+            nbInputs, nbOutputs);
         return -1;
     }
     int32_t const ranks[] = {2, 3, hasLandmarks() ? 3 : 4, 4};
@@ -99,7 +99,7 @@ int32_t MogFaceDetect::configurePlugin(DynamicPluginTensorDesc const* in, int32_
     {
         if (in[i].desc.dims.nbDims != ranks[i])
         {
-            logError("input %d has %d dimensions, not %d", i, in[i].desc.dims.nbDims, ranks[i]);
+            logError("input %d: must have %d dimensions, not %d", i, ranks[i], in[i].desc.dims.nbDims);
             return -1;
         }
     }

@@ -1,11 +1,11 @@
 // MogFaceDetect: decoding and suppression as the last layer of a network.
 //
 //   inputs   scores [N, A], deltas [N, A, 4], landmarks [N, A, 2 points] where the network has them; FP32 or FP16
-//            pixels [1, H, W, 1], of which only the shape is read: A alone does not tell the size of the network's input
+//            pixels [1, H, W, 1], of which only the shape is read: A does not determine the size of the network input
 //   outputs  num_detections int32 [N], boxes [N, M, 4], scores [N, M], landmarks [N, M, points, 2]; FP32, in pixels of the
-//            network's input, best first, zeros behind the last
+//            network input, best first, zeros behind the last
 //
-// Everything is done by mogfaceDetect; enqueue allocates nothing and waits for nothing.
+// mogfaceDetect does everything; enqueue allocates nothing and waits for nothing.
 #pragma once
 
 #include "attributes.h"
@@ -19,7 +19,7 @@ class MogFaceDetect : public nvinfer1::IPluginV3,
 {
 public:
     static constexpr char const* kNAME = "MogFaceDetect";
-    static constexpr char const* kVERSION = "1";
+    static constexpr char const* kVERSION = "2";
 
     explicit MogFaceDetect(Attributes attributes);
 
@@ -62,5 +62,5 @@ private:
 
     Attributes mAttributes;
     AttributeFields mFields;
-    size_t mWorkspaceBytes{0}; // of the shape that onShapeChange saw last
+    size_t mWorkspaceBytes{0}; // for the latest shape of onShapeChange
 };

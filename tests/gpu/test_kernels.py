@@ -1,4 +1,4 @@
-"""The kernels on a GPU: what tests/plugins proves of them by emulation, and what an emulation cannot."""
+"""The kernels on a GPU: the properties that tests/plugins proves by emulation, and those that it cannot."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.frames import made_frame
 from tests.support.problems import CODINGS, Problem, made_up_scores, problem, solved, sprinkled
 from tests.support.specs import MOGFACE, small_spec
-from trt_mogface.errors import KernelError
-from trt_mogface.kernels import Candidates, Faces, Frame, Kernels
+from trt_mogface.errors import ArgumentError
+from trt_mogface.frame import FORMATS, MATRICES, RANGES, ColorMatrix, Frame, PixelFormat
+from trt_mogface.kernels import Candidates, Faces, Kernels
+from trt_mogface.reference.color import to_bgr
 from trt_mogface.reference.nms import nms
-from trt_mogface.reference.resize import Placement, paint, place_letterbox, place_native
+from trt_mogface.reference.resize import Placement, paint, place_letterbox, place_native, place_stretch
 from trt_mogface.spec import DetectorSpec, InputSpec
 
 pytestmark = pytest.mark.gpu
@@ -37,7 +40,7 @@ def made_up(
 
 
 class OnGpu:
-    """A problem in device memory, with room for its candidates and faces."""
+    """A problem in device memory, with buffers for its candidates and faces."""
 
     def __init__(self, torch: Any, kernels: Kernels, asked: Problem) -> None:
         self.asked, self.kernels = asked, kernels
@@ -49,23 +52,23 @@ class OnGpu:
         batch, points, top_k = asked.batch, asked.spec.landmarks, asked.thresholds.top_k
         most = asked.thresholds.most_faces
 
-        def room(dtype: str, *shape: int) -> Any:
+        def unwritten(dtype: str, *shape: int) -> Any:
             return torch.full(shape, -7, dtype=getattr(torch, dtype), device="cuda")
 
         self.candidates = Candidates(
-            counts=room("int32", batch),
-            dropped=room("int32", batch),
-            anchors=room("int32", batch, top_k),
-            boxes=room("float32", batch, top_k, 4),
-            scores=room("float32", batch, top_k),
-            landmarks=room("float32", batch, top_k, points, 2) if points else None,
+            counts=unwritten("int32", batch),
+            dropped=unwritten("int32", batch),
+            anchors=unwritten("int32", batch, top_k),
+            boxes=unwritten("float32", batch, top_k, 4),
+            scores=unwritten("float32", batch, top_k),
+            landmarks=unwritten("float32", batch, top_k, points, 2) if points else None,
         )
         self.faces = Faces(
-            counts=room("int32", batch),
-            boxes=room("float32", batch, most, 4),
-            scores=room("float32", batch, most),
-            landmarks=room("float32", batch, most, points, 2) if points else None,
-            dropped=room("int32", batch),
+            counts=unwritten("int32", batch),
+            boxes=unwritten("float32", batch, most, 4),
+            scores=unwritten("float32", batch, most),
+            landmarks=unwritten("float32", batch, most, points, 2) if points else None,
+            dropped=unwritten("int32", batch),
         )
         needed = kernels.detect_workspace(asked.spec, asked.thresholds, batch, asked.size)
         self.workspace = torch.empty(needed, dtype=torch.uint8, device="cuda")
@@ -83,7 +86,7 @@ class OnGpu:
             stream=stream,
         )
 
-    def decode(self) -> None:
+    def decode(self, frames: Any = None) -> None:
         self.kernels.decode(
             self.scores,
             self.deltas,
@@ -93,6 +96,7 @@ class OnGpu:
             size=self.asked.size,
             thresholds=self.asked.thresholds,
             workspace=self.workspace,
+            frames=frames,
         )
 
     def bytes(self) -> list[bytes]:
@@ -206,7 +210,8 @@ def placements() -> list[tuple[tuple[int, int], Placement]]:
     rng = np.random.default_rng(3)
     found = []
     for height, width in [(1080, 1920), (1, 1), (37, 2000), *rng.integers(1, 700, (40, 2)).tolist()]:
-        found.append(((height, width), place_letterbox(height, width, (320, 416))))
+        place = place_stretch if height % 3 == 0 else place_letterbox
+        found.append(((height, width), place(height, width, (320, 416))))
     return found
 
 
@@ -214,10 +219,9 @@ def test_letterboxed_frames_are_opencvs(torch: Any, kernels: Kernels) -> None:
     rng = np.random.default_rng(5)
     pairs = placements()
     images = [rng.integers(0, 256, (*size, 3), np.uint8) for size, _ in pairs]
-    frames = [
-        Frame(torch.from_numpy(image).cuda(), placement) for image, (_, placement) in zip(images, pairs)
-    ]
-    table = torch.from_numpy(kernels.frame_table(frames, (320, 416))).cuda()
+    frames = [Frame((torch.from_numpy(image).cuda(),)) for image in images]
+    table = kernels.frame_table(frames, [placement for _, placement in pairs], (320, 416))
+    table = torch.from_numpy(table).cuda()
     out = torch.full((len(frames), 320, 416, 3), 77, dtype=torch.uint8, device="cuda")
     kernels.letterbox(table, out, pad=(104, 117, 123))
     found = out.cpu().numpy()
@@ -229,17 +233,72 @@ def test_letterboxed_frames_are_opencvs(torch: Any, kernels: Kernels) -> None:
 
 def test_a_frame_at_its_own_size_is_copied(torch: Any, kernels: Kernels) -> None:
     image = np.random.default_rng(1).integers(0, 256, (97, 131, 3), np.uint8)
-    placement = place_native(97, 131, InputSpec(), pad=True)
-    table = kernels.frame_table([Frame(torch.from_numpy(image).cuda(), placement)], placement.canvas)
+    placement = place_native(97, 131, InputSpec())
+    table = kernels.frame_table([Frame((torch.from_numpy(image).cuda(),))], [placement], placement.canvas)
     out = torch.empty((1, *placement.canvas, 3), dtype=torch.uint8, device="cuda")
     kernels.letterbox(torch.from_numpy(table).cuda(), out)
     np.testing.assert_array_equal(out[0, :97, :131].cpu().numpy(), image)
 
 
+@pytest.mark.parametrize("matrix", MATRICES)
+@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "bgr"])
+def test_yuv_is_that_of_the_specification(
+    torch: Any, kernels: Kernels, kind: PixelFormat, matrix: ColorMatrix
+) -> None:
+    hosts = [
+        made_frame(kind, size, matrix, range_)
+        for size in ((1, 1), (97, 131), (480, 640))
+        for range_ in RANGES
+    ]
+    frames = [
+        Frame(tuple(_on_device(torch, plane) for plane in host.planes), kind, matrix, host.range)
+        for host in hosts
+    ]
+    placements = [place_letterbox(*host.size, (320, 416)) for host in hosts]
+    table = torch.from_numpy(kernels.frame_table(frames, placements, (320, 416))).cuda()
+    out = torch.full((len(frames), 320, 416, 3), 77, dtype=torch.uint8, device="cuda")
+    kernels.letterbox(table, out)
+    for host, placement, canvas in zip(hosts, placements, out.cpu().numpy()):
+        expected = np.empty_like(canvas)
+        paint(to_bgr(host), placement, (0, 0, 0), expected)
+        np.testing.assert_array_equal(canvas, expected)
+
+
+class _Samples:
+    """An array on the GPU of a type that older torch lacks: uint16."""
+
+    def __init__(self, plane: Any, array: np.ndarray[Any, Any]) -> None:
+        self._plane = plane
+        self.__cuda_array_interface__ = plane.__cuda_array_interface__ | {
+            "shape": array.shape,
+            "typestr": array.dtype.str,
+            "strides": None,
+        }
+
+
+def _on_device(torch: Any, array: np.ndarray[Any, Any]) -> Any:
+    return _Samples(torch.from_numpy(np.ascontiguousarray(array).view(np.uint8).copy()).cuda(), array)
+
+
+def test_boxes_are_cut_at_the_contents_of_frames(torch: Any, kernels: Kernels) -> None:
+    asked = made_up(small_spec("distance", landmarks=5), (97, 131), clip=True)
+    on_gpu = OnGpu(torch, kernels, asked)
+    placement = Placement((1.0, 1.0), (60, 77), asked.size)
+    images = torch.zeros((asked.batch, 60, 77, 3), dtype=torch.uint8, device="cuda")
+    frames = [Frame((image,)) for image in images]
+    table = kernels.frame_table(frames, [placement] * asked.batch, asked.size)
+    on_gpu.decode(torch.from_numpy(table).cuda())
+    found = _on_host(on_gpu.candidates)
+    for image in range(asked.batch):
+        expected = solved(asked, image, placement.content)
+        boxes = found["boxes"][image, : found["counts"][image]]
+        np.testing.assert_array_equal(boxes[expected.finite], expected.boxes[expected.finite])
+
+
 def test_host_memory_is_refused(torch: Any, kernels: Kernels) -> None:
     on_gpu = OnGpu(torch, kernels, made_up(MOGFACE, (64, 64)))
     on_gpu.scores = np.asarray(on_gpu.asked.scores)
-    with pytest.raises(KernelError, match=r"scores.*host memory"):
+    with pytest.raises(ArgumentError, match=r"scores.*host memory"):
         on_gpu.detect()
     assert (on_gpu.faces.counts == -7).all()  # type: ignore[attr-defined]
 

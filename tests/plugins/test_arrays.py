@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tests.support.device import Address
 from tests.support.specs import one_line
-from trt_mogface.errors import KernelError
+from trt_mogface.errors import ArgumentError
 from trt_mogface.kernels import Kernels
 from trt_mogface.kernels.arrays import array, stream_handle
 
@@ -20,7 +20,7 @@ ON_HOST, ON_CUDA, PINNED, VULKAN, ROCM, MANAGED = 1, 2, 3, 7, 10, 13
 
 
 class OnDevice:
-    """An array that speaks DLPack alone; its memory is the host's, whatever it says."""
+    """An array of DLPack only; its memory is the host's, whatever it says."""
 
     def __init__(self, of: NDArray[Any], kind: int = ON_CUDA, number: int = 0) -> None:
         self._of, self._device = of, (kind, number)
@@ -35,7 +35,7 @@ class OnDevice:
 
 
 class Unwilling(OnDevice):
-    """An array that raises when it is asked for itself."""
+    """An array that raises when it is to be shared."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(np.zeros(1))
@@ -46,7 +46,7 @@ class Unwilling(OnDevice):
 
 
 def refused(source: object, **options: bool) -> str:
-    with pytest.raises(KernelError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         array(source, "it", **options)
     return one_line(caught.value)
 
@@ -78,9 +78,9 @@ def test_strides_of_an_interface_are_looked_at(pitched: bool) -> None:
     if pitched:
         assert array(source, "it", host=True, pitched=True).pitch == 40
     else:
-        assert refused(source, host=True).startswith("it: is not contiguous")
+        assert refused(source, host=True).startswith("it: must be contiguous")
     source.__cuda_array_interface__ |= {"strides": (40, 8)}
-    assert refused(source, host=True, pitched=pitched).startswith("it: is not contiguous")
+    assert refused(source, host=True, pitched=pitched).startswith("it: must be contiguous")
     source.__cuda_array_interface__ |= {"shape": (6, 10), "strides": None}
     assert array(source, "it", host=True).pitch == 40
 
@@ -115,7 +115,7 @@ def test_memory_is_held_as_long_as_the_array() -> None:
 
 def test_host_memory_is_refused_where_kernels_run_on_a_gpu() -> None:
     assert refused(np.zeros(3)) == (
-        "it: ndarray in host memory, which a kernel cannot reach: copy it to the GPU first"
+        "it: ndarray in host memory, out of a kernel's reach; copy it to the GPU first"
     )
     assert "host memory" in refused(OnDevice(np.zeros(3), ON_HOST))
 
@@ -124,7 +124,7 @@ def test_host_memory_is_refused_where_kernels_run_on_a_gpu() -> None:
 def test_memory_of_other_devices_is_refused(kind: int) -> None:
     for host in (False, True):
         assert refused(OnDevice(np.zeros(3), kind), host=host) == (
-            "it: OnDevice in foreign memory, which a kernel cannot reach: copy it to the GPU first"
+            "it: OnDevice in foreign memory, out of a kernel's reach; copy it to the GPU first"
         )
 
 
@@ -137,7 +137,7 @@ def test_memory_that_a_gpu_reaches_is_taken(kind: int) -> None:
 
 
 @pytest.mark.parametrize(("stream", "asked"), [(0, 1), (1, 1), (2, 2), (0x7F001234, 0x7F001234)])
-def test_dlpack_is_told_the_stream(stream: int, asked: int) -> None:
+def test_dlpack_gets_the_stream(stream: int, asked: int) -> None:
     source = OnDevice(np.zeros(3))
     array(source, "it", stream=stream)
     assert source.streams == [asked]  # DLPack calls the default stream 1
@@ -154,14 +154,14 @@ def test_what_speaks_no_protocol_is_refused(source: object) -> None:
     for host in (False, True):
         message = refused(source, host=host)
         assert message == (
-            f"it: {type(source).__name__} is no device array: give one that has __cuda_array_interface__ "
-            "or __dlpack__ (torch, CuPy, PyCUDA, Numba)"
+            f"it: not a device array but {type(source).__name__}; pass one with __cuda_array_interface__ or "
+            "__dlpack__ (torch, CuPy, PyCUDA, Numba)"
         )
 
 
 @pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
 def test_elements_that_no_kernel_knows_are_refused(dtype: type[np.generic]) -> None:
-    assert refused(np.zeros(3, dtype), host=True) == "it: elements of DLPack's type 5 are not known here"
+    assert refused(np.zeros(3, dtype), host=True) == "it: unknown DLPack element type 5"
 
 
 def test_torch_on_the_host_is_host_memory() -> None:
@@ -169,10 +169,8 @@ def test_torch_on_the_host_is_host_memory() -> None:
     tensor = torch.zeros(3, 4)
     assert refused(tensor).startswith("it: Tensor in host memory")
     assert array(tensor, "it", host=True).pointer == tensor.data_ptr()
-    assert refused(tensor.t(), host=True).startswith("it: is not contiguous")
-    assert refused(torch.zeros(3, dtype=torch.bfloat16), host=True) == (
-        "it: elements of DLPack's type 4 are not known here"
-    )
+    assert refused(tensor.t(), host=True).startswith("it: must be contiguous")
+    assert refused(torch.zeros(3, dtype=torch.bfloat16), host=True) == ("it: unknown DLPack element type 4")
     assert refused(torch.zeros(3, requires_grad=True), host=True).startswith("it: cannot be shared")
 
 
@@ -208,15 +206,15 @@ class Protocol:
 def test_streams_of_all_libraries_have_a_handle(stream: object, handle: int, kernels: Kernels) -> None:
     assert stream_handle(stream) == handle
     images = np.zeros((1, 1, 1, 3), np.uint8)
-    with pytest.raises(KernelError, match=r"^frames: expected shape"):  # the stream before it was taken
+    with pytest.raises(ArgumentError, match=r"^frames: expected shape"):  # the stream before it was taken
         kernels.letterbox(np.zeros((1, 1), np.uint8), images, stream=stream)
 
 
 @pytest.mark.parametrize("stream", ["text", b"", 1.0, -1, True, False, object(), [0], {}])
 def test_what_is_no_stream_is_refused(stream: object) -> None:
-    with pytest.raises(KernelError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         stream_handle(stream)
     assert one_line(caught.value) == (
-        f"stream: {type(stream).__name__} is no CUDA stream: give a handle, or a stream of cuda-core, torch, "
-        "CuPy or PyCUDA"
+        f"stream: not a CUDA stream but {type(stream).__name__}; pass a handle, or a stream of "
+        "cuda-core, torch, CuPy or PyCUDA"
     )

@@ -48,16 +48,18 @@ class Memory:
 
     def arguments(self) -> dict[str, Arguments]:
         """Arguments of every function by their name in its declaration; all of them are taken."""
-        outputs = interface.Outputs(
+        outputs = interface.MogfaceOutputs(
             self.at(COUNT), self.at(COUNT, 4), self.at(COUNT, 10), interface.FP32, 1, 32, 48
         )
-        candidates = interface.Candidates(
+        candidates = interface.MogfaceCandidates(
             self.at(1), self.at(1), self.at(20), self.at(20, 4), self.at(20), self.at(20, 10)
         )
-        detections = interface.Detections(
+        detections = interface.MogfaceDetections(
             self.at(1), self.at(1), self.at(10, 4), self.at(10), self.at(10, 10)
         )
-        frame = interface.Frame(self.at(100), 0, 15, 0, 1.0, 1.0, 1.0, 0, 5, 5, 5, 5)
+        frame = interface.MogfaceFrame(
+            (self.at(100), 0, 0), (15, 0, 0), 1.0, 1.0, 1.0, 1.0, 0, 0, 0, 5, 5, 5, 5
+        )
         self.arrays.append(frame)
         frames = c.addressof(frame)
         detector, thresholds = detector_struct(SPEC), thresholds_struct(SPEC.thresholds)
@@ -76,7 +78,11 @@ class Memory:
             "mogfaceDecodeWorkspace": {**problem, "batch": 1, **size, "bytes": c.c_size_t()},
             "mogfaceSelectWorkspace": {"thresholds": thresholds, "batch": 1, "bytes": c.c_size_t()},
             "mogfaceDetectWorkspace": {**problem, "batch": 1, **size, "bytes": c.c_size_t()},
-            "mogfaceDecode": {**problem, "outputs": outputs, "candidates": candidates, **scratch},
+            "mogfaceDecode": {
+                **problem,
+                **{"outputs": outputs, "frames": frames, "candidates": candidates},
+                **scratch,
+            },
             "mogfaceSelect": {
                 **{"thresholds": thresholds, "candidates": candidates, "batch": 1, "landmarkCount": 5},
                 **{"frames": frames, "detections": detections},
@@ -109,7 +115,7 @@ def refused(functions: c.CDLL, name: str, **changes: Any) -> str:
         else:
             arguments[argument] = value
     assert status(functions, name, arguments) == INVALID
-    arrays = [array for array in memory.arrays if not isinstance(array, interface.Frame)]
+    arrays = [array for array in memory.arrays if not isinstance(array, interface.MogfaceFrame)]
     assert all(device.is_unwritten(array) for array in arrays)
     return problem_of(functions)
 
@@ -139,7 +145,7 @@ def test_the_arguments_that_are_changed_below_are_taken(functions: c.CDLL, name:
 
 @pytest.mark.parametrize(("name", "pointer"), [(name, one) for name, many in POINTERS for one in many])
 def test_null_is_refused(functions: c.CDLL, name: str, pointer: str) -> None:
-    assert refused(functions, name, **{pointer: None}) == f"{pointer}: is null"
+    assert refused(functions, name, **{pointer: None}) == f"{pointer}: must not be null"
 
 
 @pytest.mark.parametrize(
@@ -157,7 +163,10 @@ def test_null_in_a_structure_is_refused(
     functions: c.CDLL, name: str, structure: str, fields: tuple[str, ...]
 ) -> None:
     for field in fields:
-        assert refused(functions, name, **{f"{structure}__{field}": None}) == f"{structure}.{field}: is null"
+        assert (
+            refused(functions, name, **{f"{structure}__{field}": None})
+            == f"{structure}.{field}: must not be null"
+        )
         message = refused(functions, name, **{f"{structure}__{field}": 0x1001})
         bytes_ = 16 if field == "boxes" else 4
         assert message == f"{structure}.{field} 0x1001: must be aligned to {bytes_} bytes"
@@ -182,8 +191,8 @@ WITH_DETECTOR = ["mogfaceAnchorCount", "mogfaceDecodeWorkspace", "mogfaceDecode"
     [
         ("level_count", 0, "detector.levelCount 0: must lie within 1..16"),
         ("level_count", 17, "detector.levelCount 17: must lie within 1..16"),
-        ("coding", -1, "detector.coding -1: is no MogfaceCoding"),
-        ("coding", 3, "detector.coding 3: is no MogfaceCoding"),
+        ("coding", -1, "detector.coding -1: not a MogfaceCoding"),
+        ("coding", 2, "detector.coding 2: not a MogfaceCoding"),
         ("landmark_count", -1, "detector.landmarkCount -1: must lie within 0..68"),
         ("landmark_count", 69, "detector.landmarkCount 69: must lie within 0..68"),
         ("variance_center", float("nan"), "detector: variances and center must be finite"),
@@ -227,8 +236,8 @@ def test_a_level_that_is_none_is_refused(
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("type", -1, "outputs.type -1: is no MogfaceType"),
-        ("type", 2, "outputs.type 2: is no MogfaceType"),
+        ("type", -1, "outputs.type -1: not a MogfaceType"),
+        ("type", 2, "outputs.type 2: not a MogfaceType"),
         ("batch", 0, "batch 0: must lie within 1..4096"),
         ("batch", 4097, "batch 4097: must lie within 1..4096"),
         ("height", 0, "height 0: must lie within 1..65536"),
@@ -270,10 +279,10 @@ def test_a_number_of_landmarks_out_of_range_is_refused(functions: c.CDLL, count:
 @pytest.mark.parametrize("name", ["mogfaceSelect", "mogfaceDetect"])
 def test_clipping_needs_frames(functions: c.CDLL, name: str) -> None:
     message = refused(functions, name, frames=None, thresholds__clip=1)
-    assert message == "frames: is null, and thresholds.clip needs frames"
+    assert message == "frames: must not be null with thresholds.clip"
 
 
-@pytest.mark.parametrize("name", ["mogfaceLetterbox", "mogfaceSelect", "mogfaceDetect"])
+@pytest.mark.parametrize("name", ["mogfaceLetterbox", "mogfaceDecode", "mogfaceSelect", "mogfaceDetect"])
 def test_frames_that_are_not_aligned_are_refused(functions: c.CDLL, name: str) -> None:
     assert refused(functions, name, frames=0x1004) == "frames 0x1004: must be aligned to 8 bytes"
 
@@ -284,8 +293,58 @@ def test_a_workspace_that_is_too_small_is_refused(functions: c.CDLL, name: str) 
     arguments = Memory().arguments()[f"{name}Workspace"]
     assert getattr(functions, f"{name}Workspace")(*list(arguments.values())[:-1], needed) == 0
     message = refused(functions, name, workspaceBytes=needed.value - 1)
-    assert message == f"workspaceBytes {needed.value - 1}: at least {needed.value} are needed"
-    assert refused(functions, name, workspaceBytes=0).startswith("workspaceBytes 0: at least")
+    assert message == f"workspaceBytes {needed.value - 1}: must be at least {needed.value}"
+    assert refused(functions, name, workspaceBytes=0).startswith("workspaceBytes 0: must be at least")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("format", -1, "frames[0].format -1: not a MogfaceFormat"),
+        ("format", 4, "frames[0].format 4: not a MogfaceFormat"),
+        ("matrix", 3, "frames[0].matrix 3: not a MogfaceMatrix"),
+        ("range", 2, "frames[0].range 2: not a MogfaceRange"),
+        ("format", 1, "frames[0].planes[1]: must not be null"),
+        ("height", 0, "frames[0]: 0 rows and 5 columns must lie within 1..65536"),
+        ("content_width", 49, "frames[0]: content of 5 x 49 must fit 32 x 48"),
+        ("planes", (0, 0, 0), "frames[0].planes[0]: must not be null"),
+        ("pitches", (14, 0, 0), "frames[0].pitches[0] 14: must be at least 15, the bytes of a row"),
+    ],
+)
+def test_a_frame_that_is_none_is_refused(functions: c.CDLL, field: str, value: Any, message: str) -> None:
+    memory = Memory()
+    arguments = memory.arguments()["mogfaceCheckFrames"]
+    setattr(interface.MogfaceFrame.from_address(arguments["frames"]), field, value)
+    assert status(functions, "mogfaceCheckFrames", arguments) == INVALID
+    assert problem_of(functions) == message
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2, 3])
+@pytest.mark.parametrize(("height", "width"), [(4, 6), (3, 5), (1, 1)])
+def test_pitches_of_all_planes_are_at_least_a_row(
+    functions: c.CDLL, kind: int, height: int, width: int
+) -> None:
+    half = -(-width // 2)
+    rows = [[3 * width], [width, 2 * half], [width, half, half], [2 * width, 4 * half]][kind]
+    frame = interface.MogfaceFrame(
+        step_x=1.0,
+        step_y=1.0,
+        scale_x=1.0,
+        scale_y=1.0,
+        format=kind,
+        height=height,
+        width=width,
+        content_height=1,
+        content_width=1,
+    )
+    frame.planes[: len(rows)], frame.pitches[: len(rows)] = [4096] * len(rows), rows
+    assert functions.mogfaceCheckFrames(c.addressof(frame), 1, 32, 48) == 0
+    for plane, row in enumerate(rows):
+        less = row - (2 if kind == 3 else 1)
+        frame.pitches[plane] = less
+        assert functions.mogfaceCheckFrames(c.addressof(frame), 1, 32, 48) == INVALID
+        assert problem_of(functions).startswith(f"frames[0].pitches[{plane}] {less}: must be at least {row}")
+        frame.pitches[plane] = row
 
 
 def test_a_problem_is_of_the_last_call_of_its_thread(functions: c.CDLL) -> None:
@@ -301,7 +360,7 @@ def test_a_problem_is_of_the_last_call_of_its_thread(functions: c.CDLL) -> None:
     thread.start()
     thread.join()
     assert seen == ["", "batch 0: must lie within 1..4096"]
-    assert problem_of(functions) == "frames: is null"
+    assert problem_of(functions) == "frames: must not be null"
     memory = Memory()
     assert status(functions, "mogfaceCheckFrames", memory.arguments()["mogfaceCheckFrames"]) == 0
     assert problem_of(functions) == ""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.support.device import Floats, HostCandidates, is_unwritten, reseed, same_bits
+from tests.support.family_specs import ULFD
 from tests.support.problems import (
     CODINGS,
     ODD_SCORES,
@@ -24,9 +25,11 @@ from tests.support.problems import (
     solved,
 )
 from tests.support.specs import MOGFACE, small_spec
+from trt_mogface.frame import Frame
 from trt_mogface.kernels import Kernels
 from trt_mogface.reference.anchors import anchors
-from trt_mogface.spec import Coding, DetectorSpec, Level
+from trt_mogface.reference.resize import Placement
+from trt_mogface.spec import DetectorSpec, Level
 
 EPSILON = float(np.finfo(np.float32).eps)
 
@@ -39,17 +42,17 @@ def rounding(boxes: Floats) -> NDArray[np.float64]:
     """How far apart a box of numpy's and one of the kernels' may be.
 
     Their exps may each be off by two units in the last place; what follows are sums of a size, a coordinate
-    and, with ``mogface`` coding, whose boxes are x1 - x0 + 1 wide, 1, each of which may round the other way.
+    and, with ``inclusive`` boxes, which are x1 - x0 + 1 wide, 1, each of which may round the other way.
     """
     sizes = np.tile(np.abs(boxes[:, 2:].astype(float) - boxes[:, :2]) + 1, 2)
     bound: NDArray[np.float64] = 8 * EPSILON * (np.abs(boxes) + sizes + 1)
     return bound
 
 
-def check(found: HostCandidates, asked: Problem) -> None:
+def check(found: HostCandidates, asked: Problem, content: tuple[int, int] | None = None) -> None:
     """Candidates, their order, their number and what is dropped are exact, and so is all but a size's exp."""
     for image in range(asked.batch):
-        expected = solved(asked, image)
+        expected = solved(asked, image, content)
         scores, deltas, _ = asked.image(image)
         count = len(expected.index)
         finite = expected.finite
@@ -135,7 +138,7 @@ def distinct(count: int) -> Floats:
 
 
 def neighbors(count: int) -> Floats:
-    """Scores that differ in their last bits alone, so that the cut falls in the last digit of the score."""
+    """Scores that differ in their last bits only, so that the cut falls in the last digit of the score."""
     bits = np.float32(0.9).view(np.uint32) + np.arange(count, dtype=np.uint32)
     made: Floats = bits.view(np.float32)
     return made
@@ -161,7 +164,7 @@ def test_the_cut_is_exact_wherever_it_falls(
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 33), (33, 1), (97, 131), (128, 5)])
-@pytest.mark.parametrize("spec", [MOGFACE, SMALL, small_spec("ssd", landmarks=5)])
+@pytest.mark.parametrize("spec", [MOGFACE, SMALL, ULFD, small_spec("ssd", landmarks=5)])
 def test_every_anchor_of_odd_sizes_comes_out_as_itself(
     kernels: Kernels, spec: DetectorSpec, size: tuple[int, int]
 ) -> None:
@@ -207,7 +210,7 @@ def test_images_of_a_batch_do_not_mix(kernels: Kernels) -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("which", range(4))
 def test_a_delta_that_is_no_number_drops_its_candidate(
-    kernels: Kernels, kind: Coding, bad: float, which: int
+    kernels: Kernels, kind: str, bad: float, which: int
 ) -> None:
     deltas = np.zeros((COUNT, 4), np.float32)
     deltas[2, which] = bad
@@ -221,8 +224,8 @@ def test_a_delta_that_is_no_number_drops_its_candidate(
     assert found.dropped.tolist() == [0 if shrinks else 1]
 
 
-@pytest.mark.parametrize("kind", ["inclusive", "ssd"])
-def test_a_size_beyond_float32_drops_its_candidate(kernels: Kernels, kind: Coding) -> None:
+@pytest.mark.parametrize("kind", ["inclusive", "ssd", "spread"])
+def test_a_size_beyond_float32_drops_its_candidate(kernels: Kernels, kind: str) -> None:
     deltas = np.zeros((COUNT, 4), np.float32)
     deltas[2, 3] = 1000
     asked = problem(small_spec(kind), np.full(COUNT, 0.9, np.float32), deltas, size=SIZE, top_k=8)
@@ -234,7 +237,7 @@ def test_a_size_beyond_float32_drops_its_candidate(kernels: Kernels, kind: Codin
 
 @pytest.mark.parametrize("kind", CODINGS)
 @pytest.mark.parametrize("which", [0, 1, 8, 9])
-def test_a_landmark_that_is_no_number_drops_its_candidate(kernels: Kernels, kind: Coding, which: int) -> None:
+def test_a_landmark_that_is_no_number_drops_its_candidate(kernels: Kernels, kind: str, which: int) -> None:
     points = np.zeros((COUNT, 10), np.float32)
     points[3, which] = np.inf
     points[COUNT - 1] = np.nan  # of no candidate
@@ -244,6 +247,22 @@ def test_a_landmark_that_is_no_number_drops_its_candidate(kernels: Kernels, kind
     check(found, asked)
     assert found.anchors[0].tolist() == [0, 1, 2, -1, 4, 5, 6, 7]
     assert found.dropped.tolist() == [1]
+
+
+@examples(30)
+@given(asked=problems(most_pixels=60), rows=st.integers(1, 60), columns=st.integers(1, 60))
+def test_boxes_are_cut_at_the_contents_of_frames(
+    kernels: Kernels, asked: Problem, rows: int, columns: int
+) -> None:
+    asked = asked.asked(clip=True)
+    content = min(rows, asked.size[0]), min(columns, asked.size[1])
+    image = np.zeros((*content, 3), np.uint8)
+    placement = Placement((1.0, 1.0), content, asked.size)
+    frames = kernels.frame_table([Frame((image,))] * asked.batch, [placement] * asked.batch, asked.size)
+    check(decode(kernels, asked, frames=frames), asked, content)
+    check(decode(kernels, asked), asked)
+    without = asked.asked(clip=False)
+    check(decode(kernels, without, frames=frames), without)
 
 
 def test_scores_that_are_no_numbers_are_counted_in_every_segment(kernels: Kernels) -> None:
@@ -256,7 +275,7 @@ def test_scores_that_are_no_numbers_are_counted_in_every_segment(kernels: Kernel
 
 
 @pytest.mark.parametrize("kind", CODINGS)
-def test_halves_are_taken_as_the_numbers_they_are(kernels: Kernels, kind: Coding) -> None:
+def test_halves_are_taken_as_the_numbers_they_are(kernels: Kernels, kind: str) -> None:
     rng = np.random.default_rng(1)
     spec = small_spec(kind, landmarks=5)
     scores = rng.random((2, COUNT), np.float32)
@@ -280,10 +299,9 @@ def test_outputs_may_lie_wherever_their_elements_may(kernels: Kernels) -> None:
         check(decode(kernels, asked.halved(), offset=offset), asked.halved())
 
 
-@pytest.mark.parametrize("landmarks", [1, 3, 68])
+@pytest.mark.parametrize("landmarks", [1, 3, 7, 68])
 def test_any_number_of_landmarks_is_decoded(kernels: Kernels, landmarks: int) -> None:
-    spec = small_spec("ssd", landmarks=5)
-    object.__setattr__(spec, "landmarks", landmarks)
+    spec = small_spec("ssd", landmarks=landmarks)
     points = np.random.default_rng(0).normal(0, 1, (COUNT, 2 * landmarks)).astype(np.float32)
     asked = problem(spec, np.linspace(0.6, 1, COUNT, dtype=np.float32), None, points, size=SIZE, top_k=9)
     check(decode(kernels, asked), asked)

@@ -16,13 +16,16 @@ from hypothesis import strategies as st
 
 from tests.support import device
 from tests.support.device import HostFaces, arrays, reseed, same_bits
-from tests.support.problems import Problem, decode, detect, examples, problem, problems, sprinkled
+from tests.support.family_specs import FAMILY
+from tests.support.problems import Problem, decode, detect, examples, problem, problems, select, sprinkled
 from tests.support.specs import MOGFACE, small_spec
-from trt_mogface.kernels import Faces, Frame, Kernels
+from trt_mogface.frame import Frame
+from trt_mogface.kernels import MAX_TOP_K, Faces, Kernels
 from trt_mogface.reference.nms import nms
-from trt_mogface.reference.resize import Placement, place_letterbox
+from trt_mogface.reference.resize import Placement, place_letterbox, place_stretch
 from trt_mogface.reference.select import Selection
 from trt_mogface.reference.select import select as numpy_select
+from trt_mogface.spec import UNLIMITED
 
 SIZE = (32, 48)
 SMALL = small_spec("distance")
@@ -104,7 +107,7 @@ def test_without_an_exp_everything_is_equal_to_the_last_bit(kernels: Kernels, as
 
 
 def mogface_outputs(candidates: int, size: tuple[int, int], seed: int = 0) -> Problem:
-    """Outputs of MogFace with distinct scores, so many of them above its threshold."""
+    """Outputs of MogFace with distinct scores, ``candidates`` of them above its threshold."""
     rng = np.random.default_rng(seed)
     count = MOGFACE.anchor_count(*size)
     scores = np.concatenate([np.linspace(0, 0.8, count - candidates), np.linspace(0.83, 0.999, candidates)])
@@ -112,7 +115,7 @@ def mogface_outputs(candidates: int, size: tuple[int, int], seed: int = 0) -> Pr
     return problem(MOGFACE, rng.permutation(scores.astype(np.float32)), deltas, size=size)
 
 
-def test_a_picture_of_640_pixels(kernels: Kernels) -> None:
+def test_an_image_of_640_pixels(kernels: Kernels) -> None:
     asked = mogface_outputs(300, (640, 640))
     assert asked.scores.shape == (1, 34125)
     found = detect(kernels, asked)
@@ -218,21 +221,69 @@ def test_dropped_may_be_left_out(kernels: Kernels) -> None:
     assert all(one.tobytes() == other.tobytes() for one, other in zip(arrays(found), arrays(expected)))
 
 
+PLACEMENTS = [
+    ((20, 30), place_letterbox(20, 30, SIZE)),
+    ((64, 10), place_stretch(64, 10, SIZE)),
+    ((27, 41), Placement((1.0, 1.0), (27, 41), SIZE)),
+]
+
+
 @pytest.mark.parametrize("clip", [False, True])
-def test_faces_come_in_pixels_of_their_frames(kernels: Kernels, clip: bool) -> None:
-    asked = batch_of_three()
-    plain = detect(kernels, asked)
-    sizes = [(20, 30), (64, 10), (32, 48)]
-    placements = [*(place_letterbox(*size, SIZE) for size in sizes[:2]), Placement(1.0, SIZE, SIZE)]
-    frames = [Frame(np.zeros((*size, 3), np.uint8), place) for size, place in zip(sizes, placements)]
-    found = detect(kernels, asked, frames=kernels.frame_table(frames, SIZE), clip=clip)
-    for image, ((height, width), placement) in enumerate(zip(sizes, placements)):
-        scale = np.float32(placement.scale)
-        wanted = plain.boxes[image] / scale
+@pytest.mark.parametrize("cut", [False, True])
+def test_faces_come_in_pixels_of_their_frames(kernels: Kernels, clip: bool, cut: bool) -> None:
+    asked = batch_of_three().asked(clip=cut)
+    frames = [Frame((np.zeros((*size, 3), np.uint8),)) for size, _ in PLACEMENTS]
+    table = kernels.frame_table(frames, [placement for _, placement in PLACEMENTS], SIZE)
+    found = detect(kernels, asked, frames=table, clip=clip)
+    plain = select(kernels, decode(kernels, asked, frames=table), asked.thresholds)
+    for image, ((height, width), placement) in enumerate(PLACEMENTS):
+        scale = np.array(placement.scale, np.float32)
+        wanted = plain.boxes[image] / np.tile(scale, 2)
         if clip:
             wanted = np.clip(wanted, np.float32(0), np.array([width, height] * 2, np.float32))
         assert same_bits(found.boxes[image] + np.float32(0), wanted + np.float32(0))  # 0 has two signs
         assert plain.landmarks is not None
         assert found.landmarks is not None
         assert same_bits(found.landmarks[image], plain.landmarks[image] / scale)
+        if cut:
+            rows, columns = placement.content
+            assert (plain.boxes[image] >= 0).all()
+            assert (plain.boxes[image] <= [columns, rows] * 2).all()
     assert found.counts.tolist() == plain.counts.tolist()
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_the_whole_family_is_that_of_the_specification(kernels: Kernels, name: str) -> None:
+    spec, size = FAMILY[name], (70, 101)
+    rng = np.random.default_rng(5)
+    count = spec.anchor_count(*size)
+    limits = spec.thresholds.bounded(count)
+    asked = problem(
+        dataclasses.replace(spec, thresholds=limits),
+        rng.random((2, count), np.float32),
+        rng.normal(0, 0.2, (2, count, 4)).astype(np.float32),
+        rng.normal(0, 1, (2, count, 2 * spec.landmarks)).astype(np.float32) if spec.landmarks else None,
+        size=size,
+    )
+    found = detect(kernels, asked)
+    check(kernels, asked, found)
+    check_close(found, asked)
+    assert (found.counts > 3).all()
+
+
+def test_without_a_limit_the_best_candidates_are_taken(kernels: Kernels) -> None:
+    asked = batch_of_three()
+    limited = detect(kernels, asked.asked(top_k=MAX_TOP_K, max_detections=UNLIMITED))
+    endless = asked.asked(top_k=UNLIMITED, max_detections=UNLIMITED)
+    out = device.faces(3, MAX_TOP_K, 5)
+    kernels.detect(
+        endless.scores,
+        endless.deltas,
+        endless.landmarks,
+        out,
+        spec=asked.spec,
+        size=SIZE,
+        thresholds=endless.thresholds,
+        workspace=device.memory(kernels.detect_workspace(asked.spec, endless.thresholds, 3, SIZE)),
+    )
+    assert all(one.tobytes() == other.tobytes() for one, other in zip(arrays(limited), arrays(out)))

@@ -99,7 +99,7 @@ def test_undefined_arithmetic_is_found() -> None:
         ("some threads wait", "waits at a barrier that not all threads of the block reach"),
         ("some lanes vote", "waits for lanes of its warp that never arrive"),
         ("some lanes vote in a mask of their own", "exchanges values with a part of its warp"),
-        ("ask for less shared memory", "uses more shared memory than the launch asked for"),
+        ("request less shared memory", "uses more shared memory than the launch requested"),
     ],
 )
 def test_a_kernel_that_waits_for_nobody_is_stopped(kernel: str, message: str, sanitizer: str) -> None:

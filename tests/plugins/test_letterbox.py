@@ -42,7 +42,8 @@ def fit(image: Bytes, canvas: Size, gap: int = 0, offset: int = 0) -> Placed:
 
 
 def letterbox(kernels: Kernels, frames: list[Placed], canvas: Size, pad: tuple[int, int, int] = PAD) -> Bytes:
-    table = copied(kernels.frame_table(*zip(*frames), canvas))
+    made, placements = zip(*frames)
+    table = copied(kernels.frame_table(made, placements, canvas))
     assert table.shape == (len(frames), FRAME_BYTES)
     images = memory(len(frames) * canvas[0] * canvas[1] * 3).reshape(len(frames), *canvas, 3)
     kernels.letterbox(table, images, pad=pad)
@@ -149,12 +150,12 @@ def test_a_batch_of_different_frames_takes_one_launch(kernels: Kernels) -> None:
     canvas = (150, 140)
     images = [noise(*size, 3) for size in [(150, 140), (1, 1), (300, 20), (97, 131), (20, 301), (8, 8)]]
     frames = [fit(image, canvas, gap=i, offset=i % 4) for i, image in enumerate(images)]
-    luma, chroma = noise(20, 30), noise(10, 30)
-    frames.append(
-        Frame(apart(luma, 2), place_letterbox(20, 30, canvas), chroma=apart(chroma, 6), format="nv12")
-    )
+    for kind, matrix, range_ in COLORS:
+        yuv = made_frame(kind, (21, 30), matrix, range_)
+        images.append(to_bgr(yuv))
+        frames.append((laid_apart(yuv, 2), place_stretch(21, 30, canvas)))
     out = letterbox(kernels, frames, canvas)
-    for image, frame, made in zip([*images, nv12(luma, chroma)], frames, out):
+    for image, frame, made in zip(images, frames, out):
         assert np.array_equal(made, painted(image, frame[1]))
 
 
@@ -182,7 +183,7 @@ def test_padding_is_black_unless_said(kernels: Kernels) -> None:
     assert (images[0, 1] == 0).all()
 
 
-def test_a_row_cut_out_of_a_wider_picture_is_read_where_it_lies(kernels: Kernels) -> None:
+def test_a_row_cut_out_of_a_wider_image_is_read_where_it_lies(kernels: Kernels) -> None:
     wide = noise(60, 200, 3)
     window = wide[11:51, 33:90]
     placement = place_letterbox(40, 57, (64, 64))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.specs import one_line
-from trt_mogface.errors import KernelError
+from trt_mogface.errors import ArgumentError, CudaError, KernelError
 from trt_mogface.kernels import Kernels
 from trt_mogface.kernels.interface import INTERFACE
 from trt_mogface.kernels.library import VARIABLE, Library, find_library
@@ -62,10 +62,11 @@ def test_a_library_of_something_else_is_refused(tmp_path: Path) -> None:
     assert "mogfaceInterface" in message
 
 
-def test_a_library_of_another_release_is_refused(tmp_path: Path) -> None:
-    other = compiled(tmp_path, f"int mogfaceInterface(void) {{ return {INTERFACE + 1}; }}\n")
+@pytest.mark.parametrize("interface", [0, 1, INTERFACE + 1])
+def test_a_library_of_another_release_is_refused(tmp_path: Path, interface: int) -> None:
+    other = compiled(tmp_path, f"int mogfaceInterface(void) {{ return {interface}; }}\n")
     assert refused(other) == (
-        f"{other}: has interface {INTERFACE + 1}, this release needs {INTERFACE}: install it again"
+        f"{other}: has interface {interface}, not {INTERFACE} of this release; install trt-mogface again"
     )
 
 
@@ -82,7 +83,7 @@ def test_an_installation_without_kernels_says_how_to_get_them(monkeypatch: pytes
 
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setattr("trt_mogface.kernels.library.resources.files", no_package)
-    expected = "the CUDA kernels are not part of this installation"
+    expected = "CUDA kernels: not part of this installation"
     assert refused().startswith(expected)
     monkeypatch.setattr("trt_mogface.kernels.library.resources.files", lambda _: Path("/nowhere"))
     assert refused().startswith(expected)
@@ -100,6 +101,11 @@ def test_an_error_of_cuda_is_passed_on(library: Path, monkeypatch: pytest.Monkey
         mogfaceDecode = staticmethod(lambda: 700)  # noqa: N815
 
     monkeypatch.setattr(loaded, "_functions", Failing)
-    with pytest.raises(KernelError) as caught:
+    with pytest.raises(CudaError) as caught:
         loaded.call("mogfaceDecode")
     assert one_line(caught.value) == "decode: CUDA error 700 (name of 700): text of 700"
+    monkeypatch.setattr(Failing, "mogfaceProblem", staticmethod(lambda: b"height 0: must be: positive"))
+    with pytest.raises(ArgumentError) as refused:
+        loaded.call("mogfaceDecode")
+    found = refused.value
+    assert (found.argument, found.value, found.problem) == ("height", "0", "must be: positive")

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from tests.support import device
 from tests.support.device import Bytes, Floats, HostCandidates, HostFaces, reseed, same_bits
 from tests.support.problems import examples, select
-from trt_mogface.kernels import Frame, Kernels
+from trt_mogface.frame import Frame
+from trt_mogface.kernels import Kernels
 from trt_mogface.reference.nms import nms
 from trt_mogface.reference.resize import Placement
 from trt_mogface.spec import Thresholds
@@ -128,7 +129,7 @@ def limits_of(draw: st.DrawFn) -> Thresholds:
     images=st.lists(box_lists(), min_size=1, max_size=3),
     limits=limits_of(),
     gone=st.sampled_from([0.0, 0.2, 0.9]),
-    points=st.sampled_from([0, 5]),
+    points=st.sampled_from([0, 5, 7]),
     seed=st.integers(0, 2**31),
 )
 def test_faces_are_those_of_the_specification(
@@ -289,7 +290,7 @@ def test_what_lies_beyond_the_candidates_does_not_matter(kernels: Kernels) -> No
 def test_a_number_of_candidates_that_was_overwritten_reads_nothing_beyond_them(
     kernels: Kernels, count: int
 ) -> None:
-    """Below none is none, above all is all; run under the address sanitizer too."""
+    """Below zero counts as zero, above all as all; also run under the address sanitizer."""
     made = given_boxes(apart(100), top_k=100)
     made.counts[0] = count
     found = select(kernels, made, LIMITS)
@@ -307,24 +308,25 @@ def blank(height: int, width: int) -> Bytes:
     return np.zeros((height, width, 3), np.uint8)
 
 
-SCALES = (1.0, 0.1, 1 / 3, 0.6666666666666666, 2.5, 1000 / 1733)
+SCALES = ((1.0, 1.0), (0.1, 0.1), (1 / 3, 1 / 3), (0.6666666666666666, 2.5), (2.5, 0.1), (1000 / 1733, 1.0))
 
 
 @pytest.mark.parametrize("clip", [False, True])
-@pytest.mark.parametrize("points", [0, 5])
+@pytest.mark.parametrize("points", [0, 5, 7])
 def test_frames_map_faces_back_each_by_its_own_scale(kernels: Kernels, points: int, clip: bool) -> None:
     rng = np.random.default_rng(points)
     boxes = [(crowd(rng, 60, spread=200) - np.float32(50)) for _ in SCALES]
     made = given_boxes(*boxes, top_k=60, points=points)
     limits = dataclasses.replace(LIMITS, top_k=60, max_detections=40)
     sizes = [(30 + 7 * i, 50 - 3 * i) for i in range(len(SCALES))]
-    frames = [Frame(blank(*size), Placement(scale, (40, 40), (64, 64))) for size, scale in zip(sizes, SCALES)]
-    table = kernels.frame_table(frames, (64, 64))
+    frames = [Frame((blank(*size),)) for size in sizes]
+    placements = [Placement(scale, (40, 40), (64, 64)) for scale in SCALES]
+    table = kernels.frame_table(frames, placements, (64, 64))
     found = select(kernels, made, limits, frames=table, clip=clip)
     plain = select(kernels, made, limits)
     for image, ((height, width), scale) in enumerate(zip(sizes, SCALES)):
         count = found.counts[image]
-        wanted = plain.boxes[image] / np.float32(scale)
+        wanted = plain.boxes[image] / np.tile(np.array(scale, np.float32), 2)
         if clip:
             assert (wanted[:count] < 0).any()
             assert (wanted[:count] > [width, height] * 2).any()
@@ -333,7 +335,7 @@ def test_frames_map_faces_back_each_by_its_own_scale(kernels: Kernels, points: i
         assert same_bits(found.boxes[image] + np.float32(0), wanted + np.float32(0))  # 0 has two signs
         assert same_bits(found.scores[image], plain.scores[image])
         if found.landmarks is not None and plain.landmarks is not None:
-            assert same_bits(found.landmarks[image], plain.landmarks[image] / np.float32(scale))
+            assert same_bits(found.landmarks[image], plain.landmarks[image] / np.array(scale, np.float32))
         assert (found.boxes[image, count:] == 0).all()
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from engine_build.onnx.end_to_end import attributes
 from tests.support.emulated import EMULATION, KERNELS, PLUGINS, build
+from tests.support.family_specs import FAMILY
 from tests.support.specs import MOGFACE, Floats, small_spec
 from trt_mogface.reference.select import select
 from trt_mogface.spec import BoxCoding, DetectorSpec
@@ -49,7 +50,7 @@ FLOAT32, INT32, CHAR, INT64 = 1, 5, 6, 10
 
 
 def fields(values: dict[str, Any], *, wide: bool = False) -> tuple[Any, list[Any]]:
-    """A node's attributes as TensorRT's importer hands them over, and what keeps them alive."""
+    """A node's attributes as TensorRT's importer passes them, and the objects that keep them alive."""
     found: list[Field] = []
     alive: list[Any] = []
     data: Any
@@ -77,7 +78,7 @@ def run(
     *,
     wide: bool = False,
 ) -> tuple[int, list[np.ndarray[Any, Any]], list[tuple[int, ...]]]:
-    """The step that failed or 0, the outputs, and their shapes as the plugin told them."""
+    """The step that failed or 0, the outputs, and their shapes by the plugin."""
     given, _alive = fields(attributes(spec), wide=wide)
     batch, most = len(scores), spec.thresholds.most_faces
     outputs: list[np.ndarray[Any, Any]] = [
@@ -104,11 +105,11 @@ def run(
         places,
         shapes.ctypes.data_as(c.c_void_p),
     )
-    told, rest = [], shapes.tolist()
+    shown, rest = [], shapes.tolist()
     while status == 0 and rest[0] >= 0:
-        told.append(tuple(rest[1 : 1 + rest[0]]))
+        shown.append(tuple(rest[1 : 1 + rest[0]]))
         rest = rest[1 + rest[0] :]
-    return status, outputs, told
+    return status, outputs, shown
 
 
 def random_outputs(spec: DetectorSpec, size: tuple[int, int], dtype: type) -> tuple[Any, Any, Any]:
@@ -129,6 +130,10 @@ SPECS = {
     "landmarks": small_spec("ssd", landmarks=5, top_k=50, max_detections=20),
     "distance": dataclasses.replace(
         small_spec("distance", inclusive_areas=False), coding=BoxCoding("distance", center=0.1)
+    ),
+    "spread": small_spec("spread", landmarks=7, clip=True),
+    "scrfd": dataclasses.replace(
+        FAMILY["scrfd-500m"], thresholds=FAMILY["scrfd-500m"].thresholds.bounded(400)
     ),
 }
 
@@ -159,7 +164,7 @@ def test_faces_are_those_of_the_specification(plugin: c.CDLL, name: str, dtype: 
             np.testing.assert_array_equal(outputs[3][image, :found], expected.landmarks)
 
 
-def test_scores_of_another_size_of_picture_are_refused(
+def test_scores_of_another_size_of_image_are_refused(
     plugin: c.CDLL, capfd: pytest.CaptureFixture[str]
 ) -> None:
     scores, deltas, _ = random_outputs(SPECS["mogface"], (97, 131), np.float32)
@@ -177,6 +182,9 @@ def test_scores_of_another_size_of_picture_are_refused(
         ("levels", ";".join(["4:1"] * 17)),
         ("levels", "4:" + ",".join(["1"] * 17)),
         ("coding", "yolo"),
+        ("coding", "mogface"),
+        ("clip", 1.0),
+        ("spread", "yes"),
         ("center", "half"),
         ("center", "inf"),
         ("variances", [1.0]),

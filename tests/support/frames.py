@@ -92,7 +92,7 @@ def apart(rows: Numbers, gap: int = 0, offset: int = 0) -> Numbers:
     height, length = rows.shape[0], rows[0].nbytes
     whole = memory((height - 1) * (length + gap) + length, offset=offset)
     strides = (length + gap, *np.ascontiguousarray(rows).strides[1:])
-    view = np.ndarray(rows.shape, rows.dtype, whole.data, strides=strides)
+    view: Numbers = np.ndarray(rows.shape, rows.dtype, whole.data, strides=strides)
     view[...] = rows
     return view
 

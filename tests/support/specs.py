@@ -37,7 +37,7 @@ def coding(kind: str) -> BoxCoding:
 
 
 def small_spec(kind: str = "ssd", *, landmarks: int = 0, **selection: Any) -> DetectorSpec:
-    """Two levels; an 8x8 picture has four anchors."""
+    """Two levels; an 8x8 image has four anchors."""
     thresholds = {"score_threshold": 0.5, "iou_threshold": 0.4, **selection}
     return DetectorSpec(
         name="small",

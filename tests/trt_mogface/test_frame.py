@@ -1,4 +1,4 @@
-"""Frames of all formats, and one line for what is none."""
+"""Frames of all formats, and one line for anything else."""
 
 from __future__ import annotations
 

@@ -60,12 +60,17 @@ def test_the_command_line_starts_without_the_heavy_packages(verb: list[str]) -> 
     ("blocked", "arguments"),
     [
         ("torch", ["export", "--model", "mogface", "--weights", "{file}", "-o", "{folder}/a.onnx"]),
-        ("onnx", ["export", "-o", "{folder}/a.onnx"]),
+        ("onnx", ["export", "--min-face", "60", "-o", "{folder}/a.onnx"]),
     ],
 )
 def test_a_missing_package_is_one_line_with_the_command_that_brings_it(
-    tmp_path: Path, blocked: str, arguments: list[str]
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    blocked: str,
+    arguments: list[str],
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     (tmp_path / "weights.pt").write_bytes(b"weights")
     texts = [text.format(file=tmp_path / "weights.pt", folder=tmp_path) for text in arguments]
     done = python(BLOCKED.format(blocked=[blocked]), *texts)

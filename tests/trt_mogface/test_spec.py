@@ -120,7 +120,7 @@ def test_an_onnx_file_of_contract_1_is_upgraded() -> None:
     assert spec.anchor_count(64, 64) == 4
 
 
-@pytest.mark.parametrize("path", ["coding.kind", "coding.centre", "selection", "resize.pad", "landmarks"])
+@pytest.mark.parametrize("path", ["coding.kind", "coding.variances", "selection", "resize.pad", "landmarks"])
 def test_a_field_that_contract_1_lacks_is_refused(path: str) -> None:
     fields = copy.deepcopy(CONTRACT_1["mogface"])
     place, last = parent(fields, path)

@@ -1,23 +1,15 @@
-"""`Shared`: a resource of several users, freed with the last of them."""
+"""`Shared`: a resource of several users, closed with the last of them."""
 
 from __future__ import annotations
 
 import threading
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
-
-class Closable(Protocol):
-    """A resource that is freed by `close`."""
-
-    def close(self) -> None:
-        """Free the resource."""
-
-
-T = TypeVar("T", bound=Closable)
+T = TypeVar("T", bound=Any)
 
 
 class Shared(Generic[T]):
-    """A resource and the number of its users, which starts at one."""
+    """A resource with a method ``close``, and the number of its users, which starts at one."""
 
     def __init__(self, value: T) -> None:
         self.value = value

@@ -211,7 +211,7 @@ class TensorRTGroup:
             builder_optimization_level=self.builder_optimization_level,
             timing_cache_file=self.timing_cache_file,
             version_compatible=self.version_compatible,
-            hardware_compatibility_level=self.hardware_compatibility_level,
+            hardware_compatibility_level=self.hardware_compatibility_level,  # type: ignore[arg-type]
             compute_capabilities=parse_capabilities(self.compute_capabilities),
             use_dla_core=self.use_dla_core,
             allow_gpu_fallback=self.allow_gpu_fallback,
@@ -277,7 +277,7 @@ def build(
         lowering_options = LoweringOptions(
             model=file,
             calib=images,
-            calib_method=calibration.calib_method,
+            calib_method=calibration.calib_method,  # type: ignore[arg-type]
             calib_cache=calibration.calib_cache,
             keep_fp16=calibration.keep_fp16,
             sensitivity=calibration.sensitivity,

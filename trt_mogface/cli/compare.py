@@ -74,9 +74,9 @@ def compare(
         reasons = [str(each) for each in failures]
         output.write(files.html, disagreement_page(a, b, total, len(results), shown, reasons))
     output.write(files.json_path, json.dumps({"a": a, "b": b, **_numbers(total, results)}, indent=1) + "\n")
-    for path in (files.html, files.json_path):
-        if path is not None and path != output.STDOUT:
-            output.say(f"written: {path}")
+    for target in (files.html, files.json_path):
+        if target is not None and target != output.STDOUT:
+            output.say(f"written: {target}")
     return status
 
 

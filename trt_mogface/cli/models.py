@@ -13,7 +13,8 @@ def models() -> None:
     from engine_build.models.registry import recipes
 
     table = Table()
-    for column in ("name", "network", "landmarks", "size", "license", "weights from"):
+    table.add_column("name", no_wrap=True)
+    for column in ("network", "landmarks", "size", "license", "weights from"):
         table.add_column(column, overflow="fold")
     for card in (recipe.card for recipe in recipes().values()):
         table.add_row(

@@ -49,5 +49,6 @@ def _figure(results: Mapping[str, Evaluation], names: tuple[str, ...]) -> Figure
                 axes.plot(curve.recall, curve.precision, label=f"{curve.ap:.4f} {label}")
         axes.set(title=name, xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=6, loc="lower left")
+        if axes.lines:  # no image may have a face of this size
+            axes.legend(fontsize=6, loc="lower left")
     return figure

@@ -1,4 +1,4 @@
-"""What is installed here, and what each missing piece would bring."""
+"""Installed pieces of this environment, and the use of each."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import NamedTuple
 from trt_mogface.errors import MogFaceError
 from trt_mogface.kernels.library import Library, find_plugin
 from trt_mogface.machine.gpu import find_gpu
-from trt_mogface.machine.tensorrt import find_tensorrt
+from trt_mogface.machine.tensorrt import MODULES, find_tensorrt
 
 
 class Piece(NamedTuple):
-    """Something that may be installed.
+    """A package, library or device that may be present.
 
     Attributes:
-        name: What it is.
-        found: Version or place; empty where it is missing.
-        brings: What it is for.
-        missing: What to do, or why it is not usable; empty where it is there.
+        name: Name of the piece.
+        found: Version or location; empty if missing.
+        brings: Use of the piece.
+        missing: Command that installs it, or the reason it is unusable; empty if present.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Piece(NamedTuple):
 
 
 def pieces() -> list[Piece]:
-    """The GPU and everything that the GPU's way, engines and pictures need."""
+    """Return the GPU and everything that inference, engines and image files need."""
     return list(_pieces())
 
 
@@ -40,22 +40,18 @@ def _pieces() -> Iterator[Piece]:
         "GPU",
         "" if gpu is None else f"{gpu.name}, compute capability {'.'.join(map(str, gpu.capability))}",
         "runs engines and CUDA kernels",
-        "" if gpu else "no NVIDIA GPU and driver were found (or cuda-bindings is not installed)",
+        "" if gpu else "no NVIDIA GPU with a driver found (or cuda-bindings is not installed)",
     )
     yield Piece("CUDA of the driver", gpu.driver if gpu else "", "", "" if gpu else "comes with the driver")
     yield _package("cuda-bindings", "reaches the GPU", "pip install 'trt-mogface[cuda]'")
     yield _package("pycuda", "reaches the GPU in programs that use PyCUDA", "pip install pycuda")
-    for flavor in ("tensorrt", "tensorrt-rtx"):
-        yield _asked(
-            flavor,
-            "builds and runs engines",
-            lambda name=flavor: find_tensorrt(name).version,  # type: ignore[misc]
-        )
-    yield _asked("CUDA kernels", "frames to faces on the GPU", lambda: str(Library().path))
-    yield _asked("TensorRT plugin", "engines that end in faces", lambda: str(find_plugin()))
+    for flavor in MODULES:
+        yield _probed(flavor, "builds and runs engines", lambda name=flavor: find_tensorrt(name).version)  # type: ignore[misc]
+    yield _probed("CUDA kernels", "frames to faces on the GPU", lambda: str(Library().path))
+    yield _probed("TensorRT plugin", "engines that end in faces", lambda: str(find_plugin()))
     yield _package("onnxruntime", "runs models on the CPU", "pip install onnxruntime")
     yield _package(
-        "opencv-python", "reads pictures and videos", "pip install opencv-python", "opencv-python-headless"
+        "opencv-python", "reads images and videos", "pip install opencv-python", "opencv-python-headless"
     )
     yield _package("av", "reads videos of all kinds", "pip install av")
     yield _package("PyNvVideoCodec", "decodes videos on the GPU", "pip install PyNvVideoCodec")
@@ -75,8 +71,8 @@ def _package(name: str, brings: str, command: str, other: str = "") -> Piece:
     return Piece(name, "", brings, command)
 
 
-def _asked(name: str, brings: str, ask: Callable[[], str]) -> Piece:
+def _probed(name: str, brings: str, probe: Callable[[], str]) -> Piece:
     try:
-        return Piece(name, ask(), brings)
+        return Piece(name, probe(), brings)
     except MogFaceError as error:
         return Piece(name, "", brings, str(error))

@@ -1,4 +1,4 @@
-"""The machine, versions and commit that a measurement belongs to."""
+"""Machine, versions and commit that a measurement belongs to."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ PACKAGES = (
 
 
 def machine(device: int = 0) -> dict[str, Any]:
-    """Processor, core count, GPU and its clocks if there is one, versions of what is installed, commit.
+    """Return the processor, core count, GPU and its clocks if there is one, package versions and commit.
 
     Args:
         device: Number of the GPU.
     """
     gpu = find_gpu(device)
     return {
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "cores": os.cpu_count(),
         **({} if gpu is None else {"gpu": gpu.name, "driver": gpu.driver, **gpu_facts(device)}),
         "python": platform.python_version(),
@@ -45,15 +45,12 @@ def machine(device: int = 0) -> dict[str, Any]:
     }
 
 
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
+def cpu_name() -> str:
+    """Return the name of the processor, or of its architecture if it has none."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str | None:
@@ -64,7 +61,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Of the checkout that this file is in; None where it is installed, or where there is no git."""
+    """Return the commit of the checkout with this file; None in an installation, or without git."""
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():  # or git would describe whatever repository lies around it
         return None

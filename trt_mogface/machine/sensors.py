@@ -14,7 +14,7 @@ from typing import Any
 from trt_mogface.machine.gpu import find_gpu
 
 INTERVAL = 0.2
-"""Seconds between samples: NVML's own figures change no faster, and asking costs the measured work."""
+"""Seconds between samples: NVML's values change no faster, and reading them disturbs the measured work."""
 
 Sample = dict[str, float]
 """Power in W, clocks in MHz, memory in MB, by the names of `Readings`."""
@@ -22,13 +22,13 @@ Sample = dict[str, float]
 
 @dataclass(frozen=True)
 class Readings:
-    """What was read; None is what this machine does not tell.
+    """Readings over a measurement; None for values that this machine does not report.
 
     Attributes:
-        power_w: Mean.
-        sm_clock_mhz, memory_clock_mhz: Median.
-        gpu_memory_mb: Most, of all processes on the GPU.
-        process_memory_mb: Most resident memory of this process since it began.
+        power_w: Mean power.
+        sm_clock_mhz, memory_clock_mhz: Median clocks.
+        gpu_memory_mb: Largest memory in use by all processes on the GPU.
+        process_memory_mb: Largest resident memory of this process since its start.
     """
 
     power_w: float | None = None
@@ -39,7 +39,7 @@ class Readings:
 
     @staticmethod
     def of(samples: list[Sample], process_memory_mb: float | None) -> Readings:
-        """Of samples, each with what could be read then."""
+        """Combine samples, each of which may lack values."""
 
         def over(name: str, combine: Callable[[list[float]], float]) -> float | None:
             values = [sample[name] for sample in samples if name in sample]
@@ -55,10 +55,10 @@ class Readings:
 
 
 class Sensors:
-    """Reads while the block runs; `readings` afterwards.
+    """Context that samples while its block runs; its `readings` are set at the end.
 
     Args:
-        read: Gives a sample; None where there is nothing to read but this process.
+        read: Returns a sample; None reads only this process's memory.
     """
 
     def __init__(self, read: Callable[[], Sample] | None) -> None:
@@ -88,35 +88,35 @@ class Sensors:
 
 
 def process_memory_mb() -> float:
-    """Most resident memory of this process since it began; the system counts it in KiB."""
+    """Return the largest resident memory of this process since its start; the system counts it in KiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def gpu_reader(device: int) -> Callable[[], Sample] | None:
-    """What reads a GPU by NVML; None without one, or without the package nvidia-ml-py.
+    """Return a function that samples a GPU by NVML; None without one, or without the package nvidia-ml-py.
 
-    No GPU has been read by this so far.  Jetson's NVML tells less than others: what it does not is left out.
+    Values that NVML does not report are left out; Jetson's reports fewer than others.
     """
     found = _nvml(device)
     if found is None:
         return None
     nvml, handle = found
-    questions: dict[str, Callable[[], float]] = {
+    readers: dict[str, Callable[[], float]] = {
         "power_w": lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3,
         "sm_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
         "memory_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM),
         "gpu_memory_mb": lambda: nvml.nvmlDeviceGetMemoryInfo(handle).used / 1e6,
     }
-    return lambda: _answers(nvml.NVMLError, questions)
+    return lambda: _available(nvml.NVMLError, readers)
 
 
 def gpu_facts(device: int) -> dict[str, Any]:
-    """The driver's version and the clocks a GPU may reach, in MHz, as far as NVML tells; else nothing."""
+    """Return the driver's version and a GPU's highest clocks in MHz, as far as NVML reports them."""
     found = _nvml(device)
     if found is None:
         return {}
     nvml, handle = found
-    return _answers(
+    return _available(
         nvml.NVMLError,
         {
             "driver_version": lambda: nvml.nvmlSystemGetDriverVersion(),
@@ -126,16 +126,16 @@ def gpu_facts(device: int) -> dict[str, Any]:
     )
 
 
-def _answers(refusal: type[Exception], questions: dict[str, Callable[[], Any]]) -> dict[str, Any]:
-    answers = {}
-    for name, ask in questions.items():
-        with suppress(refusal):  # not supported here: left out, never 0
-            answers[name] = ask()
-    return answers
+def _available(refusal: type[Exception], readers: dict[str, Callable[[], Any]]) -> dict[str, Any]:
+    values = {}
+    for name, read in readers.items():
+        with suppress(refusal):  # not supported here: left out, not 0
+            values[name] = read()
+    return values
 
 
 def _nvml(device: int) -> tuple[Any, Any] | None:
-    """NVML and its handle of CUDA's device: NVML counts all GPUs, CUDA those that it is shown."""
+    """Return NVML and its handle of CUDA's device: NVML counts all GPUs, CUDA the visible ones."""
     if find_gpu(device) is None:
         return None
     try:

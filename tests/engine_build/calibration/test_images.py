@@ -1,4 +1,4 @@
-"""Images to calibrate on: found, placed, spread, skipped and told apart."""
+"""Images to calibrate on: found, placed, spread, and skipped with a reason."""
 
 from __future__ import annotations
 
@@ -121,11 +121,11 @@ def test_images_are_read_one_by_one(tmp_path: Path) -> None:
     assert next(walk).name == "002.png"
 
 
-def test_status_is_told_how_far_it_is(tmp_path: Path) -> None:
+def test_status_receives_the_progress(tmp_path: Path) -> None:
     folder_of(tmp_path, 3)
-    told: list[str] = []
-    assert len(list(find(tmp_path).batches(told.append))) == 3
-    assert told == ["image 1", "image 2", "image 3"]
+    lines: list[str] = []
+    assert len(list(find(tmp_path).batches(lines.append))) == 3
+    assert lines == ["image 1", "image 2", "image 3"]
 
 
 def test_what_cannot_be_used_is_skipped_and_noted(tmp_path: Path) -> None:

@@ -89,9 +89,9 @@ def test_percentile_is_that_of_all_values(monkeypatch: pytest.MonkeyPatch, share
     assert expected - step <= found <= expected + step
 
 
-def test_minmax_is_the_largest_and_reads_no_picture() -> None:
+def test_minmax_is_the_largest_and_reads_no_image() -> None:
     def none() -> Iterator[NDArray[np.uint8]]:
-        raise AssertionError("a image was asked for")
+        raise AssertionError("an image was read")
         yield
 
     assert tensor_ranges(network(), {"y": 3.5}, "minmax", none()) == {"y": 3.5}

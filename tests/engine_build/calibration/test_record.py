@@ -125,7 +125,7 @@ def test_other_files_are_refused(text: str) -> None:
     one_line(error.value)
 
 
-def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00" * 9)
     for name in ("missing", "binary", "."):
         with pytest.raises(ModelError) as error:

@@ -1,4 +1,4 @@
-"""Networks that end in faces: what feeds the node MogFaceDetect, and what the node is told."""
+"""Networks that end in faces: the inputs and attributes of the node MogFaceDetect."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from engine_build.onnx.end_to_end import append_detection, attributes
 from tests.support.onnx_files import default_model
 from tests.support.specs import MOGFACE, small_spec
 from trt_mogface.detector import Detector
-from trt_mogface.errors import ModelError, UsageError
+from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.images import read_image
 from trt_mogface.models.files import embedded_file
 from trt_mogface.reference.select import select
-from trt_mogface.spec import BoxCoding, DetectorSpec, Level, Thresholds
+from trt_mogface.spec import UNLIMITED, BoxCoding, DetectorSpec, Level, Thresholds
 
 MODEL = "retinaface-mnet025"
 
@@ -40,20 +40,26 @@ def node_of(model: onnx.ModelProto) -> onnx.NodeProto:
     return node
 
 
-def told(node: onnx.NodeProto) -> dict[str, Any]:
+def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
     """The node's attributes, read back by onnx."""
     found = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     return {name: value.decode() if isinstance(value, bytes) else value for name, value in found.items()}
 
 
-def spec_told(node: onnx.NodeProto, template: DetectorSpec) -> DetectorSpec:
-    """A spec made of the node's attributes alone; the rest, which does not matter here, of another."""
-    said = told(node)
+def spec_of_node(node: onnx.NodeProto, template: DetectorSpec) -> DetectorSpec:
+    """A spec from the node's attributes; the rest is that of another."""
+    said = attributes_of(node)
     levels = [text.split(":") for text in said["levels"].split(";")]
     return dataclasses.replace(
         template,
         levels=tuple(Level(int(stride), tuple(map(float, sides.split(",")))) for stride, sides in levels),
-        coding=BoxCoding(said["coding"], tuple(said["variances"]), float(said["center"])),
+        coding=BoxCoding(
+            said["coding"],
+            tuple(said["variances"]),
+            float(said["center"]),
+            bool(said["inclusive"]),
+            bool(said["spread"]),
+        ),
         landmarks=said["landmarks"],
         thresholds=Thresholds(
             said["score_threshold"],
@@ -61,6 +67,7 @@ def spec_told(node: onnx.NodeProto, template: DetectorSpec) -> DetectorSpec:
             said["top_k"],
             said["max_detections"],
             bool(said["inclusive_areas"]),
+            bool(said["clip"]),
         ),
     )
 
@@ -78,7 +85,7 @@ def test_what_the_node_is_given_and_told_makes_the_detectors_faces(precision: st
     session = onnxruntime.InferenceSession(cut.SerializeToString(), providers=["CPUExecutionProvider"])
     *network, pixels = session.run(list(node.input), {"images": image[None]})
     assert pixels.shape == (1, *image.shape[:2], 1)
-    spec = spec_told(node, made.spec)
+    spec = spec_of_node(node, made.spec)
     faces = select(
         *(value[0] for value in network), spec=spec, size=pixels.shape[1:3], thresholds=spec.thresholds
     )
@@ -116,10 +123,13 @@ def test_the_metadata_has_the_thresholds_of_the_node() -> None:
 
 
 def test_a_node_has_no_more_faces_than_candidates() -> None:
-    assert told(node_of(lowered(top_k=10).model))["max_detections"] == 10
+    assert attributes_of(node_of(lowered(top_k=10).model))["max_detections"] == 10
 
 
-@pytest.mark.parametrize("spec", [MOGFACE, small_spec("ssd", landmarks=5), small_spec("distance")])
+@pytest.mark.parametrize(
+    "spec",
+    [MOGFACE, small_spec("ssd", landmarks=5), small_spec("distance"), small_spec("spread", clip=True)],
+)
 def test_doubles_survive_in_text(spec: DetectorSpec) -> None:
     odd = dataclasses.replace(
         spec,
@@ -127,16 +137,29 @@ def test_doubles_survive_in_text(spec: DetectorSpec) -> None:
         coding=dataclasses.replace(spec.coding, center=1 / 3),
     )
     node = helper.make_node("MogFaceDetect", [], [], **attributes(odd))
-    back = spec_told(node, odd)
+    back = spec_of_node(node, odd)
     assert back.levels == odd.levels
     assert back.coding.center == odd.coding.center
     assert back.landmarks == odd.landmarks
     assert back.thresholds.inclusive_areas == odd.thresholds.inclusive_areas
+    assert back.thresholds.clip == odd.thresholds.clip
+    assert (back.coding.kind, back.coding.inclusive, back.coding.spread) == (
+        odd.coding.kind,
+        odd.coding.inclusive,
+        odd.coding.spread,
+    )
 
 
 def test_more_candidates_than_the_kernels_take_are_refused() -> None:
-    with pytest.raises(UsageError, match="8192"):
+    with pytest.raises(ArgumentError, match=r"top_k 8193: must be at most 8192"):
         lowered(top_k=8193)
+
+
+def test_without_a_limit_the_node_takes_the_most_candidates() -> None:
+    made = lowered(top_k=UNLIMITED, max_detections=UNLIMITED)
+    said = attributes_of(node_of(made.model))
+    assert said["top_k"] == said["max_detections"] == 8192
+    assert made.spec.thresholds.top_k == 8192
 
 
 def test_impossible_thresholds_are_refused() -> None:

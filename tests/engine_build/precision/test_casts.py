@@ -73,7 +73,7 @@ def run(
     return dict(zip(names, values))
 
 
-def pictures(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
+def noise_images(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
 
 
@@ -144,7 +144,7 @@ def test_fp16_computes_nearly_the_same_and_keeps_the_contract() -> None:
     model = mixed()
     low = converted(model)
     assert interface(low) == interface(model)
-    images = pictures(2, 9, 14)
+    images = noise_images(2, 9, 14)
     expected, got = run(model, images), run(low, images)
     for name, value in expected.items():
         assert_close(got[name], value, 4e-3)
@@ -179,7 +179,7 @@ def test_each_initializer_is_stored_once_in_each_type_it_is_read_in() -> None:
     assert set(contents.values()) == {1}
     values = {name: numpy_helper.to_array(t) for name, t in onnx_constants(low).items()}
     source = {name: numpy_helper.to_array(t) for name, t in onnx_constants(model).items()}
-    for name in ("w1", "w2", "b1"):  # read in FP16 alone
+    for name in ("w1", "w2", "b1"):  # read only in FP16
         copies = [value for value in values.values() if value.shape == source[name].shape]
         assert [value.dtype for value in copies if np.allclose(value, source[name], atol=1e-3)] == [
             np.dtype(np.float16)
@@ -188,7 +188,7 @@ def test_each_initializer_is_stored_once_in_each_type_it_is_read_in() -> None:
     assert set(scalars) == {np.dtype(np.float32), np.dtype(np.float16)}  # k is read in both
     assert scalars[np.dtype(np.float32)] == source["k"]
     assert scalars[np.dtype(np.float16)] == np.float16(source["k"])
-    for name in ("gamma", "beta", "scales"):  # read in FP32 alone
+    for name in ("gamma", "beta", "scales"):  # read only in FP32
         np.testing.assert_array_equal(values[name], source[name])
         assert values[name].dtype == np.float32
     read = {name for one in low.graph.node for name in one.input}
@@ -232,7 +232,7 @@ def test_an_output_that_others_read_keeps_its_name_and_type() -> None:
     names = [name for one in low.graph.node for name in one.output]
     assert len(names) == len(set(names))
     assert [one.op_type for one in low.graph.node if "first" in one.output] == ["Cast"]
-    images = pictures(1, 5, 6)
+    images = noise_images(1, 5, 6)
     got = run(low, images)
     for name, value in run(model, images).items():
         assert_close(got[name], value, 4e-3)
@@ -276,7 +276,7 @@ def test_limits_beyond_fp16_become_infinite() -> None:
         float(numpy_helper.to_array(tensor)) for tensor in low.graph.initializer if not tensor.dims
     )
     assert limits == [-np.inf, np.inf]
-    images = pictures(1, 4, 4)
+    images = noise_images(1, 4, 4)
     assert_close(run(low, images)["y"], run(model, images)["y"], 4e-3)
 
 
@@ -294,7 +294,7 @@ def test_other_sources_of_numbers(source: str) -> None:
     nodes = [*made, node("Conv", ["pixels", "w"], "c"), node("Mul", ["c", number], "y")]
     model = network(nodes, weights)
     low = converted(model)
-    images = pictures(2, 7, 3)
+    images = noise_images(2, 7, 3)
     assert_close(run(low, images)["y"], run(model, images)["y"], 4e-3)
 
 
@@ -323,7 +323,7 @@ def test_the_default_model_in_fp16(shape: tuple[int, ...]) -> None:
             assert {kinds[name] for name in one.input} == {FLOAT16}
         if one.op_type == "Softmax":
             assert kinds[one.input[0]] == FLOAT
-    images = pictures(*shape)
+    images = noise_images(*shape)
     got = run(low, images)
     for name, value in run(model, images).items():
         assert_close(got[name], value, 1e-2)
@@ -350,7 +350,7 @@ def test_the_default_model_in_bf16() -> None:
         if kinds[name] == BFLOAT16 and one.op_type != "Cast" and name in by_output(simulated)
     ]
     assert len(low_tensors) > 100
-    images = pictures(1, 64, 64)
+    images = noise_images(1, 64, 64)
     for name, value in run(simulated, images, low_tensors).items():
         np.testing.assert_array_equal(value, rounded(value), err_msg=name)
     got = run(simulated, images)
@@ -379,7 +379,7 @@ def test_simulated_bf16_rounds_what_bf16_would_round() -> None:
     model = network(nodes, weights, opset=22)
     simulated = converted(model, "bf16", simulate=True)
     assert set(types(simulated).values()) == {TensorProto.UINT8, FLOAT, BFLOAT16}
-    images = pictures(2, 6, 7)
+    images = noise_images(2, 6, 7)
     planes = images.astype(np.float32).transpose(0, 3, 1, 2) - weights["mean"]
     x, w, b = rounded(planes), rounded(weights["w"][:, :, 0, 0]), rounded(weights["b"])
     exact = np.einsum("nchw,kc->nkhw", x.astype(np.float64), w) + b.reshape(1, -1, 1, 1)
@@ -399,7 +399,7 @@ def test_simulated_outputs_equal_fp32_within_bf16() -> None:
     model = mixed()
     simulated = converted(model, "bf16", simulate=True)
     assert interface(simulated) == interface(model)
-    images = pictures(1, 8, 10)
+    images = noise_images(1, 8, 10)
     got = run(simulated, images)
     for name, value in run(model, images).items():
         assert_close(got[name], value, 4e-2)
@@ -409,5 +409,5 @@ def test_nodes_named_like_tensors() -> None:
     nodes = [node("Conv", ["pixels", "w"], "y")]
     nodes[0].name = "y"
     model = network(nodes, {"w": weight(3, 3, 1, 1)})
-    images = pictures(1, 3, 3)
+    images = noise_images(1, 3, 3)
     assert_close(run(converted(model), images)["y"], run(model, images)["y"], 4e-3)

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from engine_build.onnx.graph import name_convolutions
-from engine_build.precision.equalize import WIDEST, Peaks, equalize, factors, links
+from engine_build.precision.equalize import MAX_FACTOR, Peaks, equalize, factors, links
 from engine_build.precision.prepare import normalized
 from tests.engine_build.precision.test_casts import (
     Floats,
     copy_of,
     network,
     node,
+    noise_images,
     onnx_constants,
-    pictures,
     run,
     weight,
 )
@@ -85,14 +85,14 @@ def chain(activation: str, group: int = 1, source_group: int = 1) -> onnx.ModelP
 @pytest.mark.parametrize("source_group", [1, 3])
 def test_the_network_computes_the_same(activation: str, group: int, source_group: int) -> None:
     model = chain(activation, group, source_group)
-    images = pictures(2, 9, 8)
+    images = noise_images(2, 9, 8)
     result, divisors = equalized(model, images)
     assert list(divisors) == ["a" if activation == "none" else "r"]
     (divisor,) = divisors.values()
     assert divisor.shape == (6,)
     assert divisor.max() / divisor.min() > 10
     assert_same(model, result, images)
-    assert_same(model, result, pictures(1, 20, 5, seed=3))
+    assert_same(model, result, noise_images(1, 20, 5, seed=3))
     assert result.graph.node == model.graph.node
     changed = [
         name
@@ -131,7 +131,7 @@ def test_random_chains_compute_the_same(activations: list[str], depthwise: list[
             x = f"a{i}"
     nodes.append(node("Identity", [x], "y"))
     model = network(nodes, weights)
-    images = pictures(1, 6, 7, seed=seed)
+    images = noise_images(1, 6, 7, seed=seed)
     result, divisors = equalized(model, images)
     assert len(divisors) == len(activations) - 1
     assert_same(model, result, images)
@@ -140,7 +140,7 @@ def test_random_chains_compute_the_same(activations: list[str], depthwise: list[
 def test_peaks_read_by_depthwise_convolutions_become_equal() -> None:
     for activation in ("none", "Relu", "LeakyRelu"):
         model = chain(activation, group=6)
-        images = pictures(2, 9, 8)
+        images = noise_images(2, 9, 8)
         before = peaks_of(model, images)
         result, _ = equalized(model, images)
         after = peaks_of(result, images)
@@ -178,7 +178,7 @@ def test_several_readers_are_all_rescaled() -> None:
         node("Conv", ["r", "u"], "z", group=5),
     ]
     model = network(nodes, weights, ("y", "z"))
-    images = pictures(2, 6, 5)
+    images = noise_images(2, 6, 5)
     result, divisors = equalized(model, images)
     assert list(divisors) == ["r"]
     assert_same(model, result, images)
@@ -293,7 +293,7 @@ def arrays(model: onnx.ModelProto) -> dict[str, Floats]:
 )
 def test_what_others_see_is_left_alone(make: Case) -> None:
     model = make()
-    result, divisors = equalized(model, pictures(1, 8, 8))
+    result, divisors = equalized(model, noise_images(1, 8, 8))
     assert divisors == {}
     assert result == model
 
@@ -301,7 +301,7 @@ def test_what_others_see_is_left_alone(make: Case) -> None:
 def test_an_output_before_its_activation_is_left_alone() -> None:
     source = chain("Relu")
     model = network(list(source.graph.node)[2:], arrays(source), ("y", "a"))
-    images = pictures(1, 8, 8)
+    images = noise_images(1, 8, 8)
     result, _ = equalized(model, images)
     assert_same(model, result, images)
 
@@ -314,7 +314,7 @@ def test_a_bias_that_is_computed_does_no_harm() -> None:
         *list(source.graph.node)[3:],
     ]
     model = network(nodes, {**arrays(source), "two": np.array(2, np.float32)})
-    images = pictures(1, 8, 8)
+    images = noise_images(1, 8, 8)
     result, _ = equalized(model, images)
     assert_same(model, result, images)
 
@@ -324,7 +324,7 @@ def test_nodes_without_names() -> None:
     for one in model.graph.node:
         one.name = ""
     name_convolutions(model)
-    images = pictures(1, 8, 8)
+    images = noise_images(1, 8, 8)
     result, divisors = equalized(model, images)
     assert divisors == {}
     assert result == model
@@ -343,7 +343,7 @@ def test_unused_channels_keep_one() -> None:
     np.testing.assert_array_equal(nothing, np.ones(6))
     result = copy_of(model)
     equalize(result, {"r": found})
-    assert_same(model, result, pictures(1, 8, 8))
+    assert_same(model, result, noise_images(1, 8, 8))
 
 
 @settings(max_examples=40, deadline=None)
@@ -355,15 +355,15 @@ def test_factors_are_limited(peaks: list[float], group: int) -> None:
     model = chain("Relu", group)
     found = factors(model, {"r": np.array(peaks, np.float32)})["r"]
     assert found.dtype == np.float32
-    assert np.all((found >= np.float32(1 / WIDEST)) & (found <= np.float32(WIDEST)))
-    assert WIDEST == 1e3
+    assert np.all((found >= np.float32(1 / MAX_FACTOR)) & (found <= np.float32(MAX_FACTOR)))
+    assert MAX_FACTOR == 1e3
     np.testing.assert_array_equal(found[np.array(peaks) == 0], 1)
 
 
 def test_factors_as_a_calibration_file_has_them() -> None:
     """As lists of Python floats."""
     model = chain("LeakyRelu")
-    images = pictures(1, 8, 8)
+    images = noise_images(1, 8, 8)
     result, divisors = equalized(model, images)
     other = copy_of(model)
     equalize(other, {name: [float(value) for value in values] for name, values in divisors.items()})
@@ -372,15 +372,15 @@ def test_factors_as_a_calibration_file_has_them() -> None:
 
 def test_the_default_model_computes_the_same() -> None:
     model = normalized(default_model(), "int8")
-    images = pictures(1, 96, 128)
+    images = noise_images(1, 96, 128)
     result, divisors = equalized(model, images)
     assert len(divisors) > 20
     for divisor in divisors.values():
         assert np.all((divisor >= np.float32(1e-3)) & (divisor <= np.float32(1e3)))
     assert_same(model, result, images)
-    assert_same(model, result, pictures(2, 65, 40, seed=1))
+    assert_same(model, result, noise_images(2, 65, 40, seed=1))
     assert result != model
-    # Those that a depthwise convolution alone reads have equal peaks, up to the limits and unused channels.
+    # Tensors that only a depthwise convolution reads have equal peaks, up to the limits and unused channels.
     before, after = peaks_of(model, images), peaks_of(result, images)
     checked = 0
     for link in links(model):

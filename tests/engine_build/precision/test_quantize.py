@@ -26,8 +26,8 @@ from tests.engine_build.precision.test_casts import (
     copy_of,
     network,
     node,
+    noise_images,
     onnx_constants,
-    pictures,
     run,
     types,
     weight,
@@ -120,7 +120,7 @@ def test_convolutions_compute_with_quantized_numbers(
         "group": group,
     }
     conv = node("Conv", ["pixels", "w", "b"], "y", **settings)
-    images = pictures(2, 11, 13)
+    images = noise_images(2, 11, 13)
     largest = 200.0  # less than there is, so that it is clipped
     model = quantized(network([conv], {"w": w, "b": b}), {"pixels": largest}, kind)
     through = through_int8 if kind == "int8" else through_fp8
@@ -262,7 +262,7 @@ def test_of_two_convolutions_in_a_sum_one_stays() -> None:
     assert list(found["y"].input) == ["first", "second"]
 
 
-def test_every_range_that_may_be_asked_for_is_calibrated() -> None:
+def test_every_range_that_may_be_requested_is_calibrated() -> None:
     weights = {"u": weight(2, 3, 1, 1), "v": weight(2, 3, 1, 1, seed=1)}
     nodes = [
         node("Conv", ["pixels", "u"], "first"),
@@ -319,7 +319,7 @@ def test_channels_and_activations_of_nothing(kind: Quantized) -> None:
         assert scales
         for tensor in scales:
             assert np.all(numpy_helper.to_array(tensor) > 0)
-        images = pictures(1, 2, 3)
+        images = noise_images(1, 2, 3)
         expected = run(model, images)["y"]
         got = run(low, images)["y"]
         assert np.all(got[:, 1] == 2)
@@ -328,7 +328,7 @@ def test_channels_and_activations_of_nothing(kind: Quantized) -> None:
 
 def test_values_beyond_a_zero_range_do_no_harm() -> None:
     model = network([node("Conv", ["pixels", "w"], "y")], {"w": weight(2, 3, 1, 1)})
-    got = run(converted(quantized(model, {"pixels": 0.0})), pictures(1, 3, 3))["y"]
+    got = run(converted(quantized(model, {"pixels": 0.0})), noise_images(1, 3, 3))["y"]
     assert np.isfinite(got).all()
     assert np.abs(got).max() < 1e-2
 
@@ -342,7 +342,7 @@ def test_ranges_of_any_size(largest: float) -> None:
         node("Conv", ["x", "w"], "y"),
     ]
     model = network(nodes, {"w": w, "k": np.array(largest / 255, np.float32)})
-    images = pictures(1, 5, 4)
+    images = noise_images(1, 5, 4)
     result = quantized(model, {"x": largest})
     got, expected = run(result, images)["y"], run(model, images)["y"]
     for tensor in result.graph.initializer:
@@ -360,7 +360,7 @@ def test_ranges_of_any_size(largest: float) -> None:
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_ranges_beyond_fp16_scales_stay_finite() -> None:
     model = network([node("Conv", ["pixels", "w"], "y")], {"w": weight(2, 3, 1, 1)})
-    got = run(quantized(model, {"pixels": 1e7}), pictures(1, 3, 3))["y"]
+    got = run(quantized(model, {"pixels": 1e7}), noise_images(1, 3, 3))["y"]
     assert np.isfinite(got).all()
 
 
@@ -402,7 +402,7 @@ def test_an_activation_moves_by_half_a_step_at_most(values: list[float], largest
         "w": np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1),
     }
     model = quantized(network(nodes, weights), {"x": largest})
-    got = run(model, pictures(1, 2, 2), ["x.dq"])["x.dq"]
+    got = run(model, noise_images(1, 2, 2), ["x.dq"])["x.dq"]
     step = float(np.float16(largest / 127))
     limit = 128 * step  # ONNX clips to -128..127
     inside = np.abs(x) <= 127 * step
@@ -525,7 +525,7 @@ def test_helper_agrees_with_onnx_runtime() -> None:
     made = helper.make_node(
         "Conv", ["pixels", "w"], ["y"], "y", dilations=[2, 2], pads=[2] * 4, strides=[3, 3]
     )
-    images = pictures(1, 12, 11)
+    images = noise_images(1, 12, 11)
     expected = run(network([made], {"w": w}), images)["y"]
     got = convolve(planes_of(images), w, pad=2, stride=3, dilation=2)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-3)

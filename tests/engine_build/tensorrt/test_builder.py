@@ -81,7 +81,7 @@ def convolution_names(model: onnx.ModelProto) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", PRECISIONS)
-def test_every_convolution_has_the_type_that_was_asked_for(
+def test_every_convolution_has_the_type_that_was_requested(
     built: Mapping[Precision, Built], model: onnx.ModelProto, kind: Precision
 ) -> None:
     names = convolution_names(model)
@@ -109,14 +109,14 @@ def test_exactly_the_kept_convolutions_are_fp16(
     assert types == {name: "fp16" if name in kept else kind for name in names}
 
 
-def test_types_that_were_not_asked_for_are_refused(
+def test_types_that_were_not_requested_are_refused(
     flavor: Flavor, built: Mapping[Precision, Built], model: onnx.ModelProto
 ) -> None:
     names = convolution_names(model)
     given = built["int8"].convolution_types
-    asked = dict.fromkeys(names, "int8") | {names[3]: "fp8"}
+    requested = dict.fromkeys(names, "int8") | {names[3]: "fp8"}
     with pytest.raises(EngineError) as error:
-        check_types(asked, given, flavor)
+        check_types(requested, given, flavor)
     message = one_line(error.value)
     assert f"1 of {len(names)}" in message
     assert f"{names[3]!r}: int8, not fp8" in message
@@ -132,7 +132,7 @@ def test_the_plan_bears_the_network_s_name(built: Mapping[Precision, Built], mod
 
 
 @pytest.mark.parametrize("kind", PRECISIONS)
-def test_layers_of_the_engine_are_told_with_their_types(
+def test_layers_of_the_engine_are_known_with_their_types(
     built: Mapping[Precision, Built], kind: Precision
 ) -> None:
     layers = built[kind].layers
@@ -318,7 +318,7 @@ def test_hardware_compatibility_is_taken(flavor: Flavor, small: onnx.ModelProto,
     assert build(flavor, small.SerializeToString(), options).plan
 
 
-def test_too_little_workspace_is_told_by_tensorrt(
+def test_too_little_workspace_is_reported_by_tensorrt(
     flavor: Flavor, model: onnx.ModelProto, calibration: Calibration
 ) -> None:
     options = dataclasses.replace(FAST, workspace_mib=1)
@@ -341,7 +341,7 @@ def test_weights_are_left_out_where_a_gpu_lets_them(
 
 
 class Follower:
-    """Counts what it is told, and stops the build at a step."""
+    """Counts the steps, and stops the build at a step."""
 
     def __init__(self, stop_at: int | None = None) -> None:
         self.stop_at = stop_at

@@ -1,4 +1,4 @@
-"""``--shapes``: what is understood, and what is told of the rest."""
+"""Optimization profiles from texts, and the messages for other texts."""
 
 from __future__ import annotations
 

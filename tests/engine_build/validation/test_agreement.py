@@ -48,7 +48,7 @@ def test_the_order_of_the_candidates_is_nothing() -> None:
 
 @pytest.mark.parametrize("missing", range(1, 11))
 def test_missing_faces_cost_their_share(missing: int) -> None:
-    """Those that are found are all right, so that the area is the recall."""
+    """All found faces are right, so that the area is the recall."""
     other = Selection(TWELVE.boxes[:-missing], TWELVE.scores[:-missing], None, 0)
     found = compare([TWELVE], [other], 0.5)
     assert (found.faces, found.found) == (12, 12 - missing)

@@ -102,16 +102,16 @@ def test_drift_lies_between_0_and_1(score: float, other: float, shift: float) ->
 def test_the_fewest_are_those_that_brute_force_finds(losses: list[float], allowed: float) -> None:
     falling = sorted(losses, reverse=True)
     count = len(falling) - 1
-    asked: list[int] = []
+    counts: list[int] = []
 
     def loss(kept: int) -> float:
-        asked.append(kept)
+        counts.append(kept)
         return falling[kept]
 
     expected = next((kept for kept, value in enumerate(falling) if value <= allowed), count)
     assert fewest_kept(count, loss, allowed) == expected
-    assert len(asked) == len(set(asked))
-    assert len(asked) <= 1 + max(count, 1).bit_length()
+    assert len(counts) == len(set(counts))
+    assert len(counts) <= 1 + max(count, 1).bit_length()
 
 
 @given(st.lists(st.floats(0, 100) | st.just(float("nan")), min_size=1, max_size=40), st.floats(0, 100))
@@ -234,7 +234,7 @@ def test_an_empty_pattern_fits_nothing() -> None:
         nodes_matching(network(*NAMES), ["head", ""])
 
 
-def test_a_network_without_convolutions_is_told() -> None:
+def test_a_network_without_convolutions_is_refused() -> None:
     with pytest.raises(ArgumentError):
         nodes_matching(network(), ["head"])
 

@@ -2,9 +2,9 @@
 //
 // Every block runs to its end before the next begins, and so do the threads of a block between two points at which they
 // wait for each other, both in an order drawn from a seed: a result that depends on the order changes with the seed.
-// ThreadSanitizer is told what CUDA promises and nothing more: blocks and threads run side by side, a barrier orders the
+// ThreadSanitizer knows what CUDA promises, no more: blocks and threads run side by side, a barrier orders the
 // threads of its block, a launch is ordered after the one before it, and a shuffle or a vote orders nothing.
-// AddressSanitizer sees shared memory as a piece of heap of the size that the launch asked for; it is full of garbage.
+// AddressSanitizer sees shared memory as a piece of heap of the size that the launch requested; it is full of garbage.
 //
 // A kernel that waits where not all of its block arrive, or exchanges values in a warp that is not whole, is stopped.
 #pragma once

@@ -177,7 +177,7 @@ void writeShared(int by)
     run(shiftSharedKernel, 1, kTHREADS, sizeof(Values), by);
 }
 
-void askForLessShared()
+void requestLessShared()
 {
     run(shiftSharedKernel, 1, kTHREADS, sizeof(Values) - 1, 0);
 }
@@ -350,7 +350,7 @@ const std::map<std::string, void (*)()> kKERNELS{
     {"write shared", [] { writeShared(0); }},
     {"write shared beyond the end", [] { writeShared(1); }},
     {"write shared before the start", [] { writeShared(-1); }},
-    {"ask for less shared memory", askForLessShared},
+    {"request less shared memory", requestLessShared},
     {"overflow", overflow},
     {"some threads wait", someWait},
     {"some lanes vote", [] { someLanes(kALL_LANES); }},

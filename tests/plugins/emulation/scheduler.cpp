@@ -294,7 +294,7 @@ void* sharedMemory(size_t bytes)
 {
     if (bytes > block->sharedBytes)
     {
-        stop("uses more shared memory than the launch asked for");
+        stop("uses more shared memory than the launch requested");
     }
     return block->shared;
 }

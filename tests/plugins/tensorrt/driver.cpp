@@ -132,7 +132,7 @@ EXPORT int32_t runPlugin(PluginField const* fields, int32_t count, int32_t half,
         = static_cast<IPluginV3OneBuild*>(built->getCapabilityInterface(PluginCapabilityType::kBUILD));
     auto* core = static_cast<IPluginV3OneCore*>(built->getCapabilityInterface(PluginCapabilityType::kCORE));
     if (std::strcmp(core->getPluginName(), "MogFaceDetect") != 0
-        || std::strcmp(core->getPluginVersion(), "1") != 0)
+        || std::strcmp(core->getPluginVersion(), "2") != 0)
     {
         return 2;
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,26 @@ def test_a_closed_network_says_so(tmp_path: Path) -> None:
     network.close()
     with pytest.raises(RunnerError, match="closed"):
         network.run(PIXELS)
+
+
+def test_float_planes_hold_the_same_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = dataclasses.replace(SPEC, input=dataclasses.replace(SPEC.input, layout="nchw-float32"))
+    path = constant_network(
+        tmp_path / "planes.onnx", answers(COUNT), spec=spec.to_json(), input_type=TensorProto.FLOAT
+    )
+    images = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), np.uint8)
+    with OnnxNetwork(path) as network:
+        running = network._session
+        fed: list[Any] = []
+
+        class Watched:
+            def run(self, names: list[str], values: dict[str, Any]) -> Any:
+                fed.append(values["images"])
+                return running.run(names, values)
+
+        monkeypatch.setattr(network, "_session", Watched())
+        network.run(images)
+    assert fed[0].dtype == np.float32
+    assert np.array_equal(fed[0], images.transpose(0, 3, 1, 2))
+    wrong = constant_network(tmp_path / "bytes.onnx", answers(COUNT), spec=spec.to_json())
+    assert "float32" in refused(wrong)

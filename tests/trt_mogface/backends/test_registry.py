@@ -20,6 +20,7 @@ from trt_mogface.errors import (
     EngineError,
     KernelError,
     MissingExtraError,
+    ModelError,
     MogFaceError,
 )
 from trt_mogface.kernels.library import VARIABLE
@@ -125,6 +126,19 @@ def test_the_command_line_says_it_in_one_line(
 ) -> None:
     path = engine(tmp_path, tensorrt="1.0.0")
     assert str(path) in runner(capfd, monkeypatch)("detect", path, "--model", path).message
+
+
+@pytest.mark.parametrize(
+    "model", ["triton://host/model", "https://example.org/a.onnx", "s3://bucket/a.engine"]
+)
+def test_an_unknown_scheme_is_one_line(model: str) -> None:
+    with pytest.raises(ModelError, match="unknown scheme") as error:
+        open_backend(model)
+    assert model in one_line(error.value)
+
+
+def test_an_engine_that_is_missing_is_refused_as_one(tmp_path: Path) -> None:
+    assert "manifest" in refusal(tmp_path / "nope.engine")
 
 
 def test_an_unknown_provider_is_named() -> None:

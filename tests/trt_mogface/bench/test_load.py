@@ -142,7 +142,7 @@ class Opening(RealClock):
 def test_a_runner_with_room_for_the_load_never_makes_its_generator_wait() -> None:
     """In real time: nothing comes out before the last has come, so that `submit` would wait if it could."""
     backend, gate = FakeBackend(), Gate()
-    backend.at_end = gate
+    backend.at_wait = gate
     with Runner(backend, capacity=10, slots=1) as runner:
         load = Load(2000.0, 0.2, 10)
         result = open_loop(lambda: runner.submit(picture(1)), load, Opening(gate, 400))

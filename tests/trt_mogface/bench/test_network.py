@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.support.fakes import echo_network
-from tests.support.host_cuda import HostCuda, HostNetworks
+from tests.support.host_cuda import HostCuda, HostNetwork
 from tests.support.onnx_files import answers, constant_network
 from tests.support.specs import one_line, small_spec
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.bench.measurement import MeasureOptions
 from trt_mogface.bench.network import IN_FLIGHT, EngineTimer, on_cpu
 from trt_mogface.errors import CudaError, ModelError, OutOfMemoryError
@@ -22,6 +23,10 @@ SHAPE = (2, 16, 24)
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
     return echo_network(tmp_path / "echo.onnx")
+
+
+def on_host(path: Path, cuda: HostCuda) -> HostNetwork:
+    return HostNetwork(OnnxNetwork(path, threads=1), cuda, SHAPE)
 
 
 def test_on_the_cpu_at_least_as_many_runs_and_as_long_as_requested(network: Path) -> None:
@@ -58,11 +63,9 @@ class Counting(HostCuda):
 
 def test_on_a_device_runs_overlap_as_far_as_allowed_and_each_has_its_time(network: Path) -> None:
     cuda = Counting()
-    networks = HostNetworks(network, cuda)
-    with EngineTimer(cuda, networks.contexts(), small_spec(), SHAPE) as device:
+    with EngineTimer(cuda, on_host(network, cuda), small_spec(), SHAPE) as device:
         measured = device.measure(BRIEF)
         times, seconds = device.repeat(0.0, 7)
-    networks.close()
     assert (cuda.most, cuda.open) == (IN_FLIGHT, 0)
     assert measured.count >= 10
     assert len(times) == 7
@@ -72,21 +75,17 @@ def test_on_a_device_runs_overlap_as_far_as_allowed_and_each_has_its_time(networ
 
 def test_a_half_allocated_timer_is_freed(network: Path) -> None:
     cuda = HostCuda(memory=SHAPE[0] * SHAPE[1] * SHAPE[2] * 3 + 64)
-    networks = HostNetworks(network, cuda)
     with pytest.raises(OutOfMemoryError):
-        EngineTimer(cuda, networks.contexts(), small_spec(), SHAPE)
+        EngineTimer(cuda, on_host(network, cuda), small_spec(), SHAPE)
     assert not cuda.live
-    networks.close()
 
 
 def test_an_error_of_the_device_comes_through_and_leaves_nothing(network: Path) -> None:
     cuda = HostCuda()
     cuda.failing["network"] = CudaError("launch: CUDA_ERROR_ILLEGAL_ADDRESS")
-    networks = HostNetworks(network, cuda)
     with (
         pytest.raises(CudaError, match="ILLEGAL"),
-        EngineTimer(cuda, networks.contexts(), small_spec(), SHAPE) as device,
+        EngineTimer(cuda, on_host(network, cuda), small_spec(), SHAPE) as device,
     ):
         device.measure(BRIEF)
     assert not cuda.live
-    networks.close()

@@ -21,7 +21,7 @@ SERVICE = 0.01
 
 
 def slow(backend: FakeBackend, seconds: float = SERVICE) -> FakeBackend:
-    backend.at_end = lambda _: time.sleep(seconds)
+    backend.at_wait = lambda _: time.sleep(seconds)
     return backend
 
 
@@ -43,13 +43,13 @@ def test_all_batches_are_full() -> None:
         begun = time.monotonic()
         measure_pipeline(runner, map(picture, count()), 4, 2, BRIEF)
         assert time.monotonic() - begun < 10.0  # no batch waited for missing images
-    assert {len(numbers) for numbers in backend.all_begun()} == {4}
+    assert {len(numbers) for numbers in backend.all_submitted()} == {4}
 
 
 def test_the_warm_up_is_in_no_figure() -> None:
     """The first batch takes half a second, which would be seen in the longest and in the means."""
     backend, first = FakeBackend(), iter([0.5])
-    backend.at_end = lambda _: time.sleep(next(first, 0.001))
+    backend.at_wait = lambda _: time.sleep(next(first, 0.001))
     with Runner(backend, slots=1, measure=True) as runner:
         result = measure_pipeline(runner, map(picture, repeat(1)), 1, 1, BRIEF)
     assert result.measurement.latency.max < 400.0

@@ -26,7 +26,7 @@ def test_json_on_stdout_is_json_alone_with_a_row_each(run: Run, model: Path) -> 
     result = run("bench", "--model", model, "--batch", "2,1", *SMALL, "--json", "-")
     assert (result.status, result.err) == (0, "")
     report = json.loads(result.out)
-    assert report["schema"] == 1
+    assert report["schema"] == 2
     assert [(row["mode"], row["batch"]) for row in report["rows"]] == [
         ("network", 2),
         ("memory", 2),
@@ -93,7 +93,7 @@ def test_a_precision_has_rows_of_its_own(run: Run) -> None:
         (["--mode", "jpeg"], "--images"),
         (["--mode", "video"], "--video"),
         (["--mode", "video", "--video", "/no/such.mp4"], "/no/such.mp4"),
-        (["--video", "/no/such.mp4"], "--mode video"),
+        (["--video", "/no/such.mp4"], "--video: is for mode video"),
         (["--images", "/no/such"], "/no/such"),
         (["--rate", "fast"], "--rate fast"),
         (["--rate", "0"], "--rate 0"),

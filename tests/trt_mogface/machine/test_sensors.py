@@ -1,4 +1,4 @@
-"""What is sampled, and that what is not told stays untold."""
+"""Samples, and values that this machine does not report."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def test_samples_are_combined_as_each_asks_for() -> None:
 def test_nothing_read_is_none_and_not_zero() -> None:
     with Sensors(None) as read:
         pass
-    told = vars(read.readings)
-    assert told.pop("process_memory_mb") > 1.0
-    assert set(told.values()) == {None}
+    values = vars(read.readings)
+    assert values.pop("process_memory_mb") > 1.0
+    assert set(values.values()) == {None}
 
 
 def test_samples_come_from_a_thread_that_ends_with_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def test_questions_that_a_gpu_does_not_answer_are_left_out() -> None:
     def refuses() -> float:
         raise LookupError("NVML_ERROR_NOT_SUPPORTED")
 
-    assert sensors._answers(LookupError, {"power_w": refuses, "gpu_memory_mb": lambda: 4.0}) == {
+    assert sensors._available(LookupError, {"power_w": refuses, "gpu_memory_mb": lambda: 4.0}) == {
         "gpu_memory_mb": 4.0
     }
 

@@ -1,4 +1,4 @@
-"""Which TensorRT is installed, and what is said where it is none that fits."""
+"""The installed TensorRT, and the messages without one that fits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_installed_one_is_found() -> None:
         assert find_tensorrt() == found
 
 
-def test_of_two_the_full_one_is_taken_unless_the_other_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_the_full_one_is_taken_unless_the_other_is_requested(monkeypatch: pytest.MonkeyPatch) -> None:
     full = installed(monkeypatch, "tensorrt", "10.3.0")
     rtx = installed(monkeypatch, "tensorrt-rtx", "1.2.0.54")
     assert find_tensorrt().module is full
@@ -69,7 +69,7 @@ def test_one_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, nam
     assert packages[other] not in message
 
 
-def test_without_any_the_packages_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_the_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch, *FLAVORS)
     monkeypatch.setattr(Path, "exists", lambda _: False)
     message = missing()
@@ -78,7 +78,7 @@ def test_without_any_the_packages_are_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert "pip install 'trt-mogface[tensorrt]'" in message
 
 
-def test_on_jetson_jetpack_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_jetson_jetpack_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch, *FLAVORS)
     monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/etc/nv_tegra_release")
     message = missing()

@@ -284,7 +284,7 @@ def altered(at: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("plan", "told"),
+    ("plan", "expected"),
     [
         (PLAN[:-1], "truncated"),
         (b"", "truncated"),
@@ -293,12 +293,12 @@ def altered(at: int) -> bytes:
         (altered(len(PLAN) - 1), "contents differ"),
     ],
 )
-def test_another_plan_is_refused(engine: Path, plan: bytes, told: str) -> None:
+def test_another_plan_is_refused(engine: Path, plan: bytes, expected: str) -> None:
     engine.write_bytes(plan)
     with pytest.raises(EngineError) as error:
         load_plan(engine, GOOD)
     message = one_line(error.value)
-    assert told in message
+    assert expected in message
     assert str(engine) in message
     assert COMMAND in message
     if len(plan) != len(PLAN):

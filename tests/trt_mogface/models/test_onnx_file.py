@@ -16,7 +16,8 @@ from tests.support.specs import one_line, small_spec
 from trt_mogface.backends.onnxruntime import session
 from trt_mogface.errors import ModelError
 from trt_mogface.models import onnx_file
-from trt_mogface.models.files import DEFAULT, embedded_file
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import embedded_file
 from trt_mogface.models.onnx_file import read_onnx
 
 NAMES = {"tensor(float)": 1, "tensor(uint8)": 2}

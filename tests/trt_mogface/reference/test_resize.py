@@ -26,7 +26,7 @@ EXTREME = [(1, 1), (1, 5000), (5000, 1), (31, 33), (32, 64)]
 SIDES = st.integers(1, 3000)
 
 
-def picture(height: int, width: int) -> NDArray[np.uint8]:
+def noise(height: int, width: int) -> NDArray[np.uint8]:
     return np.random.default_rng(height * width).integers(0, 256, (height, width, 3), np.uint8)
 
 
@@ -38,7 +38,7 @@ def painted(image: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]
 
 @pytest.mark.parametrize("size", EXTREME)
 def test_native_size_is_padded_right_and_below(size: tuple[int, int]) -> None:
-    image = picture(*size)
+    image = noise(*size)
     placement = place_native(*size, PLAIN, pad=True)
     assert all(side % 32 == 0 and 0 <= side - own < 32 for side, own in zip(placement.canvas, size))
     out = painted(image, placement)
@@ -50,7 +50,7 @@ def test_native_size_is_padded_right_and_below(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("size", EXTREME)
 def test_raw_is_the_picture_itself(size: tuple[int, int]) -> None:
-    image = picture(*size)
+    image = noise(*size)
     assert np.array_equal(painted(image, place_native(*size, PLAIN, pad=False)), image)
 
 
@@ -58,7 +58,7 @@ def test_raw_is_the_picture_itself(size: tuple[int, int]) -> None:
     "size", [(1501, 100), (100, 1501), (1999, 1333), (1733, 2001), (3001, 2), (1, 5000), (1600, 1600)]
 )
 def test_long_sides_follow_the_published_rule_pixel_for_pixel(size: tuple[int, int]) -> None:
-    image = picture(*size)
+    image = noise(*size)
     ss = 1000.0 / max(size)
     placement = place_native(*size, RULE, pad=False)
     out = painted(image, placement)
@@ -132,6 +132,6 @@ def test_a_stretched_image_fills_the_canvas(height: int, width: int, rows: int, 
 @pytest.mark.parametrize("canvas", [(480, 640), (33, 64), (1, 1), (480, 7), (900, 1), (31, 33), (62, 33)])
 @pytest.mark.parametrize("size", [*EXTREME, (124, 66), (886, 1280)])
 def test_stretched_pixels_are_those_of_opencv(size: tuple[int, int], canvas: tuple[int, int]) -> None:
-    image = picture(*size)
+    image = noise(*size)
     out = painted(image, place_stretch(*size, canvas))
     assert np.array_equal(out, cv2.resize(image, canvas[::-1]))

@@ -33,7 +33,8 @@ class GpuBackend:
     ) -> None:
         self._network, self._cuda, self._kernels = network, cuda, kernels
         self._max_shape, self.max_batch = max_shape, max_shape[0]
-        bounded = options.thresholds.bounded(MAX_TOP_K)
+        candidates = min(MAX_TOP_K, options.spec.anchor_count(*max_shape[1:]))
+        bounded = options.thresholds.bounded(candidates)
         self.options = dataclasses.replace(options, thresholds=bounded)
         self.info, self.place = self.options.info, self.options.place
 
@@ -79,6 +80,8 @@ def open_engine(path: Path, device: int, options: DetectorOptions) -> GpuBackend
     manifest, flavor = check_runs_here(path, device)
     if manifest.end_to_end:
         raise EngineError(f"{path}: ends in faces, for trtexec and Triton; build one without --end-to-end")
+    if manifest.spec.input.layout != "nhwc-uint8":
+        raise EngineError(f"{path}: reads float planes, for DeepStream; build one of nhwc-uint8")
     resolved = SlotOptions.resolve(manifest.spec, options)
     kernels, cuda = Kernels(), open_cuda(device, options.get("provider"))
     network = TensorRTNetwork(path, manifest, flavor, cuda)

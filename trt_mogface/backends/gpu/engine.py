@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+import math
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from trt_mogface.backends.shared import Shared
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream
 from trt_mogface.errors import EngineError, OutputError
 from trt_mogface.machine.gpu import find_gpu
-from trt_mogface.machine.tensorrt import Flavor, find_tensorrt, flavor_name
+from trt_mogface.machine.tensorrt import Flavor, find_tensorrt, flavor_name, make_logger
 from trt_mogface.models.manifest import Manifest, Shape, check_plan, load_manifest
 from trt_mogface.spec import INPUT
 
@@ -102,29 +103,22 @@ class TensorRTNetwork:
         shape, cuda = (batch, height, width), self._plan.cuda
         self.check_shape(shape)
         cuda.activate()
+        shapes = self.spec.output_shapes(*shape)
+        sizes = {INPUT: images.nbytes, **{name: 4 * math.prod(sides) for name, sides in shapes.items()}}
         with ExitStack() as made:
-
-            def keep(resource: Any) -> Any:
-                made.callback(resource.close)
-                return resource
-
-            stream, sizes = keep(cuda.stream()), self.spec.output_shapes(*shape)
-            host, device = keep(cuda.pin(images.nbytes)), keep(cuda.allocate(images.nbytes))
-            scratch = keep(cuda.allocate(max(1, self.scratch_bytes)))
-            results = {
-                name: (keep(cuda.pin(nbytes)), keep(cuda.allocate(nbytes)))
-                for name, nbytes in ((name, 4 * int(np.prod(sides))) for name, sides in sizes.items())
-            }
-            host.array[:] = images.reshape(-1)
-            cuda.copy_in(device, host, images.nbytes, stream)
-            self.enqueue(
-                shape, device.handle, {n: m.handle for n, (_, m) in results.items()}, scratch, stream
-            )
-            for there, here in results.values():
-                cuda.copy_out(there, here, there.nbytes, stream)
+            keep = made.enter_context
+            stream = keep(closing(cuda.stream()))
+            scratch = keep(closing(cuda.allocate(max(1, self.scratch_bytes))))
+            host = {name: keep(closing(cuda.pin(nbytes))) for name, nbytes in sizes.items()}
+            device = {name: keep(closing(cuda.allocate(nbytes))) for name, nbytes in sizes.items()}
+            host[INPUT].array[:] = images.reshape(-1)
+            cuda.copy_in(device[INPUT], host[INPUT], images.nbytes, stream)
+            addresses = {name: memory.handle for name, memory in device.items()}
+            self.enqueue(shape, addresses.pop(INPUT), addresses, scratch, stream)
+            for name in shapes:
+                cuda.copy_out(host[name], device[name], sizes[name], stream)
             cuda.synchronize(stream)
-            found = {n: m.array.view(np.float32).reshape(sizes[n]).copy() for n, (m, _) in results.items()}
-        return Outputs(**found)
+            return Outputs(**{n: host[n].array.view(np.float32).reshape(s).copy() for n, s in shapes.items()})
 
     def clone(self) -> TensorRTNetwork:
         """Return a network that shares the plan and has contexts of its own."""
@@ -159,7 +153,7 @@ class _Plan:
     def __init__(self, path: Path, manifest: Manifest, flavor: Flavor, cuda: Cuda) -> None:
         self.path, self.manifest, self.cuda = path, manifest, cuda
         self._trt, self._flavor = flavor.module, flavor
-        self._logger = _logger(self._trt)
+        self._logger = make_logger(self._trt)
         cuda.activate()
         self._runtime: Any = self._trt.Runtime(self._logger)
         self._engine: Any = self._deserialized()
@@ -172,7 +166,7 @@ class _Plan:
     @property
     def last_error(self) -> str:
         """Last error that TensorRT logged."""
-        return str(self._logger.last_error or "no reason given")
+        return str(self._logger.last_error)
 
     def new_context(self) -> Any:
         """Return an execution context whose scratch memory is the caller's.
@@ -221,19 +215,6 @@ class _Plan:
 
     def _cache_path(self) -> Path:
         return self.path.with_name(self.path.name + ".cache")
-
-
-def _logger(trt: Any) -> Any:
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.last_error = ""
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity <= trt.ILogger.Severity.ERROR:
-                self.last_error = " ".join(message.split())[:300]
-
-    return Logger()
 
 
 def _plan_reader(trt: Any) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
-from typing import Any, NamedTuple, Protocol
+from contextlib import ExitStack, closing, suppress
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -102,25 +102,19 @@ class GpuSlot:
         self._warm: set[Key] = set()
         self._captures = True
         with ExitStack() as made:
-
-            def keep(resource: Any) -> Any:
-                made.callback(resource.close)
-                return resource
-
-            keep(network)
+            keep = made.enter_context
+            keep(closing(network))
             cuda.activate()
             sizes = _sizes(kernels, network, options, max_shape)
-            self._stream: Stream = keep(cuda.stream())
-            self._done: Event = keep(cuda.event())
-            self._marks = [keep(cuda.event(timed=True)) for _ in (*STAGES, "end")] if on_stage else []
+            self._stream, self._done = keep(closing(cuda.stream())), keep(closing(cuda.event()))
+            marks = (*STAGES, "end") if on_stage else ()
+            self._marks = [keep(closing(cuda.event(timed=True))) for _ in marks]
             try:
-                self._faces: FaceBuffer = keep(FaceBuffer(cuda, options, max_shape[0]))
-                self._buffers: dict[str, DeviceMemory] = {
-                    name: keep(cuda.allocate(nbytes)) for name, nbytes in sizes.items()
-                }
+                self._faces = keep(closing(FaceBuffer(cuda, options, max_shape[0])))
+                self._buffers = {name: keep(closing(cuda.allocate(nbytes))) for name, nbytes in sizes.items()}
             except OutOfMemoryError as error:
                 raise _advised(error, cuda, sum(sizes.values()), max_shape[0]) from error
-            self._input: FrameBuffer = keep(FrameBuffer(cuda, kernels))
+            self._input = keep(closing(FrameBuffer(cuda, kernels)))
             self._open = made.pop_all()
 
     def submit(self, frames: Sequence[Frame]) -> None:

@@ -7,11 +7,9 @@ may be low, and a network may then exceed it.
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from trt_mogface._optional import require
 from trt_mogface.backends.onnxruntime import session
 from trt_mogface.bench.roofline.ceilings import Ceilings, gathered
 from trt_mogface.errors import ArgumentError
+from trt_mogface.machine.facts import cpu_name
 
 COPIED = 256 << 20
 """Size of a copy in bytes, larger than the caches of all but a few servers."""
@@ -102,14 +101,6 @@ def best_seconds(function: Callable[[], object], seconds: float) -> float:
         function()
         times.append(time.perf_counter() - start)
     return min(times)
-
-
-def cpu_name() -> str:
-    """Return the name of the processor."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()
 
 
 def _matrices(kind: str, side: int) -> tuple[NDArray[Any], NDArray[Any]]:
