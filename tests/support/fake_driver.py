@@ -68,6 +68,13 @@ def library(sanitizer: str = "none") -> Path:
     return folder
 
 
+def runtime(sanitizer: str) -> str:
+    """Return the sanitizer's library, which programs that load a sanitized driver must load first."""
+    name = {"address": "libasan.so", "thread": "libtsan.so"}[sanitizer]
+    done = subprocess.run(["g++", f"-print-file-name={name}"], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
 def headers() -> Path | None:
     """Return the folder of ``cuda.h``, or None without the CUDA toolkit."""
     roots = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
