@@ -60,7 +60,11 @@ def library(sanitizer: str = "none") -> Path:
         stubs = Path(work) / "stubs.cpp"
         missing = sorted(_declared(include) - _defined(whole))
         stubs.write_text(
-            'extern "C" int fakeCudaStub(const char*);\n' + "".join(STUB.format(name=n) for n in missing)
+            'extern "C" int fakeCudaStub(const char*);\n'
+            + "".join(STUB.format(name=name) for name in missing)
+            + 'extern "C" const char* const fakeCudaStubs[] = {'
+            + "".join(f'"{name}", ' for name in missing)
+            + "nullptr};\n"
         )
         linked = Path(work) / NAME
         _run("g++", *flags, "-shared", f"-Wl,-soname,{NAME}", "-o", linked, *whole, stubs, "-ldl", "-pthread")

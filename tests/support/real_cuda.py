@@ -1,14 +1,13 @@
-"""The real cuda-bindings 12.8.0 and PyCUDA, in programs of their own on the driver of `fake_driver`.
+"""The real PyCUDA and cuda-bindings, in programs of their own on the driver of `fake_driver`.
 
-`python -m tests.support.real_cuda` installs both into a cache, which `make test` does first; PyCUDA is compiled,
-which takes a minute or two.  12.8.0 is the newest cuda-bindings that calls the driver by itself; later ones link
-NVIDIA's runtime, whose private tables a driver would have to imitate.
+`python -m tests.support.real_cuda` installs them into a cache, which `make test` does first; PyCUDA is compiled,
+which takes a minute or two.  Of cuda-bindings only 12.8.0 calls nothing but the driver; later releases link
+NVIDIA's runtime, whose private tables a driver would have to imitate, so they run without one.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -24,8 +23,14 @@ from tests.support.emulated import SANITIZER_OPTIONS
 from tests.support.fake_driver import Log, read_log
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PACKAGES = {"cuda-python": "cuda-bindings==12.8.0", "pycuda": "pycuda==2026.1"}
-"""Requirement of each provider of `open_cuda`."""
+PACKAGES = {
+    "pycuda": "pycuda==2026.1",
+    "cuda-python": "cuda-bindings==12.8.0",
+    "cuda12": "cuda-bindings==12.9.10",
+    "cuda13": "cuda-bindings==13.5.0",
+}
+BINDINGS = ("cuda-python", "cuda12", "cuda13")
+"""The ones of `PACKAGES` that are cuda-bindings, the one that runs on the driver first."""
 
 WAIT = 120.0
 """Seconds after which a program has hung."""
@@ -47,14 +52,14 @@ class Program:
     log: Log
 
 
-def folder(provider: str) -> Path:
-    """Return the folder in which a provider's package is installed for this interpreter."""
+def folder(package: str) -> Path:
+    """Return the folder in which a package of `PACKAGES` is installed for this interpreter."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "trt-mogface-tests" / f"{PACKAGES[provider].replace('==', '-')}-{sys.implementation.cache_tag}"
+    return cache / "trt-mogface-tests" / f"{PACKAGES[package].replace('==', '-')}-{sys.implementation.cache_tag}"
 
 
 def run(
-    provider: str | None,
+    package: str,
     source: str,
     folder_of_log: Path,
     *arguments: str,
@@ -62,28 +67,26 @@ def run(
     sanitizer: str = "none",
     **settings: object,
 ) -> Program:
-    """Run Python source with a provider's real package.
+    """Run Python source with a package of `PACKAGES`.
 
     Skips the test where the package or the driver cannot be made.
 
     Args:
-        provider: Provider of `open_cuda` whose package is there; None for both.
-        source: Program; the name ``tests`` can be imported.
+        package: Package that can be imported.
+        source: Program, which can also import ``tests``.
         folder_of_log: Folder for the log.
         arguments: Arguments of the program.
         driver: Whether there is a driver.
         sanitizer: Sanitizer that the driver is compiled with.
         settings: Settings of the driver without ``FAKE_CUDA_``, e.g. ``devices=1``.
     """
-    needed = PACKAGES if provider is None else (provider,)
-    missing = [PACKAGES[name] for name in needed if not folder(name).is_dir()]
-    if missing:
-        pytest.skip(f"{', '.join(missing)} not in the cache: run python -m tests.support.real_cuda")
+    if not folder(package).is_dir():
+        pytest.skip(f"{PACKAGES[package]} is not in the cache; run python -m tests.support.real_cuda")
     log = folder_of_log / "driver.log"
     log.unlink(missing_ok=True)
     log.touch()
-    paths = [str(folder(name)) for name in needed] + [str(REPOSITORY)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "FAKE_CUDA_LOG": str(log)}
+    paths = os.pathsep.join(map(str, (folder(package), REPOSITORY)))
+    environment = os.environ | {"PYTHONPATH": paths, "FAKE_CUDA_LOG": str(log)}
     environment |= {f"FAKE_CUDA_{name.upper()}": str(value) for name, value in settings.items()}
     environment |= SANITIZER_OPTIONS
     libraries = fake_driver.library(sanitizer) if driver else folder_of_log
@@ -101,15 +104,15 @@ def run(
     return Program(done.returncode, done.stdout, done.stderr, read_log(log))
 
 
-def install(provider: str) -> None:
-    """Install a provider's package into the cache, unless it is there."""
-    target = folder(provider)
+def install(package: str) -> None:
+    """Install a package of `PACKAGES` into the cache, unless it is there."""
+    target = folder(package)
     if target.is_dir():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as work:
         made = Path(work) / "made"
-        source = _pycuda(Path(work)) if provider == "pycuda" else PACKAGES[provider]
+        source = _pycuda(Path(work)) if package == "pycuda" else PACKAGES[package]
         _pip("install", "--no-deps", "--target", str(made), str(source))
         made.rename(target)
 
@@ -118,7 +121,7 @@ def _pycuda(work: Path) -> Path:
     """Return PyCUDA's sources, set up for the driver of the tests."""
     include = fake_driver.headers()
     if include is None:
-        raise SystemExit("cuda.h is missing, so PyCUDA cannot be built; install the CUDA toolkit")
+        raise OSError("cuda.h is missing; install the CUDA toolkit")
     _pip("download", "--no-deps", "--no-binary", "pycuda", "--dest", str(work), PACKAGES["pycuda"])
     (archive,) = work.glob("pycuda-*.tar.gz")
     with tarfile.open(archive) as packed:
@@ -146,12 +149,10 @@ def _pip(*arguments: str) -> None:
 
 def main() -> None:
     """Install all packages; where that fails, say so, and their tests are skipped."""
-    for provider, requirement in PACKAGES.items():
-        if shutil.which("g++") is None:
-            raise SystemExit("g++ is missing, so PyCUDA cannot be built")
+    for package, requirement in PACKAGES.items():
         try:
-            install(provider)
-        except (OSError, subprocess.CalledProcessError) as error:
+            install(package)
+        except (OSError, subprocess.CalledProcessError, pytest.skip.Exception) as error:
             print(f"{requirement} cannot be installed, its tests will be skipped: {error}")
 
 

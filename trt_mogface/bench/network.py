@@ -94,8 +94,8 @@ class EngineTimer:
                 made.callback(resource.close)
                 return resource
 
+            made.enter_context(cuda.current())
             keep(network)
-            cuda.activate()
             self._stream = keep(cuda.stream())
             self._events = [
                 (keep(cuda.event(timed=True)), keep(cuda.event(timed=True))) for _ in range(IN_FLIGHT)

@@ -10,6 +10,8 @@
 
 using namespace driver;
 
+extern "C" const char* const fakeCudaStubs[]; // the functions that only return an error
+
 namespace
 {
 
@@ -93,6 +95,18 @@ constexpr Error kERRORS[] = {
     ERROR(CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD, "attempt to terminate a thread-local capture sequence from "
                                                   "another thread"),
 };
+
+bool isStub(const std::string& name)
+{
+    for (const char* const* stub = fakeCudaStubs; *stub != nullptr; ++stub)
+    {
+        if (name == *stub)
+        {
+            return true;
+        }
+    }
+    return false;
+}
 
 const Error* find(CUresult code)
 {
@@ -241,11 +255,15 @@ CUresult cuGetProcAddress_v2(
                 *function = dlsym(library, known.symbol);
             }
         }
-        for (const char* const suffix : {"_v4", "_v3", "_v2", ""})
+        for (const bool stubs : {false, true}) // a newer version that is a stub has other arguments
         {
-            if (*function == nullptr)
+            for (const char* const suffix : {"_v4", "_v3", "_v2", ""})
             {
-                *function = dlsym(library, (std::string(symbol) + suffix).c_str());
+                const std::string name = std::string(symbol) + suffix;
+                if (*function == nullptr && isStub(name) == stubs)
+                {
+                    *function = dlsym(library, name.c_str());
+                }
             }
         }
     }
