@@ -59,7 +59,7 @@ def folder(package: str) -> Path:
 
 
 def run(
-    package: str,
+    package: str | None,
     source: str,
     folder_of_log: Path,
     *arguments: str,
@@ -72,7 +72,7 @@ def run(
     Skips the test where the package or the driver cannot be made.
 
     Args:
-        package: Package that can be imported.
+        package: Package that can be imported; None needs none.
         source: Program, which can also import ``tests``.
         folder_of_log: Folder for the log.
         arguments: Arguments of the program.
@@ -80,12 +80,12 @@ def run(
         sanitizer: Sanitizer that the driver is compiled with.
         settings: Settings of the driver without ``FAKE_CUDA_``, e.g. ``devices=1``.
     """
-    if not folder(package).is_dir():
+    if package is not None and not folder(package).is_dir():
         pytest.skip(f"{PACKAGES[package]} is not in the cache; run python -m tests.support.real_cuda")
     log = folder_of_log / "driver.log"
     log.unlink(missing_ok=True)
     log.touch()
-    paths = os.pathsep.join(map(str, (folder(package), REPOSITORY)))
+    paths = os.pathsep.join(map(str, ([folder(package)] if package else []) + [REPOSITORY]))
     environment = os.environ | {"PYTHONPATH": paths, "FAKE_CUDA_LOG": str(log)}
     environment |= {f"FAKE_CUDA_{name.upper()}": str(value) for name, value in settings.items()}
     environment |= SANITIZER_OPTIONS
