@@ -11,7 +11,7 @@ from trt_mogface import Runner, read_image
 def main(folder: str) -> None:
     """Read a folder lazily and print the faces of each image in order."""
     paths = sorted(Path(folder).glob("*.jpg"))
-    with Runner(size=(640, 640), batch=4, max_delay_ms=5, measure=True) as runner:
+    with Runner(size=(640, 640), batch=4, max_delay_ms=50, measure=True) as runner:
         for path, faces in zip(paths, runner.map(read_image(path) for path in paths)):
             print(f"{path.name}: {len(faces)} faces")
         stats = runner.stats()

@@ -79,9 +79,9 @@ def test_the_packages_of_each_extra_are_named() -> None:
     [
         ("docs/engines.md", f"`percentile` ({100 * PERCENTILE:.3f}% of the values, the default)"),
         ("docs/decisions.md", f"**The percentile is {100 * PERCENTILE:.3f}%.**"),
-        ("docs/engines.md", f"more than `--max-loss` points are lost (default: {lowering.WORST_LOSS:g})"),
+        ("docs/engines.md", f"more than `--max-loss` points are lost (default: {lowering.MAX_LOSS:g})"),
         ("docs/engines.md", f"at most `--max-loss` (default: {lowering.AUTO_LOSS:g})"),
-        ("docs/engines.md", f"up to {lowering.CHECKED_PICTURES} of the images"),
+        ("docs/engines.md", f"up to {lowering.CHECKED_IMAGES} of the images"),
     ],
 )
 def test_constants_are_those_of_the_code(name: str, phrase: str) -> None:

@@ -33,7 +33,7 @@ def test_detect_image(photo_folder: Path, tmp_path: Path) -> None:
 
 def test_many_images(photo_folder: Path) -> None:
     lines = run("many_images.py", photo_folder).splitlines()
-    assert lines[:3] == ["group.jpg: 6 faces", "portrait.jpg: 1 faces", "2 images in 1 batches"]
+    assert lines[:2] == ["group.jpg: 6 faces", "portrait.jpg: 1 faces"]
 
 
 def test_nv12_frame(photo_folder: Path) -> None:

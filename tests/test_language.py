@@ -76,7 +76,10 @@ def python_texts(source: str) -> Iterator[tuple[int, str]]:
 def c_texts(source: str) -> Iterator[tuple[int, str]]:
     """Yield line and text of blocks of comments."""
     for found in re.finditer(r"(?:^[ \t]*//.*\n?)+|//.*|/\*.*?\*/", source, re.MULTILINE | re.DOTALL):
-        yield source[: found.start()].count("\n") + 1, re.sub(r"^\s*(//|\*)+", " ", found[0], flags=re.M)
+        yield (
+            source[: found.start()].count("\n") + 1,
+            re.sub(r"^\s*(//|\*)+", " ", found[0], flags=re.MULTILINE),
+        )
 
 
 def markdown_texts(source: str) -> Iterator[tuple[int, str]]:

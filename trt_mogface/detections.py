@@ -37,7 +37,7 @@ class Detections:
     Raises:
         ValueError: If arrays have other shapes.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> faces = Detections(np.array([[1, 2, 3, 4], [5, 5, 9, 9]]), np.array([0.9, 0.4]), None, (8, 8))
         >>> len(faces), len(faces[faces.confidence > 0.5])

@@ -41,7 +41,7 @@ class Detector:
         MissingExtraError: If a package is not installed that the model needs.
         EngineError, KernelError, CudaError, OutOfMemoryError: If an engine cannot run here.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> with Detector(size=(64, 64), conf=0.5) as detect:
         ...     faces = detect(np.zeros((48, 64, 3), np.uint8))

@@ -1,7 +1,7 @@
 """Exceptions of this package.
 
 Each message is one line: what is wrong, where, and what to do.  The type says whose fault it is, so that a
-server can answer 4xx or 5xx from the type alone:
+server can answer 4xx or 5xx from the type:
 
 ========================================  =======================================================
 `ArgumentError`, `UsageError`             the caller's arguments or command line

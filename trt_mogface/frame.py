@@ -52,7 +52,7 @@ class Frame:
         ArgumentError: If format, matrix or range is unknown, or ``planes`` is not a tuple.
         ImageError: If a plane has an unsupported type, shape, dtype or pitch, or planes are missing.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> Frame((np.zeros((5, 7), np.uint8), np.zeros((3, 8), np.uint8)), "nv12", index=3).size
         (5, 7)

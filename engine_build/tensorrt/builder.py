@@ -134,18 +134,6 @@ def build(
         ArgumentError: If this machine lacks the DLA core.
         EngineError: If TensorRT lacks an operator or an option, the build fails, or ``progress`` stops it.
     """
-    with progress.building() if progress else nullcontext():
-        return _built(flavor, model, options, progress, log, name)
-
-
-def _built(
-    flavor: Flavor,
-    model: bytes,
-    options: BuilderOptions,
-    progress: Progress | None,
-    log: Callable[[str], None] | None,
-    name: str,
-) -> Built:
     trt, layers = flavor.module, list[Layer]()
 
     def on_message(severity: str, message: str) -> None:
@@ -154,25 +142,27 @@ def _built(
             log(f"{severity}: {message}")
 
     logger = make_logger(trt, on_message)
-    if options.plugin is not None:
-        load_plugin(trt, options.plugin)
-    builder = trt.Builder(logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
-    if not parser.parse(model):
-        raise EngineError(f"{flavor.name} {flavor.version} cannot read the model: {_first_error(parser)}")
-    network.name = name
-    config = _config(trt, builder, options, flavor)
-    cache = _timing_cache(config, options.timing_cache_file)
-    if progress is not None:
-        config.progress_monitor = _monitor(trt, progress)
-    plan = builder.build_serialized_network(network, config)
-    if plan is None:
-        raise EngineError(f"{flavor.name} {flavor.version} could not build the engine: {logger.last_error}")
-    if cache is not None and options.timing_cache_file is not None:
-        with whole_file(options.timing_cache_file) as temporary:
-            temporary.write_bytes(memoryview(cache.serialize()))
-    return Built(bytes(memoryview(plan)), convolution_types(network, trt), tuple(layers))
+    with progress.building() if progress else nullcontext():
+        if options.plugin is not None:
+            load_plugin(trt, options.plugin)
+        builder = trt.Builder(logger)
+        network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+        parser = trt.OnnxParser(network, logger)
+        if not parser.parse(model):
+            raise EngineError(f"{flavor.name} {flavor.version} cannot read the model: {_first_error(parser)}")
+        network.name = name
+        config = _config(trt, builder, options, flavor)
+        cache = _timing_cache(config, options.timing_cache_file)
+        if progress is not None:
+            config.progress_monitor = _monitor(trt, progress)
+        plan = builder.build_serialized_network(network, config)
+        if plan is None:
+            problem = f"could not build the engine: {logger.last_error}"
+            raise EngineError(f"{flavor.name} {flavor.version} {problem}")
+        if cache is not None and options.timing_cache_file is not None:
+            with whole_file(options.timing_cache_file) as temporary:
+                temporary.write_bytes(memoryview(cache.serialize()))
+        return Built(bytes(memoryview(plan)), convolution_types(network, trt), tuple(layers))
 
 
 def _config(trt: Any, builder: Any, options: BuilderOptions, flavor: Flavor) -> Any:

@@ -15,6 +15,18 @@ from trt_mogface.machine.tensorrt import Flavor
 NEEDS: dict[Precision, tuple[int, int]] = {"bf16": (8, 0), "fp8": (8, 9)}
 """Compute capability that a precision needs; the others run wherever TensorRT 10 does."""
 
+FOR_RTX_ONLY = "tensorrt builds for the installed GPU; set hardware_compatibility_level to include others"
+
+RTX_LACKS = {
+    "version_compatible": "tensorrt-rtx has no runtime that would run such an engine; leave it out",
+    "timing_cache_file": "tensorrt-rtx times no layers when it builds; leave it out",
+    "hardware_compatibility_level": "tensorrt-rtx builds for any Ampere or newer; set compute_capabilities",
+}
+RTX_NEEDS_GPU = dict.fromkeys(
+    ("strip_weights", "refit"), "tensorrt-rtx needs a GPU to build such an engine; none was found"
+)
+"""Options that TensorRT-RTX lacks, or lacks without a GPU, and why."""
+
 
 def check_precision(precision: Precision, flavor: Flavor, gpu: Gpu | None, options: BuilderOptions) -> None:
     """Refuse a precision that the target GPUs lack.
@@ -40,34 +52,14 @@ def check_options(flavor: Flavor, gpu: Gpu | None, options: BuilderOptions) -> N
     Raises:
         ArgumentError: If an option is not available; the message names an alternative.
     """
-    rtx, stripped = flavor.is_rtx, "tensorrt-rtx needs a GPU to build such an engine; none was found"
-    refused = (
-        (
-            "compute_capabilities",
-            "tensorrt builds for the installed GPU; set hardware_compatibility_level to include others",
-            bool(options.compute_capabilities) and not rtx,
-        ),
-        (
-            "version_compatible",
-            "tensorrt-rtx has no runtime that would run such an engine; leave it out",
-            options.version_compatible and rtx,
-        ),
-        (
-            "timing_cache_file",
-            "tensorrt-rtx times no layers when it builds; leave it out",
-            options.timing_cache_file is not None and rtx,
-        ),
-        (
-            "hardware_compatibility_level",
-            "tensorrt-rtx builds for any Ampere or newer GPU; set compute_capabilities to choose",
-            options.hardware_compatibility_level != "none" and rtx,
-        ),
-        ("strip_weights", stripped, options.strip_weights and rtx and gpu is None),
-        ("refit", stripped, options.refit and rtx and gpu is None),
-    )
-    for argument, problem, applies in refused:
-        if applies:
-            raise ArgumentError(argument, problem)
+    if not flavor.is_rtx:
+        if options.compute_capabilities:
+            raise ArgumentError("compute_capabilities", FOR_RTX_ONLY)
+        return
+    defaults = BuilderOptions(options.profiles)
+    for name, problem in (RTX_LACKS if gpu else RTX_LACKS | RTX_NEEDS_GPU).items():
+        if getattr(options, name) != getattr(defaults, name):
+            raise ArgumentError(name, problem)
 
 
 def check_end_to_end(flavor: Flavor) -> None:

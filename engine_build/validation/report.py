@@ -28,25 +28,13 @@ def write_report(engine: Path, network: str, precision: str, found: Sensitivity)
 
 
 def _page(title: str, found: Sensitivity) -> str:
-    groups = Section(
-        "Layer groups, worst first",
-        parts=[
-            table(
-                ["group", "drift", "share of multiply-adds", "in FP16"],
-                [
-                    (
-                        group.name,
-                        f"{group.drift:.4f}",
-                        f"{100 * group.share:.1f}%",
-                        "yes" if i < found.kept else "",
-                    )
-                    for i, group in enumerate(found.groups)
-                ],
-                marked=range(found.kept),
-            )
-        ],
-    )
-    return page(title, [Section(text=str(found), parts=[plot(_bars(found))]), groups, *_sizes(found)])
+    rows = [
+        (group.name, f"{group.drift:.4f}", f"{100 * group.share:.1f}%", "yes" if i < found.kept else "")
+        for i, group in enumerate(found.groups)
+    ]
+    groups = table(["group", "drift", "share of multiply-adds", "in FP16"], rows, marked=range(found.kept))
+    ranking = Section("Layer groups, worst first", parts=[groups])
+    return page(title, [Section(text=str(found), parts=[plot(_bars(found))]), ranking, *_sizes(found)])
 
 
 def _sizes(found: Sensitivity) -> list[Section]:

@@ -1,4 +1,4 @@
-// Starting a kernel.
+// Kernel launches.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -1,4 +1,4 @@
-// Why a call was refused: one line a thread, as errno is one number a thread.
+// Reason for which a call was refused: one line per thread, like errno.
 #pragma once
 
 #include <cuda_runtime_api.h>

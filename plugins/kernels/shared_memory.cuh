@@ -1,4 +1,4 @@
-// A block's shared memory, sized at the launch: one structure per kernel.
+// A block's shared memory, sized by the launch: one structure per kernel.
 #pragma once
 
 #include <cuda_runtime.h>

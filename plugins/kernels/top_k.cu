@@ -1,9 +1,9 @@
 // The exact best K of each image's scores, without sorting them and without a global counter.
 //
-// collect: a block looks at the scores of one segment and writes the keys of those above the threshold, in anchor order.
-// cut: a block an image.  Up to K keys are all taken.  Of more, the K-th largest is found by radix selection, 11 bits at
-// a time from the top: count the keys of every digit, keep the digit in which the K-th falls, go on with the keys that
-// have it, stop as soon as all of them are wanted.
+// collect: a block reads the scores of one segment and writes the keys of those above the threshold, in anchor order.
+// cut: one block per image.  Up to K keys are all taken.  Of more, radix selection finds the K-th largest, 11 bits at a
+// time from the top: count the keys of every digit, keep the digit with the K-th, continue with the keys that have it,
+// stop as soon as all of them are wanted.
 #include "launch.h"
 #include "network_float.cuh"
 #include "shared_memory.cuh"
@@ -23,7 +23,7 @@ struct CollectShared
     int nans[kCOLLECT_WARPS];
 };
 
-// The sum over the lanes before and including this one.
+// Returns the sum over the lanes up to and including this one.
 __device__ int inclusiveSum(int value, int lane)
 {
     for (int distance = 1; distance < kWARP; distance *= 2)
@@ -51,10 +51,10 @@ __global__ void __launch_bounds__(kCOLLECT_THREADS)
     const Float* row = scores + static_cast<size_t>(blockIdx.y) * anchorCount;
 
     float score[kROUNDS];
-    for (int round = 0; round < kROUNDS; ++round) // all loads are on their way before the first is used
+    for (int round = 0; round < kROUNDS; ++round) // all loads are issued before the first is used
     {
         const int anchor = first + round * kCOLLECT_THREADS;
-        score[round] = anchor < anchorCount ? asFloat(row[anchor]) : 0.0F; // 0 is above no threshold
+        score[round] = anchor < anchorCount ? asFloat(row[anchor]) : 0.0F; // never above a threshold
     }
     unsigned votes[kROUNDS];
     int nans = 0;
@@ -117,7 +117,7 @@ struct CutShared
     int inside; // keys with this one
 };
 
-// Calls visit(key) for every key of this image, each by one thread; whole warps take a segment each.
+// Calls visit(key) for every key of this image, once; each warp takes whole segments.
 template <typename Visit>
 __device__ void forEachKey(const Segments& segments, int image, Visit visit)
 {
@@ -133,12 +133,12 @@ __device__ void forEachKey(const Segments& segments, int image, Visit visit)
     }
 }
 
-// Finds the digit in which the wanted-th largest counted key falls, and leaves it in shared memory.
+// Finds the digit of the wanted-th largest counted key, and stores it in shared memory.
 __device__ void findDigit(CutShared& shared, int wanted)
 {
     const int lane = threadIdx.x % kWARP;
     const int warp = threadIdx.x / kWARP;
-    // Thread t has the digits high and high - 1, so that sums over threads run from the largest digit down.
+    // Thread t has the digits high and high - 1, so sums over threads run from the largest digit down.
     const int high = kDIGITS - 1 - 2 * static_cast<int>(threadIdx.x);
     const int counts[2] = {shared.histogram[high], shared.histogram[high - 1]};
     const int upTo = inclusiveSum(counts[0] + counts[1], lane);
@@ -163,7 +163,7 @@ __device__ void findDigit(CutShared& shared, int wanted)
     __syncthreads();
 }
 
-// The smallest key that is among the largest `wanted`; there are more keys than that.
+// Returns the smallest of the largest `wanted` keys; there are more keys than that.
 __device__ Key radixSelect(CutShared& shared, const Segments& segments, int image, int wanted)
 {
     Key prefix = 0;
@@ -187,7 +187,7 @@ __device__ Key radixSelect(CutShared& shared, const Segments& segments, int imag
         findDigit(shared, wanted);
         prefix = prefix << (high - low) | static_cast<Key>(shared.digit);
         wanted -= shared.above;
-        if (shared.inside == wanted) // keys are distinct, so that this holds at the last digit at the latest
+        if (shared.inside == wanted) // keys are distinct: true at the last digit at the latest
         {
             return prefix << low;
         }
@@ -215,7 +215,7 @@ __global__ void __launch_bounds__(kCUT_THREADS)
     }
     __syncthreads();
     const Key smallest = shared.total > topK ? radixSelect(shared, segments, image, topK) : 0;
-    // The places are taken in any order: the next stage orders the keys.
+    // Places are taken in any order: the next stage orders the keys.
     forEachKey(segments, image,
         [&](Key key)
         {

@@ -1,9 +1,9 @@
-// The caller's workspace, shared out piece by piece.  With a null base only the size is counted.
+// The caller's workspace, divided piece by piece.  With a null base only the size is counted.
 #pragma once
 
 #include "stages.h"
 
-constexpr size_t kWORKSPACE_ALIGNMENT = 256; // what cudaMalloc gives
+constexpr size_t kWORKSPACE_ALIGNMENT = 256; // of cudaMalloc
 
 struct DecodeScratch
 {

@@ -1,4 +1,4 @@
-"""What a precision is refused for, by its accuracy."""
+"""Refusals of a precision by its accuracy, and of options that are missing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from onnx import numpy_helper
 from engine_build.lowering import Lowering, LoweringOptions
 from engine_build.onnx import contract
 from engine_build.onnx.graph import attribute, constants
+from engine_build.precision import QUANTIZED, Precision
 from engine_build.precision.equalize import links
 from tests.support.onnx_files import default_model
-from trt_mogface.errors import EngineError
+from trt_mogface.errors import ArgumentError, EngineError
+from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.files import embedded_file
 
 BEYOND_FP16 = 1e6
 
@@ -45,3 +48,21 @@ def test_an_overflow_in_fp16_is_refused(overflowing: Path) -> None:
 
 def test_bf16_holds_it(overflowing: Path) -> None:
     onnx.checker.check_model(Lowering(LoweringOptions(overflowing)).at("bf16").model, full_check=True)
+
+
+@pytest.mark.parametrize("precision", QUANTIZED)
+def test_quantization_needs_calibration(precision: Precision) -> None:
+    with pytest.raises(ArgumentError, match=rf"^calib: {precision} needs calibration; .*calib_cache"):
+        Lowering(LoweringOptions(embedded_file(DEFAULT))).at(precision)
+
+
+def test_an_unknown_calibration_method() -> None:
+    with pytest.raises(ArgumentError, match=r"^calib_method guess: .*minmax, percentile, entropy"):
+        LoweringOptions(Path("x.onnx"), calib_method="guess")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "groups"), [("none", None), ("auto", None), ("0", 0), ("12", 12), ("-1", None)]
+)
+def test_a_number_of_groups_to_keep(text: str, groups: int | None) -> None:
+    assert LoweringOptions(Path("x.onnx"), keep_fp16=text).kept_groups == groups

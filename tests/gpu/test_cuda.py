@@ -55,6 +55,23 @@ def test_mapped_memory_has_an_address_on_the_device(cuda: Cuda) -> None:
     memory.close()
 
 
+def test_page_locked_memory_of_a_caller_is_known_and_copied(cuda: Cuda) -> None:
+    memory, back, device = cuda.pin(NBYTES), cuda.pin(NBYTES), cuda.allocate(NBYTES)
+    array = memory.array[4096:8192].reshape(64, 64)
+    address = cuda.device_address(memory.array)
+    assert address is not None
+    assert cuda.device_address(array) == address + 4096
+    assert cuda.device_address(np.zeros(4096, np.uint8)) is None
+    stream = cuda.stream()
+    array[:] = 5
+    cuda.copy_array(device.handle + 256, array, stream)
+    cuda.copy_out(back, device, NBYTES, stream)
+    cuda.synchronize(stream)
+    assert (back.array[256 : 256 + array.nbytes] == 5).all()
+    for resource in (memory, back, device, stream):
+        resource.close()
+
+
 def test_a_graph_does_its_work_again_at_every_launch(cuda: Cuda) -> None:
     stream = cuda.stream()
     there, device, back = cuda.pin(NBYTES), cuda.allocate(NBYTES), cuda.pin(NBYTES)

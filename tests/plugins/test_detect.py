@@ -252,30 +252,34 @@ def test_faces_come_in_pixels_of_their_frames(kernels: Kernels, clip: bool, cut:
     assert found.counts.tolist() == plain.counts.tolist()
 
 
-@pytest.mark.parametrize("name", FAMILY)
+DIFFERENT = {dataclasses.replace(spec, name="any"): name for name, spec in FAMILY.items()}
+
+
+@pytest.mark.parametrize("name", DIFFERENT.values())
 def test_the_whole_family_is_that_of_the_specification(kernels: Kernels, name: str) -> None:
-    spec, size = FAMILY[name], (70, 101)
+    spec, size = FAMILY[name], (50, 71)
     rng = np.random.default_rng(5)
     count = spec.anchor_count(*size)
-    limits = spec.thresholds.bounded(count)
-    asked = problem(
-        dataclasses.replace(spec, thresholds=limits),
-        rng.random((2, count), np.float32),
-        rng.normal(0, 0.2, (2, count, 4)).astype(np.float32),
-        rng.normal(0, 1, (2, count, 2 * spec.landmarks)).astype(np.float32) if spec.landmarks else None,
-        size=size,
-    )
+    scores = rng.random((1, count), np.float32)
+    deltas = rng.normal(0, 0.2, (1, count, 4)).astype(np.float32)
+    points = rng.normal(0, 1, (1, count, 2 * spec.landmarks)).astype(np.float32)
+    limits = dataclasses.replace(spec.thresholds, top_k=150)
+    asked = problem(spec, scores, deltas, points if spec.landmarks else None, size=size).asked(**vars(limits))
     found = detect(kernels, asked)
     check(kernels, asked, found)
     check_close(found, asked)
-    assert (found.counts > 3).all()
+    assert found.counts[0] > 3
 
 
 def test_without_a_limit_the_best_candidates_are_taken(kernels: Kernels) -> None:
     asked = batch_of_three()
+    assert asked.landmarks is not None
+    asked = dataclasses.replace(
+        asked, scores=asked.scores[:1], deltas=asked.deltas[:1], landmarks=asked.landmarks[:1]
+    )
     limited = detect(kernels, asked.asked(top_k=MAX_TOP_K, max_detections=UNLIMITED))
     endless = asked.asked(top_k=UNLIMITED, max_detections=UNLIMITED)
-    out = device.faces(3, MAX_TOP_K, 5)
+    out = device.faces(1, MAX_TOP_K, 5)
     kernels.detect(
         endless.scores,
         endless.deltas,
@@ -284,6 +288,6 @@ def test_without_a_limit_the_best_candidates_are_taken(kernels: Kernels) -> None
         spec=asked.spec,
         size=SIZE,
         thresholds=endless.thresholds,
-        workspace=device.memory(kernels.detect_workspace(asked.spec, endless.thresholds, 3, SIZE)),
+        workspace=device.memory(kernels.detect_workspace(asked.spec, endless.thresholds, 1, SIZE)),
     )
     assert all(one.tobytes() == other.tobytes() for one, other in zip(arrays(limited), arrays(out)))

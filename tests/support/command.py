@@ -1,4 +1,4 @@
-"""The command line run in this process, or as a command of its own."""
+"""Run the command line in this process, or as a process of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COMMAND = [sys.executable, "-m", "trt_mogface"]
 
 
 def hear_interrupts() -> None:
-    """In a child before it begins: jobs in the background inherit that interrupts are ignored."""
+    """Restore interrupts in a child: jobs in the background inherit that they are ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -27,7 +27,7 @@ class Result(NamedTuple):
 
     @property
     def message(self) -> str:
-        """The one line a failed command says."""
+        """Return the one line that a failed command prints."""
         assert self.status == 2
         assert "Traceback" not in self.err
         (line,) = self.err.splitlines()
@@ -39,7 +39,7 @@ Run = Callable[..., Result]
 
 
 def runner(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A function that runs ``main`` and catches what it and the libraries below it print."""
+    """Return a function that runs ``main`` and captures its output, and that of the libraries below it."""
 
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["trt-mogface", *map(str, arguments)])
@@ -54,7 +54,7 @@ def runner(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 
 
 def command(*arguments: object, env: dict[str, str] | None = None) -> Result:
-    """The same as a process."""
+    """Run the command line as a process of its own."""
     done = subprocess.run(
         [*COMMAND, *map(str, arguments)], capture_output=True, text=True, env=env, errors="surrogateescape"
     )

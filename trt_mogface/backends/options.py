@@ -6,13 +6,16 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from trt_mogface.backends.base import ModelInfo
 from trt_mogface.errors import ArgumentError
 from trt_mogface.frame import MAX_PIXELS
 from trt_mogface.reference.resize import Placement, place_letterbox, place_native, place_stretch
 from trt_mogface.spec import UNLIMITED, DetectorSpec, Resize, Thresholds
+
+Size: TypeAlias = "tuple[int, int] | Literal['native']"
+"""Width and height of the network input in pixels, or each image's own."""
 
 
 class DetectorOptions(TypedDict, total=False):
@@ -39,7 +42,7 @@ class DetectorOptions(TypedDict, total=False):
 
     weights: str | Path | None
     min_face: float | None
-    size: tuple[int, int] | Literal["native"] | None
+    size: Size | None
     pad: bool
     shrink: bool
     conf: float | None
@@ -72,7 +75,7 @@ def check_options(options: DetectorOptions) -> None:
     size = given.get("size", "native")
     if size != "native" and (len(size) != 2 or min(size) < 1 or math.prod(size) > MAX_PIXELS):
         limit = f"width and height must be positive, and at most {MAX_PIXELS // 1_000_000} megapixels"
-        raise ArgumentError("size", limit, "x".join(map(str, size)))
+        raise ArgumentError("size", limit, _shown(size))
 
 
 @dataclass(frozen=True)
@@ -134,17 +137,22 @@ class SlotOptions:
         return place(height, width, self.canvas)
 
 
-def _check_accepted(spec: DetectorSpec, size: tuple[int, int] | Literal["native"] | None, pad: bool) -> None:
+def _check_accepted(spec: DetectorSpec, size: Size | None, pad: bool) -> None:
     given = spec.input
     if not given.strict:
         return
+    multiples = f"{spec.name} accepts only multiples of {given.multiple}"
     if given.size is not None:
-        if size != given.size:
-            wanted = "x".join(map(str, given.size))
-            raise ArgumentError("size", f"{spec.name} accepts only {wanted}; leave out the size", size)
+        if size is None or tuple(size) != given.size:
+            raise ArgumentError(
+                "size", f"{spec.name} accepts only {_shown(given.size)}; omit it", _shown(size)
+            )
     elif size is None or size == "native":
         if not pad:
-            raise ArgumentError("pad", f"{spec.name} accepts only multiples of {given.multiple}; leave it on")
+            raise ArgumentError("pad", f"{multiples}; leave it on")
     elif any(side % given.multiple for side in size):
-        shown = "x".join(map(str, size))
-        raise ArgumentError("size", f"{spec.name} accepts only multiples of {given.multiple}", shown)
+        raise ArgumentError("size", multiples, _shown(size))
+
+
+def _shown(size: Size | None) -> str:
+    return size if isinstance(size, str) else "x".join(map(str, size or ()))

@@ -83,11 +83,15 @@ class Report:
         width, height = self.size
         lines = [
             f"{self.model[0]} at {width}x{height} on {self.runs_on}; {self.images}",
-            f"{machine['cpu']}, {machine['cores']} cores, {self.threads} threads{gpu}; "
-            f"commit {machine['commit'] or 'unknown'}",
-            f"warm-up {options.warm_up * 1e3:g} ms, at least {options.duration:g} s and "
-            f"{options.iterations} runs (trtexec's defaults: 200 ms, 3 s, 10); mode network of an engine has "
-            "no transfers, CUDA graph or spin-wait, whose defaults differ between trtexec 10 and 11",
+            (
+                f"{machine['cpu']}, {machine['cores']} cores, {self.threads} threads{gpu}; "
+                f"commit {machine['commit'] or 'unknown'}"
+            ),
+            (
+                f"warm-up {options.warm_up * 1e3:g} ms, at least {options.duration:g} s and "
+                f"{options.iterations} runs (trtexec's defaults: 200 ms, 3 s, 10); mode network of an engine "
+                "has no transfers, CUDA graph or spin-wait, whose defaults differ between trtexec 10 and 11"
+            ),
         ]
         if self.load_before > BUSY * machine["cores"]:
             lines.append(

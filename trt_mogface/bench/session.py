@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 from trt_mogface.backends.onnxruntime import read_spec
@@ -45,9 +46,9 @@ QUIET = "-8"
 """AV_LOG_QUIET of FFmpeg."""
 
 
-@dataclass(frozen=True)
-class BenchOptions:
-    """Measurements of a benchmark.
+@dataclass
+class Session:
+    """One benchmark; its images are opened and checked at once.
 
     Attributes:
         conditions: Input size, threads, GPU and duration, which all rows share.
@@ -58,6 +59,10 @@ class BenchOptions:
         video: Video of mode ``video``.
         roofline: Whether to measure this machine's ceilings and the share that is reached.
         cards: Ceilings of other machines, by data sheet.
+
+    Raises:
+        ArgumentError: If a mode lacks its images or video.
+        ImageError: If images or the video cannot be read.
     """
 
     conditions: Conditions
@@ -69,23 +74,27 @@ class BenchOptions:
     roofline: bool = False
     cards: Sequence[Ceilings] = ()
 
-
-class Session:
-    """One benchmark; its images are opened and checked at once.
-
-    Args:
-        options: What to measure.
-
-    Raises:
-        ArgumentError: If a mode lacks its images or video.
-        ImageError: If images or the video cannot be read.
-    """
-
-    def __init__(self, options: BenchOptions) -> None:
-        self._options = options
+    def __post_init__(self) -> None:
         self._load_before = os.getloadavg()[0]  # later it is our own
         self._started = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        self._sources, self._images = _sources(options)
+        size, images = self.conditions.size, self.images
+        held = noise(size, IN_MEMORY // 4) if images is None else photos(images, size)
+        self._content = f"{len(held)} images of " + (
+            "noise, without faces" if images is None else f"{images}, scaled to that size"
+        )
+        self._sources: dict[Mode, Callable[[], Source]] = {"memory": partial(from_memory, held)}
+        if "jpeg" in self.modes:
+            if images is None:
+                raise ArgumentError("images", "mode jpeg reads files; give their folder")
+            self._sources["jpeg"] = partial(from_files, jpeg_files(images))
+        if "video" in self.modes:
+            if self.video is None:
+                raise ArgumentError("video", "mode video reads a file; give its path")
+            os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", QUIET)  # it would print to our stderr
+            from_video(self.video).close()  # type: ignore[attr-defined]
+            self._sources["video"] = partial(from_video, self.video)
+        elif self.video is not None:
+            raise ArgumentError("video", "is for mode video")
 
     def report(
         self,
@@ -108,19 +117,18 @@ class Session:
             EngineError: If an engine does not run here, or not at one of the batch sizes.
             MogFaceError: If the network fails.
         """
-        options, conditions = self._options, self._options.conditions
         for subject in subjects:
             if subject.is_engine:
-                _check_engine(subject.path, options)
+                self._check_engine(subject.path)
         rows, loads = self._measured(subjects, on_status)
         rooflines: list[Roofline] = []
         notes: list[str] = []
         if counted is not None:
-            if options.roofline:
-                rooflines, notes = achieved(counted, subjects, options.batches, rows, conditions, on_status)
-            rooflines += simulated(counted, options.batches, conditions.size, options.cards)
+            if self.roofline:
+                rooflines, notes = achieved(counted, subjects, self.batches, rows, self.conditions, on_status)
+            rooflines += simulated(counted, self.batches, self.conditions.size, self.cards)
         on_status("writing the report")
-        about = machine(conditions.device)
+        about = machine(self.conditions.device)
         return Report(
             command=command,
             started=self._started,
@@ -128,10 +136,10 @@ class Session:
             load_before=self._load_before,
             model=(subjects[0].spec.name, model),
             runs_on=about.get("gpu", "a GPU") if subjects[0].is_engine else "the CPU",
-            size=conditions.size,
-            threads=conditions.threads,
-            images=self._images,
-            options=conditions.options,
+            size=self.conditions.size,
+            threads=self.conditions.threads,
+            images=self._content,
+            options=self.conditions.options,
             rows=rows,
             load=loads,
             rooflines=rooflines,
@@ -139,20 +147,30 @@ class Session:
         )
 
     def _measured(self, subjects: Sequence[Subject], on_status: OnStatus) -> tuple[list[Row], list[LoadRow]]:
-        options, conditions = self._options, self._options.conditions
-        rows, loads = [], []
-        for subject in subjects:
-            for batch in options.batches:
-                for mode in options.modes:
-                    on_status(f"{mode}, {subject.precision}, batch {batch}")
-                    if mode == "network":
-                        rows.append(network_row(subject, batch, conditions))
-                    else:
-                        rows.append(pipeline_row(subject, mode, self._sources[mode], batch, conditions))
-                for load in options.loads:
-                    on_status(f"load of {load.rate:g}/s, {subject.precision}, batch {batch}")
-                    loads.append(load_row(subject, self._sources["memory"], batch, load, conditions))
+        conditions, rows, loads = self.conditions, [], []
+        for subject, batch in product(subjects, self.batches):
+            where = f"{subject.precision}, batch {batch}"
+            for mode in self.modes:
+                on_status(f"{mode}, {where}")
+                if mode == "network":
+                    rows.append(network_row(subject, batch, conditions))
+                else:
+                    rows.append(pipeline_row(subject, mode, self._sources[mode], batch, conditions))
+            for load in self.loads:
+                on_status(f"load of {load.rate:g}/s, {where}")
+                loads.append(load_row(subject, self._sources["memory"], batch, load, conditions))
         return rows, loads
+
+    def _check_engine(self, path: Path) -> None:
+        """Refuse an engine before anything is measured."""
+        from trt_mogface.backends.gpu.engine import check_runs_here
+
+        manifest, (width, height) = load_manifest(path), self.conditions.size
+        for batch in self.batches:
+            manifest.check_shape((batch, height, width), path)
+        if manifest.end_to_end:
+            raise EngineError(f"{path}: ends in faces; measure it with trtexec, or build without end_to_end")
+        check_runs_here(path, self.conditions.device)
 
 
 def subject(precision: str, path: Path) -> Subject:
@@ -163,38 +181,3 @@ def subject(precision: str, path: Path) -> Subject:
     """
     engine = is_engine(path)
     return Subject(precision, path, load_manifest(path).spec if engine else read_spec(path), engine)
-
-
-def _sources(options: BenchOptions) -> tuple[dict[Mode, Callable[[], Source]], str]:
-    """Return the images of each mode, and a description of those in memory."""
-    size, images, video = options.conditions.size, options.images, options.video
-    held = noise(size, IN_MEMORY // 4) if images is None else photos(images, size)
-    content = (
-        "images of noise, without faces" if images is None else f"images of {images}, scaled to that size"
-    )
-    sources: dict[Mode, Callable[[], Source]] = {"memory": partial(from_memory, held)}
-    if "jpeg" in options.modes:
-        if images is None:
-            raise ArgumentError("mode", "reads files; give --images DIR", "jpeg")
-        sources["jpeg"] = partial(from_files, jpeg_files(images))
-    if "video" in options.modes:
-        if video is None:
-            raise ArgumentError("mode", "reads a video; give --video FILE", "video")
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", QUIET)  # it would print to our stderr
-        from_video(video).close()  # type: ignore[attr-defined]
-        sources["video"] = partial(from_video, video)
-    elif video is not None:
-        raise ArgumentError("video", "is for mode video")
-    return sources, f"{len(held)} {content}"
-
-
-def _check_engine(path: Path, options: BenchOptions) -> None:
-    """Refuse an engine before anything is measured."""
-    from trt_mogface.backends.gpu.engine import check_runs_here
-
-    manifest, (width, height) = load_manifest(path), options.conditions.size
-    for batch in options.batches:
-        manifest.check_shape((batch, height, width), path)
-    if manifest.end_to_end:
-        raise EngineError(f"{path}: ends in faces; measure it with trtexec, or build without --end-to-end")
-    check_runs_here(path, options.conditions.device)

@@ -8,11 +8,8 @@ import shlex
 import sys
 import tempfile
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated
-
-import typer
 
 from trt_mogface.backends.options import DetectorOptions, check_options
 from trt_mogface.backends.registry import is_engine
@@ -22,7 +19,7 @@ from trt_mogface.bench.measurement import MeasureOptions
 from trt_mogface.bench.report import show
 from trt_mogface.bench.report_page import report_page
 from trt_mogface.bench.roofline import CARDS
-from trt_mogface.bench.session import BenchOptions, Session, subject
+from trt_mogface.bench.session import Session, subject
 from trt_mogface.bench.trials import MODES, Conditions, parse_modes
 from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
@@ -36,45 +33,34 @@ AS_IT_IS = "as it is"
 """Precision of the user's own ONNX file, which may be any."""
 
 
-_measurement = partial(typer.Option, rich_help_panel="Measurement")
-_load = partial(typer.Option, rich_help_panel="Load")
-_roofline = partial(typer.Option, rich_help_panel="Roofline")
+in_measurement, in_load, in_roofline = map(options.Panel, ("Measurement", "Load", "Roofline"))
+MODE_HELP = "network (nothing else), memory, jpeg or video (to faces); several with commas."
+LOAD_HELP = "Images per second that arrive; several with commas."
 
 
 @dataclass(frozen=True)
 class MeasurementGroup:
-    """What is measured and on which images."""
+    """Measurements and the images for them."""
 
-    batch: Annotated[str, _measurement(metavar="LIST", help="Batch size; several with commas.")] = "1"
-    size: Annotated[str, _measurement(metavar="WxH", help="Network input.")] = "640x640"
-    duration: Annotated[float, _measurement(metavar="S", help="Seconds of each measurement.")] = 3.0
+    batch: Annotated[str, in_measurement("LIST", "Batch size; several with commas.")] = "1"
+    size: Annotated[str, in_measurement("WxH", "Network input.")] = "640x640"
+    duration: Annotated[float, in_measurement("S", "Seconds of each measurement.")] = 3.0
     mode: Annotated[
-        str,
-        _measurement(
-            metavar="LIST",
-            autocompletion=options.completion(lambda: MODES),
-            help="network (alone), memory, jpeg or video (to faces); several with commas.",
-        ),
+        str, in_measurement("LIST", MODE_HELP, autocompletion=options.completion(lambda: MODES))
     ] = "network,memory"
     images: Annotated[
-        Path | None, _measurement(metavar="DIR", show_default="noise", help="Images to detect faces in.")
+        Path | None, in_measurement("DIR", "Images to detect faces in.", show_default="noise")
     ] = None
-    video: Annotated[Path | None, _measurement(metavar="FILE", help="Video of mode video.")] = None
+    video: Annotated[Path | None, in_measurement("FILE", "Video of mode video.")] = None
 
 
 @dataclass(frozen=True)
 class LoadGroup:
     """Open loops: images that arrive at a rate."""
 
-    rate: Annotated[
-        str | None, _load(metavar="LIST", help="Images per second that arrive; several with commas.")
-    ] = None
-    poisson: Annotated[
-        int | None, _load(metavar="SEED", show_default="even arrivals", help="Arrivals of a Poisson process.")
-    ] = None
-    queue: Annotated[
-        int, _load(metavar="N", help="Images in progress at most; those that arrive beyond are rejected.")
-    ] = 64
+    rate: Annotated[str | None, in_load("LIST", LOAD_HELP)] = None
+    poisson: Annotated[int | None, in_load("SEED", "Poisson arrivals.", show_default="even arrivals")] = None
+    queue: Annotated[int, in_load("N", "Largest number of images in progress; more are rejected.")] = 64
 
 
 @dataclass(frozen=True)
@@ -82,19 +68,18 @@ class RooflineGroup:
     """Rooflines."""
 
     roofline: Annotated[
-        bool, _roofline("--roofline", help="Measure this machine's ceilings, and the share that is reached.")
+        bool, in_roofline("", "Measure this machine's ceilings, and the share that is reached.", "--roofline")
     ] = False
     simulate: Annotated[
         str | None,
-        _roofline(
-            metavar="LIST",
+        in_roofline(
+            "LIST",
+            f"Bounds on other machines, by data sheet: {', '.join(CARDS)}.",
             autocompletion=options.completion(lambda: CARDS),
-            help=f"Bounds on other machines, by data sheet: {', '.join(CARDS)}.",
         ),
     ] = None
     counted: Annotated[
-        Path | None,
-        _roofline(metavar="FILE", help="For an engine: contract ONNX file whose layers are counted."),
+        Path | None, in_roofline("FILE", "For an engine: contract ONNX file whose layers are counted.")
     ] = None
 
 
@@ -103,14 +88,11 @@ def bench(
     *,
     model: Annotated[
         str,
-        options.model_option(
-            metavar="NAME|FILE",
-            show_default=DEFAULT,
-            autocompletion=options.complete_model,
-            help=options.MODEL_HELP,
+        options.in_model(
+            "NAME|FILE", options.MODEL_HELP, show_default=DEFAULT, autocompletion=options.complete_model
         ),
     ] = "",
-    engine: Annotated[Path | None, options.model_option(metavar="FILE", help="Engine, instead.")] = None,
+    engine: Annotated[Path | None, options.in_model("FILE", "Engine, instead.")] = None,
     precision: PrecisionGroup,
     measurement: MeasurementGroup,
     load: LoadGroup,
@@ -125,16 +107,14 @@ def bench(
     name = str(engine) if engine is not None else model or DEFAULT
     length, cores = MeasureOptions(measurement.duration), len(os.sched_getaffinity(0))
     session = Session(
-        BenchOptions(
-            conditions=Conditions(_size(measurement.size), threads or cores, device, length),
-            batches=_batches(measurement.batch),
-            modes=parse_modes(measurement.mode),
-            loads=[Load(each, length.duration, load.queue, load.poisson) for each in _rates(load.rate)],
-            images=measurement.images,
-            video=measurement.video,
-            roofline=bounds.roofline,
-            cards=cards(bounds.simulate),
-        )
+        Conditions(_size(measurement.size), threads or cores, device, length),
+        batches=_batches(measurement.batch),
+        modes=parse_modes(measurement.mode),
+        loads=[Load(each, length.duration, load.queue, load.poisson) for each in _rates(load.rate)],
+        images=measurement.images,
+        video=measurement.video,
+        roofline=bounds.roofline,
+        cards=cards(bounds.simulate),
     )
     output.check_targets([files.json_path], html=files.html)
     counts = bounds.roofline or bounds.simulate is not None

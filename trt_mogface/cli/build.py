@@ -18,6 +18,7 @@ from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.cli import options, output
 from trt_mogface.cli.build_progress import BuildProgress
 from trt_mogface.cli.groups import with_groups
+from trt_mogface.cli.options import OWN, in_accuracy, in_detection, in_model, in_output
 from trt_mogface.errors import OutputError, UsageError
 from trt_mogface.machine.gpu import find_gpu
 from trt_mogface.machine.tensorrt import find_tensorrt, flavor_name
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
 SHOWN = 10
 """Smallest number of layer groups to print."""
 
-_accuracy = options.accuracy_option
-_tensorrt = partial(typer.Option, rich_help_panel="TensorRT")
+in_tensorrt = options.Panel("TensorRT")
+KEEP_HELP = "Layer groups to leave in FP16: the fewest that meet --max-loss, the N worst, or by name."
+SHAPES_HELP = "Input shapes BATCHxHEIGHTxWIDTH, or one fixed shape; repeat for more profiles."
+TARGET_HELP = "Engine or folder, else a name of its own here; FILE.onnx writes ONNX of the precision instead."
 
 
 def _precision_names() -> Sequence[str]:
@@ -51,28 +54,16 @@ class EndToEndGroup:
     """An engine that ends in faces."""
 
     end_to_end: Annotated[
-        bool,
-        options.detection_option(
-            "--end-to-end", help="Decode and suppress inside the engine: its outputs are faces."
-        ),
+        bool, in_detection("", "Decode and suppress inside the engine: it returns faces.", "--end-to-end")
     ] = False
     conf: Annotated[
-        float | None,
-        options.detection_option(
-            metavar="0..1", show_default=options.THE_MODELS, help="With --end-to-end: score threshold."
-        ),
+        float | None, in_detection("0..1", "With --end-to-end: score threshold.", show_default=OWN)
     ] = None
     iou: Annotated[
-        float | None,
-        options.detection_option(
-            metavar="0..1", show_default=options.THE_MODELS, help="With --end-to-end: IoU threshold."
-        ),
+        float | None, in_detection("0..1", "With --end-to-end: IoU threshold.", show_default=OWN)
     ] = None
     max_det: Annotated[
-        int | None,
-        options.detection_option(
-            metavar="N", show_default=options.THE_MODELS, help="With --end-to-end: most faces per image."
-        ),
+        int | None, in_detection("N", "With --end-to-end: most faces per image.", show_default=OWN)
     ] = None
 
     def thresholds(self, spec: DetectorSpec) -> Thresholds | None:
@@ -92,41 +83,23 @@ class EndToEndGroup:
 class CalibrationGroup:
     """Calibration of INT8 and FP8, and the comparison with FP32."""
 
-    calib: Annotated[
-        str | None,
-        _accuracy(metavar="IMAGES", help="Calibrate and compare on a folder, glob pattern or video."),
-    ] = None
-    calib_images: Annotated[int, _accuracy(metavar="N", min=1, help="Largest number of images to use.")] = 512
-    calib_method: Annotated[str, _accuracy(metavar="NAME", help="minmax, percentile or entropy.")] = (
-        "percentile"
-    )
+    calib: options.Calib = None
+    calib_images: Annotated[int, in_accuracy("N", "Largest number of images to use.", min=1)] = 512
+    calib_method: Annotated[str, in_accuracy("NAME", "minmax, percentile or entropy.")] = "percentile"
     calib_cache: options.CalibCache = None
     calib_size: Annotated[
-        str,
-        _accuracy(metavar="auto|native|WxH", help="Size of the images; auto is that of a fixed --shapes."),
+        str, in_accuracy("auto|native|WxH", "Size of the images; auto is that of --shapes.")
     ] = "auto"
     sensitivity: Annotated[
-        bool, _accuracy("--sensitivity", help="Measure every layer group, and write a report.")
+        bool, in_accuracy("", "Measure every layer group, and write a report.", "--sensitivity")
     ] = False
-    keep_fp16: Annotated[
-        str,
-        _accuracy(
-            metavar="none|auto|N|NAMES",
-            help="Layer groups to leave in FP16: the fewest that meet --max-loss, the N worst, or by name.",
-        ),
-    ] = "none"
+    keep_fp16: Annotated[str, in_accuracy("none|auto|N|NAMES", KEEP_HELP)] = "none"
     max_loss: Annotated[
         float | None,
-        _accuracy(
-            metavar="POINTS",
-            min=0.0,
-            show_default="5; 0.25 for auto",
-            help="Largest loss of AP against FP32.",
-        ),
+        in_accuracy("POINTS", "Largest loss of AP against FP32.", min=0.0, show_default="5; 0.25 for auto"),
     ] = None
     boxes: Annotated[
-        Path | None,
-        _accuracy(metavar="FILE", help="Faces of the images, in the form of WIDER FACE's bbx_gt.txt."),
+        Path | None, in_accuracy("FILE", "Faces of the images, as in WIDER FACE's bbx_gt.txt.")
     ] = None
 
     @property
@@ -154,50 +127,40 @@ class TensorRTGroup:
 
     shapes: Annotated[
         list[str] | None,
-        _tensorrt(
-            metavar="MIN:OPT:MAX",
-            show_default="1x320x320:1x640x640:8x1280x1280",
-            help="Input shapes, each BATCHxHEIGHTxWIDTH, or one fixed shape; repeat for more profiles.",
-        ),
+        in_tensorrt("MIN:OPT:MAX", SHAPES_HELP, show_default="1x320x320:1x640x640:8x1280x1280"),
     ] = None
     mem_pool_size: Annotated[
-        str | None, _tensorrt(metavar="workspace:MiB", help="Largest scratch memory of a layer.")
+        str | None, in_tensorrt("workspace:MiB", "Largest scratch memory of a layer.")
     ] = None
     builder_optimization_level: Annotated[
-        int, _tensorrt(metavar="LEVEL", min=0, max=5, help="From fast to build to fast to run.")
+        int, in_tensorrt("LEVEL", "From fast to build to fast to run.", min=0, max=5)
     ] = 3
     timing_cache_file: Annotated[
-        Path | None,
-        _tensorrt(metavar="FILE", show_default="one per GPU and version", help="Cache of layer timings."),
+        Path | None, in_tensorrt("FILE", "Cache of layer timings.", show_default="one per GPU and version")
     ] = None
     version_compatible: Annotated[
         bool,
-        _tensorrt("--version-compatible", help="Run under later releases of the same major version too."),
+        in_tensorrt("", "Run under later releases of the same major version too.", "--version-compatible"),
     ] = False
     hardware_compatibility_level: Annotated[
-        str, _tensorrt(metavar="LEVEL", help="none, ampere+ or same-compute-capability.")
+        str, in_tensorrt("LEVEL", "none, ampere+ or same-compute-capability.")
     ] = "none"
     compute_capabilities: Annotated[
         str | None,
-        _tensorrt(
-            metavar="8.9,12.0", show_default="Ampere and newer", help="TensorRT-RTX: GPUs to build for."
-        ),
+        in_tensorrt("8.9,12.0", "TensorRT-RTX: GPUs to build for.", show_default="Ampere and newer"),
     ] = None
-    use_dla_core: Annotated[
-        int | None, _tensorrt(metavar="N", min=0, help="Jetson: build for this DLA core.")
-    ] = None
+    use_dla_core: Annotated[int | None, in_tensorrt("N", "Jetson: build for this DLA core.", min=0)] = None
     allow_gpu_fallback: Annotated[
-        bool, _tensorrt("--allow-gpu-fallback", help="Run layers that the DLA lacks on the GPU.")
+        bool, in_tensorrt("", "Run layers that the DLA lacks on the GPU.", "--allow-gpu-fallback")
     ] = False
     strip_weights: Annotated[
-        bool, _tensorrt("--strip-weights", help="Leave out the weights; `refit` puts them in.")
+        bool, in_tensorrt("", "Leave out the weights; `refit` puts them in.", "--strip-weights")
     ] = False
-    refit: Annotated[bool, _tensorrt("--refit", help="Allow weights to be exchanged later.")] = False
+    refit: Annotated[bool, in_tensorrt("", "Allow weights to be exchanged later.", "--refit")] = False
     tensorrt: Annotated[
-        str | None,
-        _tensorrt(metavar="tensorrt|tensorrt-rtx", help="Which one to use if both are installed."),
+        str | None, in_tensorrt("tensorrt|tensorrt-rtx", "Which one to use if both are installed.")
     ] = None
-    verbose: Annotated[bool, _tensorrt("--verbose", help="Print TensorRT's log.")] = False
+    verbose: Annotated[bool, in_tensorrt("", "Print TensorRT's log.", "--verbose")] = False
 
     def options(self) -> BuilderOptions:
         """Return the options of the builder."""
@@ -231,10 +194,10 @@ def build(
     *,
     precision: Annotated[
         str,
-        options.model_option(
-            metavar="LIST",
+        in_model(
+            "LIST",
+            "fp32, fp16, bf16, int8, fp8; several with commas.",
             autocompletion=options.completion(_precision_names),
-            help="fp32, fp16, bf16, int8, fp8; several with commas.",
         ),
     ] = "fp16",
     weights: options.Weights = None,
@@ -242,16 +205,7 @@ def build(
     detection: EndToEndGroup,
     calibration: CalibrationGroup,
     tensorrt: TensorRTGroup,
-    target: Annotated[
-        str | None,
-        options.output_option(
-            "--output",
-            "-o",
-            metavar="FILE|DIR/",
-            show_default="a name of its own in the current folder",
-            help="Engine or folder; FILE.onnx writes the ONNX of the precision instead.",
-        ),
-    ] = None,
+    target: Annotated[str | None, in_output("FILE|DIR/", TARGET_HELP, "--output", "-o")] = None,
 ) -> None:
     """Build TensorRT engines of a model, each with a manifest that states its accuracy.
 
@@ -298,7 +252,7 @@ def build(
 
 
 def _check_file(path: Path, count: int) -> None:
-    """Refuse a file that cannot be written, or hold so many results."""
+    """Refuse a file that cannot be written, or hold all results."""
     if count > 1:
         raise OutputError(f"{path}: one file cannot hold {count} precisions; use a folder, {path.parent}/")
     output.check_targets([path])

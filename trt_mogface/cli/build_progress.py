@@ -1,4 +1,4 @@
-"""What a build is doing, as a Rich progress bar on a terminal."""
+"""Progress of a build, as a Rich progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 
 class BuildProgress:
-    """Follows the steps of a build, and TensorRT's own phases where it builds.
+    """Shows the steps of a build, and the phases of TensorRT while it builds.
 
-    Exceptions cannot pass through TensorRT's C++, which is why Ctrl-C is only noted while it works.
+    Exceptions cannot pass through TensorRT's C++, so Ctrl-C is only recorded while TensorRT works.
     """
 
     def __init__(self, console: Console) -> None:
@@ -44,16 +44,16 @@ class BuildProgress:
             self._bar.stop()
 
     def status(self, text: str) -> None:
-        """What is being done."""
+        """Show the current step."""
         self._bar.update(self._main, description=escape(text))
 
     def log(self, message: str) -> None:
-        """A line of TensorRT's log."""
+        """Print a line of TensorRT's log."""
         self._console.print(escape(message), soft_wrap=True, highlight=False)
 
     @contextmanager
     def building(self) -> Iterator[None]:
-        """Around TensorRT's work: Ctrl-C stops it at its next step, and is raised once it has stopped."""
+        """Return a context in which Ctrl-C stops TensorRT at its next step, and is raised afterwards."""
         before = signal.signal(signal.SIGINT, self._interrupt)
         try:
             yield
@@ -63,17 +63,17 @@ class BuildProgress:
                 raise KeyboardInterrupt from None
 
     def start(self, phase: str, parent: str | None, steps: int) -> None:
-        """A phase begins; phases within phases have bars of their own."""
+        """Start a phase, with a bar of its own."""
         indent = "  " if parent else ""
         self._phases[phase] = self._bar.add_task(f"{indent}{escape(phase)}", total=steps)
 
     def step(self, phase: str, step: int) -> bool:
-        """A step is done; False stops TensorRT."""
+        """Record a completed step; False stops TensorRT."""
         self._bar.update(self._phases[phase], completed=step)
         return not self._interrupted
 
     def finish(self, phase: str) -> None:
-        """A phase is over."""
+        """End a phase."""
         self._bar.remove_task(self._phases.pop(phase))
 
     def _interrupt(self, *_: object) -> None:

@@ -35,15 +35,13 @@ def compare(
     ] = None,
     *,
     named: Annotated[
-        list[str] | None, typer.Option("--images", metavar="IMAGES", help="The same, as an option.")
+        list[str] | None, options.Panel("Options")("IMAGES", "IMAGES, as an option.", "--images")
     ] = None,
     weights: options.Weights = None,
     detection: options.DetectionGroup,
     threads: options.Threads = None,
     files: options.ReportGroup,
-    worst: Annotated[
-        int, options.output_option(metavar="N", min=0, help="Number of images to show, most different first.")
-    ] = 10,
+    worst: Annotated[int, options.in_output("N", "Images to show, most different first.", min=0)] = 10,
 ) -> int:
     """Compare the faces that two models find in the same images.
 

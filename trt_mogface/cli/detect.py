@@ -12,6 +12,7 @@ from rich.table import Table
 from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
 from trt_mogface.cli.images import report, usable
+from trt_mogface.cli.options import in_detection, in_output
 from trt_mogface.detections import Detections
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ImageError, OutputError
@@ -31,15 +32,12 @@ def detect(
     weights: options.Weights = None,
     min_face: options.MinFace = None,
     detection: options.DetectionGroup,
-    pad: Annotated[
-        bool, options.detection_option(help="At native size, pad images to the model's multiple.")
-    ] = True,
+    pad: Annotated[bool, in_detection("", "At native size, pad images to the model's multiple.")] = True,
     threads: options.Threads = None,
     device: options.Device = 0,
     json_path: options.Json = None,
     save: Annotated[
-        str | None,
-        options.output_option(metavar="FILE|DIR/", help="Draw the faces: an image file, or files in DIR."),
+        str | None, in_output("FILE|DIR/", "Draw the faces: an image file, or files in DIR.")
     ] = None,
 ) -> int:
     """Find the faces in images.

@@ -27,7 +27,7 @@ from trt_mogface.evaluation.wider_face import read_ground_truth, read_subset
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.reporting.tables import print_whole
 
-_data = partial(typer.Option, rich_help_panel="Images")
+in_images = options.Panel("Images")
 
 eval = typer.Typer(help="Measure accuracy on annotated images.", add_completion=False)
 
@@ -40,29 +40,23 @@ def group() -> None:
 @eval.command()
 @with_groups
 def wider(
-    gt: Annotated[
-        Path, _data(metavar="DIR|FILE", help="Folder of WIDER FACE's four .mat files, or a JSON file.")
-    ],
     *,
-    images: Annotated[
-        Path | None, _data(metavar="DIR", help="WIDER_val/images: a folder for each event.")
-    ] = None,
+    gt: Annotated[Path, in_images("DIR|FILE", "Folder of WIDER FACE's four .mat files, or a JSON file.")],
+    images: Annotated[Path | None, in_images("DIR", "WIDER_val/images: a folder for each event.")] = None,
     predictions: Annotated[
-        Path | None,
-        _data(metavar="DIR", help="Evaluate text files EVENT/NAME.txt instead of a detector."),
+        Path | None, in_images("DIR", "Evaluate text files EVENT/NAME.txt instead of a detector.")
     ] = None,
     subset: Annotated[
-        Path | None,
-        _data(metavar="FILE", help="Images to use: a line EVENT/NAME each, or a JSON file."),
+        Path | None, in_images("FILE", "Images to use: a line EVENT/NAME each, or a JSON file.")
     ] = None,
     model: options.Model = DEFAULT,
     precision: PrecisionGroup,
     procedure: Annotated[
         str,
-        options.detection_option(
-            metavar="LIST",
+        options.in_detection(
+            "LIST",
+            f"{', '.join(PROCEDURES)}; several with commas.",
             autocompletion=options.completion(lambda: PROCEDURES),
-            help=f"{', '.join(PROCEDURES)}; several with commas.",
         ),
     ] = "original",
     size: options.NetworkSize = None,
@@ -71,9 +65,7 @@ def wider(
     report: options.ReportGroup,
     save: Annotated[
         Path | None,
-        options.output_option(
-            metavar="DIR", help="Keep the text files: DIR/PRECISION/PROCEDURE/EVENT/NAME.txt."
-        ),
+        options.in_output("DIR", "Keep the text files: DIR/PRECISION/PROCEDURE/EVENT/NAME.txt."),
     ] = None,
 ) -> None:
     """WIDER FACE's easy, medium and hard AP, and AP by face size, of a detector or of its text files."""

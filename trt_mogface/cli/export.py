@@ -8,6 +8,7 @@ from typing import Annotated
 
 from trt_mogface._files import whole_file
 from trt_mogface.cli import options, output
+from trt_mogface.cli.options import in_output
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.files import contract_file
 
@@ -15,19 +16,13 @@ from trt_mogface.models.files import contract_file
 def export(
     *,
     model: Annotated[
-        str,
-        options.model_option(metavar="NAME", help="Model name.", autocompletion=options.complete_model),
+        str, options.in_model("NAME", "Model name.", autocompletion=options.complete_model)
     ] = DEFAULT,
     weights: options.Weights = None,
     min_face: options.MinFace = None,
-    target: Annotated[
-        str,
-        options.output_option(
-            "--output", "-o", metavar="FILE|DIR/", help="ONNX file to write, or its folder."
-        ),
-    ],
+    target: Annotated[str, in_output("FILE|DIR/", "ONNX file to write, or its folder.", "--output", "-o")],
     cpu: Annotated[
-        bool, options.output_option("--cpu", help="Only for CPUs: a larger file with Winograd convolutions.")
+        bool, in_output("", "Only for CPUs: a larger file with Winograd convolutions.", "--cpu")
     ] = False,
 ) -> None:
     """Write a model as a contract ONNX file, for ONNX Runtime, TensorRT and others."""

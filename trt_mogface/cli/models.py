@@ -6,16 +6,14 @@ from rich.table import Table
 
 from trt_mogface.cli import output
 from trt_mogface.models.cards import DEFAULT
+from trt_mogface.reporting.tables import print_whole
 
 
 def models() -> None:
     """List the models that can be used by name, with origin, license and size."""
     from engine_build.models.registry import recipes
 
-    table = Table()
-    table.add_column("name", no_wrap=True)
-    for column in ("network", "landmarks", "size", "license", "weights from"):
-        table.add_column(column, overflow="fold")
+    table = Table("name", "network", "landmarks", "size", "license", "weights from")
     for card in (recipe.card for recipe in recipes().values()):
         table.add_row(
             card.name + (" (default)" if card.name == DEFAULT else ""),
@@ -25,4 +23,4 @@ def models() -> None:
             card.license,
             card.origin + (", embedded" if card.embedded else ", or --weights FILE"),
         )
-    output.out.print(table)
+    print_whole(output.out, table)

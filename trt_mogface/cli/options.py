@@ -5,22 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
 from trt_mogface.errors import ArgumentError
 
 Size = tuple[int, int] | Literal["native"] | None
-THE_MODELS = "the model's"
+OWN = "the model's"
 
-model_option = partial(typer.Option, rich_help_panel="Model")
-detection_option = partial(typer.Option, rich_help_panel="Detection")
-accuracy_option = partial(typer.Option, rich_help_panel="Calibration and accuracy")
-hardware_option = partial(typer.Option, rich_help_panel="Hardware")
-output_option = partial(typer.Option, rich_help_panel="Output")
+
+class Panel(NamedTuple):
+    """Panel of the help text; called with metavar, text and flags, it makes an option."""
+
+    title: str
+
+    def __call__(self, metavar: str, text: str, *flags: str, **settings: Any) -> Any:
+        """Return an option for `Annotated`; a flag without a value has the metavar ``""``."""
+        return typer.Option(*flags, metavar=metavar, help=text, rich_help_panel=self.title, **settings)
+
+
+in_model = Panel("Model")
+in_detection = Panel("Detection")
+in_accuracy = Panel("Calibration and accuracy")
+in_hardware = Panel("Hardware")
+in_output = Panel("Output")
 
 
 def completion(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
@@ -54,44 +64,25 @@ def parse_size(argument: str, text: str | None) -> Size:
     return int(match[1]), int(match[2])
 
 
-MODEL_HELP = "Model name, contract ONNX file or engine."
 complete_model: Any = completion(model_names)
+MODEL_HELP = "Model name, contract ONNX file or engine."
 
 Model = Annotated[
-    str,
-    model_option("--model", "--engine", metavar="NAME|FILE", help=MODEL_HELP, autocompletion=complete_model),
+    str, in_model("NAME|FILE", MODEL_HELP, "--model", "--engine", autocompletion=complete_model)
 ]
-Weights = Annotated[
-    Path | None, model_option(metavar="FILE", help="Trained weights, for a named model without its own.")
-]
-MinFace = Annotated[
-    float | None, model_option(metavar="PX", help="Drop pyramid levels that detect only smaller faces.")
-]
-NetworkSize = Annotated[
-    str | None,
-    detection_option(
-        "--size",
-        metavar="native|WxH",
-        show_default=THE_MODELS,
-        help="Network input: native is each image's own size, WxH one to scale into.",
-    ),
-]
+Weights = Annotated[Path | None, in_model("FILE", "Trained weights, for a named model without its own.")]
+MinFace = Annotated[float | None, in_model("PX", "Drop pyramid levels that detect only smaller faces.")]
+SIZE_HELP = "Network input: native is each image's own size, WxH one to scale into."
+NetworkSize = Annotated[str | None, in_detection("native|WxH", SIZE_HELP, "--size", show_default=OWN)]
 Threads = Annotated[
-    int | None,
-    hardware_option(metavar="N", min=1, show_default="all cores", help="CPU threads of the network."),
+    int | None, in_hardware("N", "CPU threads of the network.", min=1, show_default="all cores")
 ]
-Device = Annotated[int, hardware_option(metavar="N", min=0, help="GPU that runs an engine.")]
-Json = Annotated[
-    Path | None, output_option("--json", metavar="FILE|-", help="Write the results as JSON; - is stdout.")
-]
-Html = Annotated[Path | None, output_option(metavar="FILE", help="Write a page with plots.")]
-Calib = Annotated[
-    str | None,
-    accuracy_option(metavar="IMAGES", help="Calibrate int8 and fp8 on a folder, glob pattern or video."),
-]
+Device = Annotated[int, in_hardware("N", "GPU that runs an engine.", min=0)]
+Json = Annotated[Path | None, in_output("FILE|-", "Write the results as JSON; - is stdout.", "--json")]
+Html = Annotated[Path | None, in_output("FILE", "Write a page with plots.")]
+Calib = Annotated[str | None, in_accuracy("IMAGES", "Calibrate and compare on a folder, pattern or video.")]
 CalibCache = Annotated[
-    Path | None,
-    accuracy_option(metavar="FILE", help="Calibration file: written with --calib, read without it."),
+    Path | None, in_accuracy("FILE", "Calibration: written with --calib, read without it.")
 ]
 
 
@@ -99,13 +90,8 @@ CalibCache = Annotated[
 class DetectionGroup:
     """How faces are detected and selected."""
 
-    conf: Annotated[
-        float | None, detection_option(metavar="0..1", show_default=THE_MODELS, help="Score threshold.")
-    ] = None
-    iou: Annotated[
-        float | None,
-        detection_option(metavar="0..1", show_default=THE_MODELS, help="IoU threshold of the suppression."),
-    ] = None
+    conf: Annotated[float | None, in_detection("0..1", "Score threshold.", show_default=OWN)] = None
+    iou: Annotated[float | None, in_detection("0..1", "IoU threshold.", show_default=OWN)] = None
     size: NetworkSize = None
 
     def arguments(self) -> dict[str, Any]:

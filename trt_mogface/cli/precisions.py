@@ -29,11 +29,11 @@ class PrecisionGroup:
     weights: options.Weights = None
     precision: Annotated[
         str | None,
-        options.accuracy_option(
-            metavar="LIST",
+        options.in_accuracy(
+            "LIST",
+            "fp32, fp16, int8, fp8; several with commas.",
             show_default="the model as it is",
             autocompletion=options.completion(lambda: RUNNABLE),
-            help="fp32, fp16, int8, fp8; several with commas.",
         ),
     ] = None
     calib: options.Calib = None

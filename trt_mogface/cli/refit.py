@@ -17,12 +17,10 @@ def refit(
     model: Annotated[
         Path, typer.Argument(metavar="ONNX", help="ONNX that `build --precision P -o FILE.onnx` writes.")
     ],
-    output_path: Annotated[
-        Path, options.output_option("--output", "-o", metavar="FILE", help="Engine to write.")
-    ],
+    target: Annotated[Path, options.in_output("FILE", "Engine to write.", "--output", "-o")],
 ) -> None:
     """Put weights into an engine that was built for it. Needs a GPU."""
     from engine_build.tensorrt.refit import refit as refit_engine
 
-    refit_engine(engine, model, output_path)
-    output.say(f"{output_path}: {output_path.stat().st_size / 1e6:.1f} MB")
+    refit_engine(engine, model, target)
+    output.say(f"{target}: {target.stat().st_size / 1e6:.1f} MB")

@@ -8,23 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from trt_mogface.errors import ArgumentError
+from trt_mogface.kernels import interface
 from trt_mogface.kernels.arrays import Array, array, stream_handle
-from trt_mogface.kernels.interface import (
-    CODING_CODES,
-    FP16,
-    FP32,
-    MAX_TOP_K,
-    MogfaceCandidates,
-    MogfaceDetections,
-    MogfaceDetector,
-    MogfaceFrame,
-    MogfaceOutputs,
-    MogfaceThresholds,
-)
 from trt_mogface.kernels.library import Library
 from trt_mogface.spec import DetectorSpec, Thresholds
 
-FRAME_BYTES = ctypes.sizeof(MogfaceFrame)
+FRAME_BYTES = ctypes.sizeof(interface.MogfaceFrame)
 
 INT32, FLOAT32, FLOAT16, UINT8 = (np.dtype(name) for name in ("int32", "float32", "float16", "uint8"))
 
@@ -69,11 +58,11 @@ class Faces:
     dropped: object = None
 
 
-def detector_struct(spec: DetectorSpec) -> MogfaceDetector:
+def detector_struct(spec: DetectorSpec) -> interface.MogfaceDetector:
     """Return the part of a spec that the kernels need."""
-    struct = MogfaceDetector(
+    struct = interface.MogfaceDetector(
         level_count=len(spec.levels),
-        coding=CODING_CODES[spec.coding.kind],
+        coding=interface.CODING_CODES[spec.coding.kind],
         inclusive=spec.coding.inclusive,
         spread=spec.coding.spread,
         landmark_count=spec.landmarks,
@@ -87,18 +76,18 @@ def detector_struct(spec: DetectorSpec) -> MogfaceDetector:
     return struct
 
 
-def thresholds_struct(thresholds: Thresholds, *, clip: bool = False) -> MogfaceThresholds:
+def thresholds_struct(thresholds: Thresholds, *, clip: bool = False) -> interface.MogfaceThresholds:
     """Return thresholds as the kernels read them; ``clip`` cuts faces at the frame's edges.
 
     Raises:
         ArgumentError: If a limit is out of range.  `UNLIMITED` candidates become the best `MAX_TOP_K`.
     """
-    thresholds = thresholds.bounded(MAX_TOP_K)
-    if not 1 <= thresholds.top_k <= MAX_TOP_K:
-        raise ArgumentError("thresholds.top_k", f"must lie within 1..{MAX_TOP_K}", thresholds.top_k)
+    thresholds = thresholds.bounded(interface.MAX_TOP_K)
+    if not 1 <= thresholds.top_k <= interface.MAX_TOP_K:
+        raise ArgumentError("thresholds.top_k", f"must lie within 1..{interface.MAX_TOP_K}", thresholds.top_k)
     if thresholds.max_detections < 1:
         raise ArgumentError("thresholds.max_detections", "must be positive", thresholds.max_detections)
-    return MogfaceThresholds(
+    return interface.MogfaceThresholds(
         score=thresholds.score_threshold,
         iou=thresholds.iou_threshold,
         top_k=thresholds.top_k,
@@ -171,7 +160,7 @@ def outputs_struct(
     landmarks: object,
     spec: DetectorSpec,
     size: tuple[int, int],
-) -> MogfaceOutputs:
+) -> interface.MogfaceOutputs:
     """Return the network's outputs.
 
     Raises:
@@ -192,13 +181,13 @@ def outputs_struct(
         (batch, count, 2 * spec.landmarks),
         writable=False,
     )
-    kind = FP16 if first.dtype == FLOAT16 else FP32
-    return MogfaceOutputs(first.pointer, second.pointer, third, kind, batch, height, width)
+    kind = interface.FP16 if first.dtype == FLOAT16 else interface.FP32
+    return interface.MogfaceOutputs(first.pointer, second.pointer, third, kind, batch, height, width)
 
 
 def candidates_struct(
     call: Arguments, given: Candidates, batch: int, top_k: int, points: int
-) -> MogfaceCandidates:
+) -> interface.MogfaceCandidates:
     """Return the candidates of a batch, with landmarks if there are ``points``.
 
     Raises:
@@ -209,7 +198,7 @@ def candidates_struct(
         source = getattr(given, name)
         return call.take(f"candidates.{name}", source, (dtype,), shape, writable=True).pointer
 
-    return MogfaceCandidates(
+    return interface.MogfaceCandidates(
         counts=take("counts", INT32, batch),
         dropped=take("dropped", INT32, batch),
         anchors=take("anchors", INT32, batch, top_k),
@@ -223,18 +212,18 @@ def candidates_struct(
 
 def detections_struct(
     call: Arguments, out: Faces, batch: int, thresholds: Thresholds, points: int
-) -> MogfaceDetections:
+) -> interface.MogfaceDetections:
     """Return the buffers for the faces of a batch, with landmarks if there are ``points``.
 
     Raises:
         ArgumentError: If an array has another type or shape.
     """
-    most = thresholds.bounded(MAX_TOP_K).most_faces
+    most = thresholds.bounded(interface.MAX_TOP_K).most_faces
 
     def take(name: str, dtype: np.dtype[np.generic], *shape: int) -> int:
         return call.take(f"out.{name}", getattr(out, name), (dtype,), shape, writable=True).pointer
 
-    return MogfaceDetections(
+    return interface.MogfaceDetections(
         counts=take("counts", INT32, batch),
         dropped=None if out.dropped is None else take("dropped", INT32, batch),
         boxes=take("boxes", FLOAT32, batch, most, 4),

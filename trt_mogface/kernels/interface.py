@@ -17,30 +17,27 @@ CODING_CODES: dict[Coding, int] = {name: code for code, name in enumerate(CODING
 FP32, FP16 = 0, 1
 
 
+def _all(kind: type, names: str) -> list[tuple[str, type]]:
+    """Return fields of one type."""
+    return [(name, kind) for name in names.split()]
+
+
 class MogfaceFrame(c.Structure):
     """A frame and its position in the network input."""
 
     _fields_ = [
         ("planes", c.c_uint64 * MAX_PLANES),
         ("pitches", c.c_int64 * MAX_PLANES),
-        ("step_x", c.c_double),
-        ("step_y", c.c_double),
-        ("scale_x", c.c_float),
-        ("scale_y", c.c_float),
-        ("format", c.c_int32),
-        ("matrix", c.c_int32),
-        ("range", c.c_int32),
-        ("height", c.c_int32),
-        ("width", c.c_int32),
-        ("content_height", c.c_int32),
-        ("content_width", c.c_int32),
+        *_all(c.c_double, "step_x step_y"),
+        *_all(c.c_float, "scale_x scale_y"),
+        *_all(c.c_int32, "format matrix range height width content_height content_width"),
     ]
 
 
 class MogfaceLevel(c.Structure):
     """One level of the feature pyramid."""
 
-    _fields_ = [("stride", c.c_int32), ("side_count", c.c_int32), ("sides", c.c_double * MAX_SIDES)]
+    _fields_ = [*_all(c.c_int32, "stride side_count"), ("sides", c.c_double * MAX_SIDES)]
 
 
 class MogfaceDetector(c.Structure):
@@ -48,13 +45,8 @@ class MogfaceDetector(c.Structure):
 
     _fields_ = [
         ("levels", MogfaceLevel * MAX_LEVELS),
-        ("level_count", c.c_int32),
-        ("coding", c.c_int32),
-        ("inclusive", c.c_int32),
-        ("spread", c.c_int32),
-        ("landmark_count", c.c_int32),
-        ("variance_center", c.c_float),
-        ("variance_size", c.c_float),
+        *_all(c.c_int32, "level_count coding inclusive spread landmark_count"),
+        *_all(c.c_float, "variance_center variance_size"),
         ("center", c.c_double),
     ]
 
@@ -63,83 +55,45 @@ class MogfaceThresholds(c.Structure):
     """Thresholds and limits of the selection."""
 
     _fields_ = [
-        ("score", c.c_float),
-        ("iou", c.c_float),
-        ("top_k", c.c_int32),
-        ("max_detections", c.c_int32),
-        ("inclusive_areas", c.c_int32),
-        ("cut", c.c_int32),
-        ("clip", c.c_int32),
+        *_all(c.c_float, "score iou"),
+        *_all(c.c_int32, "top_k max_detections inclusive_areas cut clip"),
     ]
 
 
 class MogfaceOutputs(c.Structure):
     """The network's outputs for a batch."""
 
-    _fields_ = [
-        ("scores", c.c_void_p),
-        ("deltas", c.c_void_p),
-        ("landmarks", c.c_void_p),
-        ("type", c.c_int32),
-        ("batch", c.c_int32),
-        ("height", c.c_int32),
-        ("width", c.c_int32),
-    ]
+    _fields_ = [*_all(c.c_void_p, "scores deltas landmarks"), *_all(c.c_int32, "type batch height width")]
 
 
 class MogfaceCandidates(c.Structure):
     """The best candidates of each image."""
 
-    _fields_ = [
-        (name, c.c_void_p) for name in ("counts", "dropped", "anchors", "boxes", "scores", "landmarks")
-    ]
+    _fields_ = _all(c.c_void_p, "counts dropped anchors boxes scores landmarks")
 
 
 class MogfaceDetections(c.Structure):
     """The faces of each image."""
 
-    _fields_ = [(name, c.c_void_p) for name in ("counts", "dropped", "boxes", "scores", "landmarks")]
+    _fields_ = _all(c.c_void_p, "counts dropped boxes scores landmarks")
 
 
+_INT, _BYTES, _STREAM = c.c_int, c.POINTER(c.c_size_t), c.c_void_p
 _DETECTOR, _THRESHOLDS = c.POINTER(MogfaceDetector), c.POINTER(MogfaceThresholds)
-_FRAMES = c.c_void_p
-_SIZE, _STREAM, _WORKSPACE = c.POINTER(c.c_size_t), c.c_void_p, (c.c_void_p, c.c_size_t)
+_OUTPUTS, _FRAMES = c.POINTER(MogfaceOutputs), c.c_void_p
+_CANDIDATES, _DETECTIONS = c.POINTER(MogfaceCandidates), c.POINTER(MogfaceDetections)
+_LAUNCH = (c.c_void_p, c.c_size_t, _STREAM)  # workspace, its bytes, stream
 
 STATUS_FUNCTIONS = {
-    "mogfaceAnchorCount": (_DETECTOR, c.c_int, c.c_int, c.POINTER(c.c_int64)),
-    "mogfaceCheckFrames": (_FRAMES, c.c_int, c.c_int, c.c_int),
-    "mogfaceLetterbox": (_FRAMES, c.c_int, c.c_uint32, c.c_void_p, c.c_int, c.c_int, _STREAM),
-    "mogfaceDecodeWorkspace": (_DETECTOR, _THRESHOLDS, c.c_int, c.c_int, c.c_int, _SIZE),
-    "mogfaceSelectWorkspace": (_THRESHOLDS, c.c_int, _SIZE),
-    "mogfaceDetectWorkspace": (_DETECTOR, _THRESHOLDS, c.c_int, c.c_int, c.c_int, _SIZE),
-    "mogfaceDecode": (
-        _DETECTOR,
-        _THRESHOLDS,
-        c.POINTER(MogfaceOutputs),
-        _FRAMES,
-        c.POINTER(MogfaceCandidates),
-        *_WORKSPACE,
-        _STREAM,
-    ),
-    "mogfaceSelect": (
-        _THRESHOLDS,
-        c.POINTER(MogfaceCandidates),
-        c.c_int,
-        c.c_int,
-        _FRAMES,
-        c.POINTER(MogfaceDetections),
-        *_WORKSPACE,
-        _STREAM,
-    ),
-    "mogfaceDetect": (
-        _DETECTOR,
-        _THRESHOLDS,
-        c.POINTER(MogfaceOutputs),
-        _FRAMES,
-        c.POINTER(MogfaceDetections),
-        *_WORKSPACE,
-        _STREAM,
-    ),
+    "mogfaceAnchorCount": (_DETECTOR, _INT, _INT, c.POINTER(c.c_int64)),
+    "mogfaceCheckFrames": (_FRAMES, _INT, _INT, _INT),
+    "mogfaceLetterbox": (_FRAMES, _INT, c.c_uint32, c.c_void_p, _INT, _INT, _STREAM),
+    "mogfaceDecodeWorkspace": (_DETECTOR, _THRESHOLDS, _INT, _INT, _INT, _BYTES),
+    "mogfaceSelectWorkspace": (_THRESHOLDS, _INT, _BYTES),
+    "mogfaceDetectWorkspace": (_DETECTOR, _THRESHOLDS, _INT, _INT, _INT, _BYTES),
+    "mogfaceDecode": (_DETECTOR, _THRESHOLDS, _OUTPUTS, _FRAMES, _CANDIDATES, *_LAUNCH),
+    "mogfaceSelect": (_THRESHOLDS, _CANDIDATES, _INT, _INT, _FRAMES, _DETECTIONS, *_LAUNCH),
+    "mogfaceDetect": (_DETECTOR, _THRESHOLDS, _OUTPUTS, _FRAMES, _DETECTIONS, *_LAUNCH),
 }
 """Functions that return a CUDA error, with their parameters."""
 

@@ -45,8 +45,9 @@ class Kernels:
 
     Raises:
         KernelError: If there is no library, or it belongs to another release.
-        ArgumentError: By every method, before anything is launched, if an argument is unusable.
-        CudaError: By every launch, if CUDA reports an error.
+
+    Every method raises `ArgumentError` before it launches anything, if an argument is unusable, and
+    `CudaError`, if CUDA reports an error.
     """
 
     def __init__(self, library: Path | None = None) -> None:
@@ -151,17 +152,8 @@ class Kernels:
         outputs = outputs_struct(call, scores, deltas, landmarks, spec, size)
         candidates = candidates_struct(call, out, outputs.batch, limits.top_k, spec.landmarks)
         table = _table(call, frames, outputs.batch)
-        scratch = call.take("workspace", workspace, None, None, writable=True)
-        self._library.call(
-            "mogfaceDecode",
-            detector_struct(spec),
-            limits,
-            outputs,
-            table,
-            candidates,
-            scratch.pointer,
-            scratch.nbytes,
-            call.stream,
+        self._launch(
+            "mogfaceDecode", call, workspace, detector_struct(spec), limits, outputs, table, candidates
         )
 
     def select(
@@ -197,19 +189,7 @@ class Kernels:
         given = candidates_struct(call, candidates, batch, limits.top_k, points)
         faces = detections_struct(call, out, batch, thresholds, points)
         table = _table(call, frames, batch)
-        scratch = call.take("workspace", workspace, None, None, writable=True)
-        self._library.call(
-            "mogfaceSelect",
-            limits,
-            given,
-            batch,
-            points,
-            table,
-            faces,
-            scratch.pointer,
-            scratch.nbytes,
-            call.stream,
-        )
+        self._launch("mogfaceSelect", call, workspace, limits, given, batch, points, table, faces)
 
     def detect(
         self,
@@ -242,18 +222,7 @@ class Kernels:
         outputs = outputs_struct(call, scores, deltas, landmarks, spec, size)
         faces = detections_struct(call, out, outputs.batch, thresholds, spec.landmarks)
         table = _table(call, frames, outputs.batch)
-        scratch = call.take("workspace", workspace, None, None, writable=True)
-        self._library.call(
-            "mogfaceDetect",
-            detector_struct(spec),
-            limits,
-            outputs,
-            table,
-            faces,
-            scratch.pointer,
-            scratch.nbytes,
-            call.stream,
-        )
+        self._launch("mogfaceDetect", call, workspace, detector_struct(spec), limits, outputs, table, faces)
 
     def decode_workspace(
         self, spec: DetectorSpec, thresholds: Thresholds, batch: int, size: tuple[int, int]
@@ -274,6 +243,10 @@ class Kernels:
         return self._bytes(
             "mogfaceDetectWorkspace", detector_struct(spec), thresholds_struct(thresholds), batch, *size
         )
+
+    def _launch(self, function: str, call: Arguments, workspace: object, *arguments: object) -> None:
+        scratch = call.take("workspace", workspace, None, None, writable=True)
+        self._library.call(function, *arguments, scratch.pointer, scratch.nbytes, call.stream)
 
     def _bytes(self, function: str, *arguments: object) -> int:
         found = ctypes.c_size_t()

@@ -45,7 +45,7 @@ def decode_landmarks(deltas: Floats, anchors: Floats, coding: BoxCoding) -> Floa
     Args:
         deltas: float32 [n, 2 * points].
         anchors: float32 [n, 4].
-        coding: ``ssd`` scales by its first variance and the anchor's side, ``distance`` by the side alone.
+        coding: ``ssd`` scales by its first variance and the anchor's side, ``distance`` by the side only.
 
     Returns:
         float32 [n, points, 2]: x, y.

@@ -104,7 +104,7 @@ def steps(placement: Placement, height: int, width: int) -> tuple[float, float]:
 
 
 def _is_exact(placement: Placement, height: int, width: int) -> bool:
-    """Return whether the content's size follows from the scale alone."""
+    """Return whether the content's size follows from the scale."""
     across, down = placement.scale
     return (round(height * down), round(width * across)) == placement.content
 

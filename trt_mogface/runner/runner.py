@@ -48,7 +48,7 @@ class Runner:
         ArgumentError: If an argument is impossible.
         ModelError, MissingExtraError, EngineError, DeviceError: See `trt_mogface.Detector`.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> with Runner(batch=4) as runner:
         ...     first = runner.submit(np.zeros((48, 64, 3), np.uint8)).result()

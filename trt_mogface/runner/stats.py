@@ -65,25 +65,24 @@ class Stats:
         exposition = require("prometheus_client.exposition", extra="metrics")
         registry = require("prometheus_client.registry", extra="metrics").CollectorRegistry()
         prefix = "trt_mogface_"
-        families = []
-        for name, text in (
-            ("frames", "Images whose detections were delivered"),
-            ("failed", "Images that failed"),
-            ("batches", "Runs of the network"),
-        ):
-            family = core.CounterMetricFamily(prefix + name, text)
-            family.add_metric([], getattr(self, name))
-            families.append(family)
+        counters = {
+            "frames": "Images whose detections were delivered",
+            "failed": "Images that failed",
+            "batches": "Runs of the network",
+        }
+        families = [
+            core.CounterMetricFamily(prefix + name, text, value=getattr(self, name))
+            for name, text in counters.items()
+        ]
         times = core.SummaryMetricFamily(
             prefix + "stage_seconds", "Time of a stage of the pipeline", labels=["stage"]
         )
         for name, stage in self.stages.items():
             times.add_metric([name], stage.count, stage.sum / 1e3)
-        families.append(times)
 
         class Collector:
             def collect(self) -> list[object]:
-                return families
+                return [*families, times]
 
         registry.register(Collector())
         exposed: bytes = exposition.generate_latest(registry)

@@ -48,10 +48,10 @@ SUMMARY = """[09/07/2024-21:35:14] [I] TensorRT version: 10.3.0
 
 
 @pytest.fixture
-def task(test_data: Path) -> Task:
+def task(photo_folder: Path) -> Task:
     """Two photos at 320x256 for the default model."""
     model = embedded_file(DEFAULT)
-    images = photos(test_data / "demo_images", (320, 256), 2)
+    images = photos(photo_folder, (320, 256), 2)
     return Task(model, DEFAULT, False, images, read_spec(model).thresholds, 1)
 
 

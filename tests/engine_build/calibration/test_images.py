@@ -353,10 +353,8 @@ def test_the_digest_of_a_video(tmp_path: Path) -> None:
     assert find(film(tmp_path / "other.avi", 5)).digest() != digest
 
 
-def test_photos(test_data: Path) -> None:
-    folder = test_data / "wider_val_calib"
-    if not folder.is_dir():
-        pytest.skip(f"no photos at {folder}")
+def test_photos(annotated_photos: Path) -> None:
+    folder = annotated_photos / "images"
     images = find(folder, limit=6, size=(160, 128))
     items = list(images)
     assert len(items) == 6

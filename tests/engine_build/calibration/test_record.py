@@ -87,6 +87,13 @@ def test_another_network_is_refused(calibration: Calibration) -> None:
     assert "the weights differ" in one_line(weights.value)
 
 
+def test_a_file_of_format_1_is_upgraded(calibration: Calibration) -> None:
+    fields = json.loads(calibration.to_json()) | {"format": 1}
+    for end in ("", "_sha256"):
+        fields[f"pictures{end}"] = fields.pop(f"images{end}")
+    assert Calibration.from_json(json.dumps(fields), HERE) == calibration
+
+
 def changed(calibration: Calibration, **values: Any) -> str:
     return json.dumps({**json.loads(calibration.to_json()), **values})
 
@@ -96,6 +103,8 @@ def changed(calibration: Calibration, **values: Any) -> str:
     [
         {"format": 3},
         {"format": "1"},
+        {"format": 1},
+        {"unknown": 1},
         {"network": None},
         {"method": "guess"},
         {"images": 1.5},

@@ -16,10 +16,10 @@ from engine_build.lowering import Lowered, Lowering, LoweringOptions
 from engine_build.onnx import contract
 from engine_build.onnx.end_to_end import append_detection, attributes
 from tests.support.onnx_files import default_model
+from tests.support.photos import Photo
 from tests.support.specs import MOGFACE, small_spec
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ArgumentError, ModelError
-from trt_mogface.images import read_image
 from trt_mogface.models.files import embedded_file
 from trt_mogface.reference.select import select
 from trt_mogface.spec import UNLIMITED, BoxCoding, DetectorSpec, Level, Thresholds
@@ -73,8 +73,8 @@ def spec_of_node(node: onnx.NodeProto, template: DetectorSpec) -> DetectorSpec:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_what_the_node_is_given_and_told_makes_the_detectors_faces(precision: str, test_data: Path) -> None:
-    image = read_image(test_data / "demo_images" / "insightface_t1.jpg")[:320, :416]
+def test_what_the_node_is_given_and_told_makes_the_detectors_faces(precision: str, group: Photo) -> None:
+    image = group[:320, :416]
     made = lowered(precision, score_threshold=0.5)
     node = node_of(made.model)
     # The graph up to the node, which ONNX Runtime does not know.

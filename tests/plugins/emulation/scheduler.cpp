@@ -69,8 +69,8 @@ struct Block
     std::vector<Warp> warps;
     char* shared;
     size_t sharedBytes;
-    // Two addresses stand for the barrier in ThreadSanitizer's eyes, one generation's and the next's: with one
-    // alone a late thread would also be ordered after what others did since they left the barrier.
+    // Two addresses represent the barrier for ThreadSanitizer, one per generation in turn: with a single address
+    // a late thread would also be ordered after the work of others since they left the barrier.
     char* order;
 };
 

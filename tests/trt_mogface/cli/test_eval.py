@@ -83,7 +83,7 @@ def test_missing_text_files_are_said(run: Run, annotated_photos: Path, few: Path
         "--save",
         texts,
     )
-    lost = sorted((texts / "fp32" / "original").rglob("*.txt"))[0]
+    lost = min((texts / "fp32" / "original").rglob("*.txt"))
     lost.unlink()
     result = run(
         "eval",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from enum import IntEnum
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from tests.support.specs import one_line
 from trt_mogface.errors import EngineError, MissingExtraError
-from trt_mogface.machine.tensorrt import MODULES, FlavorName, find_tensorrt, flavor_name
+from trt_mogface.machine.tensorrt import MODULES, FlavorName, find_tensorrt, flavor_name, make_logger
 
 FLAVORS: list[FlavorName] = ["tensorrt", "tensorrt-rtx"]
 
@@ -135,3 +136,26 @@ def test_other_names_are_refused(text: str) -> None:
         flavor_name(text)
     message = one_line(error.value)
     assert "choose from tensorrt, tensorrt-rtx" in message
+
+
+class Severity(IntEnum):
+    INTERNAL_ERROR = 0
+    ERROR = 1
+    WARNING = 2
+
+
+class FakeLogger:
+    Severity = Severity
+
+
+def test_the_logger_keeps_the_last_error_in_one_line() -> None:
+    trt, seen = SimpleNamespace(ILogger=FakeLogger), list[tuple[str, str]]()
+    logger = make_logger(trt, lambda severity, message: seen.append((severity, message)))
+    assert logger.last_error == "no reason given"
+    logger.log(Severity.ERROR, "a layer\n  failed")
+    logger.log(Severity.WARNING, "slow")
+    assert logger.last_error == "a layer failed"
+    assert seen == [("error", "a layer\n  failed"), ("warning", "slow")]
+    silent = make_logger(trt)
+    silent.log(Severity.INTERNAL_ERROR, "x" * 999)
+    assert silent.last_error == "x" * 300

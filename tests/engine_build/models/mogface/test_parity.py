@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from engine_build.models.mogface.spec import EXTRA_DIVISOR, MEAN, STD
 from tests.support.mogface import Pair, pair
+from tests.support.photos import Photo
 from trt_mogface import Detections, Detector
 from trt_mogface.backends.onnxruntime import OnnxNetwork
-from trt_mogface.images import read_image
 
 torch = pytest.importorskip("torch", reason="MogFace's network needs torch")
 
@@ -100,9 +100,9 @@ def published_selection(
 
 @pytest.mark.slow
 def test_whole_detections_equal_the_published_ones(
-    mogface: Pair, mogface_reference: Any, test_data: Path
+    mogface: Pair, mogface_reference: Any, group: Photo
 ) -> None:
-    image = read_image(test_data / "demo_images" / "mog_face_detection.jpg")
+    image = group[:509, :637]
     assert max(image.shape) <= 1500  # below the rule for long sides
     scores, deltas = outputs_of_published(mogface.published, image[None])
     # Random weights have no faces to find, so the threshold keeps the best hundredth of the anchors.
