@@ -150,7 +150,9 @@ def _declared(include: Path) -> set[str]:
 
 
 def _defined(objects: list[Path]) -> set[str]:
-    done = subprocess.run(["nm", "-g", "--defined-only", *objects], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["nm", "-g", "--defined-only", *objects], capture_output=True, text=True, check=True
+    )
     return set(re.findall(r" T (cu[A-Z]\w*)", done.stdout))
 
 

@@ -1,8 +1,8 @@
 """The real PyCUDA and cuda-bindings, in programs of their own on the driver of `fake_driver`.
 
-`python -m tests.support.real_cuda` installs them into a cache, which `make test` does first; PyCUDA is compiled,
-which takes a minute or two.  Of cuda-bindings only 12.8.0 calls nothing but the driver; later releases link
-NVIDIA's runtime, whose private tables a driver would have to imitate, so they run without one.
+`python -m tests.support.real_cuda` installs them into a cache, which `make test` does first; PyCUDA is
+compiled, which takes a minute or two.  Of cuda-bindings only 12.8.0 calls nothing but the driver; later
+releases link NVIDIA's runtime, whose private tables a driver would have to imitate, so they run without one.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class Program:
 def folder(package: str) -> Path:
     """Return the folder in which a package of `PACKAGES` is installed for this interpreter."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "trt-mogface-tests" / f"{PACKAGES[package].replace('==', '-')}-{sys.implementation.cache_tag}"
+    return (
+        cache / "trt-mogface-tests" / f"{PACKAGES[package].replace('==', '-')}-{sys.implementation.cache_tag}"
+    )
 
 
 def run(
@@ -149,10 +151,11 @@ def _pip(*arguments: str) -> None:
 
 def main() -> None:
     """Install all packages; where that fails, say so, and their tests are skipped."""
+    failures = (OSError, subprocess.CalledProcessError, pytest.skip.Exception)
     for package, requirement in PACKAGES.items():
         try:
             install(package)
-        except (OSError, subprocess.CalledProcessError, pytest.skip.Exception) as error:
+        except failures as error:  # noqa: PERF203 -- the others can be there
             print(f"{requirement} cannot be installed, its tests will be skipped: {error}")
 
 

@@ -37,8 +37,8 @@ class Device:
 class Cuda(ABC):
     """One device in its primary context.
 
-    Every method may be called from any thread, within `current`.  Resources may be closed anywhere, even during a
-    capture.
+    Every method may be called from any thread, within `current`.  Resources may be closed anywhere, even
+    during a capture.
 
     Raises:
         CudaError: If CUDA reports an error; the message names it.

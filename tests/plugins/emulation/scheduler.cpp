@@ -309,7 +309,8 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const std::function<void()>
         return cudaSuccess;
     }
     using Launch = std::pair<cudaLaunchConfig_t, std::function<void()>>;
-    const auto once = [](void* data) {
+    const auto once = [](void* data)
+    {
         const Launch& launch = *static_cast<Launch*>(data);
         run(launch.first, launch.second);
     };
@@ -383,8 +384,8 @@ constexpr Error kERRORS[] = {
 
 Error described(cudaError_t code)
 {
-    const auto found
-        = std::find_if(std::begin(kERRORS), std::end(kERRORS), [=](const Error& e) { return e.code == code; });
+    const auto found = std::find_if(
+        std::begin(kERRORS), std::end(kERRORS), [=](const Error& e) { return e.code == code; });
     return found == std::end(kERRORS) ? Error{code, "unknown error", "unknown error"} : *found;
 }
 

@@ -15,7 +15,7 @@ thread_local std::vector<Context*> contexts;
 CUresult checkDevice(CUdevice device)
 {
     return device >= 0 && device < static_cast<int>(state().devices.size()) ? CUDA_SUCCESS
-                                                                           : CUDA_ERROR_INVALID_DEVICE;
+                                                                            : CUDA_ERROR_INVALID_DEVICE;
 }
 
 CUcontext handleOf(Context* context)
@@ -88,35 +88,38 @@ void driver::destroy(Context* context)
 
 extern "C"
 {
-
 CUresult cuInit(unsigned flags)
 {
-    return call("cuInit", false, [=](Lock&) {
-        State& all = state();
-        if (flags != 0)
+    return call("cuInit", false,
+        [=](Lock&)
         {
-            return CUDA_ERROR_INVALID_VALUE;
-        }
-        const long count = setting("DEVICES", 2);
-        if (count < 1)
-        {
-            return CUDA_ERROR_NO_DEVICE;
-        }
-        if (all.process == 0)
-        {
-            all.devices.resize(static_cast<size_t>(count));
-            all.process = getpid();
-        }
-        return all.process == getpid() ? CUDA_SUCCESS : CUDA_ERROR_NOT_INITIALIZED;
-    });
+            State& all = state();
+            if (flags != 0)
+            {
+                return CUDA_ERROR_INVALID_VALUE;
+            }
+            const long count = setting("DEVICES", 2);
+            if (count < 1)
+            {
+                return CUDA_ERROR_NO_DEVICE;
+            }
+            if (all.process == 0)
+            {
+                all.devices.resize(static_cast<size_t>(count));
+                all.process = getpid();
+            }
+            return all.process == getpid() ? CUDA_SUCCESS : CUDA_ERROR_NOT_INITIALIZED;
+        });
 }
 
 CUresult cuDriverGetVersion(int* version)
 {
-    return call("cuDriverGetVersion", false, [=](Lock&) {
-        *version = static_cast<int>(setting("VERSION", 13000));
-        return CUDA_SUCCESS;
-    });
+    return call("cuDriverGetVersion", false,
+        [=](Lock&)
+        {
+            *version = static_cast<int>(setting("VERSION", 13000));
+            return CUDA_SUCCESS;
+        });
 }
 
 CUresult cuDeviceGetCount(int* count)
@@ -247,7 +250,8 @@ CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned* flags, int* activ
 {
     return DRIVER_CALL({
         *flags = 0;
-        *active = checkDevice(device) == CUDA_SUCCESS && state().devices[static_cast<size_t>(device)].retained;
+        *active
+            = checkDevice(device) == CUDA_SUCCESS && state().devices[static_cast<size_t>(device)].retained;
         return checkDevice(device);
     });
 }

@@ -32,7 +32,7 @@ struct Context
     bool primary = false;
     bool alive = true;
     unsigned flags = 0;
-    CUresult lost = CUDA_SUCCESS; // the error that every later call returns
+    CUresult lost = CUDA_SUCCESS;   // the error that every later call returns
     std::shared_ptr<Stream> legacy; // the default stream
     std::map<std::thread::id, std::shared_ptr<Stream>> perThread;
     std::vector<std::shared_ptr<Stream>> ending; // destroyed, with work that goes on
@@ -172,9 +172,8 @@ void freeMemory(std::map<char*, Allocation>::iterator found);
 
 double now();
 
-
 } // namespace driver
 
 // The body of a function, which sees the lock as `lock`.
-#define DRIVER_CALL(...) \
-    driver::call(__func__, true, [=]([[maybe_unused]] driver::Lock& lock) -> CUresult __VA_ARGS__)
+#define DRIVER_CALL(...)                                                                                     \
+    driver::call(__func__, true, [=]([[maybe_unused]] driver::Lock& lock)->CUresult __VA_ARGS__)

@@ -19,7 +19,8 @@ thread_local std::string details;
 
 std::FILE* logFile()
 {
-    static std::FILE* const file = [] {
+    static std::FILE* const file = []
+    {
         const char* const path = std::getenv("FAKE_CUDA_LOG");
         return path == nullptr ? nullptr : std::fopen(path, "a");
     }();
@@ -91,9 +92,11 @@ constexpr Error kERRORS[] = {
     ERROR(CUDA_ERROR_STREAM_CAPTURE_ISOLATION, "dependency created on uncaptured work in another stream"),
     ERROR(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT,
         "operation would make the legacy stream depend on a capturing blocking stream"),
-    ERROR(CUDA_ERROR_CAPTURED_EVENT, "operation not permitted on an event last recorded in a capturing stream"),
-    ERROR(CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD, "attempt to terminate a thread-local capture sequence from "
-                                                  "another thread"),
+    ERROR(
+        CUDA_ERROR_CAPTURED_EVENT, "operation not permitted on an event last recorded in a capturing stream"),
+    ERROR(CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD,
+        "attempt to terminate a thread-local capture sequence from "
+        "another thread"),
 };
 
 bool isStub(const std::string& name)
@@ -198,7 +201,8 @@ __attribute__((destructor)) static void logLive()
         pinned += allocation.onHost;
     }
     const State& all = state();
-    std::fprintf(logFile(), "LIVE: device memory %zu, pinned memory %zu, streams %zu, events %zu, graphs %zu\n",
+    std::fprintf(logFile(),
+        "LIVE: device memory %zu, pinned memory %zu, streams %zu, events %zu, graphs %zu\n",
         all.memory.size() - pinned, pinned, all.streams.size(), all.events.size(),
         all.graphs.size() + all.executables.size());
     std::fflush(logFile());
@@ -212,7 +216,6 @@ extern "C" int fakeCudaStub(const char* name)
 
 extern "C"
 {
-
 CUresult cuGetErrorName(CUresult code, const char** text)
 {
     const Error* const error = find(code);

@@ -97,8 +97,8 @@ CUresult end(const void* address, size_t bytes, bool hostAllowed, End* found)
     const Allocation& allocation = known->second;
     if (found->at + bytes > allocation.base + allocation.bytes)
     {
-        problem("a copy of %zu bytes leaves its allocation of %zu bytes at offset %zu", bytes, allocation.bytes,
-            static_cast<size_t>(found->at - allocation.base));
+        problem("a copy of %zu bytes leaves its allocation of %zu bytes at offset %zu", bytes,
+            allocation.bytes, static_cast<size_t>(found->at - allocation.base));
         return CUDA_ERROR_INVALID_VALUE;
     }
     found->id = allocation.id;
@@ -126,14 +126,15 @@ bool isThere(const End& end)
 
 Task moving(const End& target, const End& source, size_t bytes)
 {
-    return {[=] {
-        if (!isThere(target) || !isThere(source))
+    return {[=]
         {
-            return CUDA_ERROR_ILLEGAL_ADDRESS;
-        }
-        std::memmove(target.at, source.at, bytes);
-        return CUDA_SUCCESS;
-    }};
+            if (!isThere(target) || !isThere(source))
+            {
+                return CUDA_ERROR_ILLEGAL_ADDRESS;
+            }
+            std::memmove(target.at, source.at, bytes);
+            return CUDA_SUCCESS;
+        }};
 }
 
 CUresult wait(Lock& lock, CUstream handle)
@@ -147,8 +148,8 @@ CUresult wait(Lock& lock, CUstream handle)
     return stream->context->lost;
 }
 
-CUresult copy(Lock& lock, const void* target, const void* source, size_t bytes, CUstream handle, bool hostTarget,
-    bool hostSource, bool blocks)
+CUresult copy(Lock& lock, const void* target, const void* source, size_t bytes, CUstream handle,
+    bool hostTarget, bool hostSource, bool blocks)
 {
     Context* context = nullptr;
     if (const CUresult error = current(&context))
@@ -176,7 +177,8 @@ CUresult copy(Lock& lock, const void* target, const void* source, size_t bytes, 
     {
         // CUDA has read pageable memory when it returns.
         auto staged = std::make_shared<std::vector<char>>(here.at, here.at + bytes);
-        task.run = [=] {
+        task.run = [=]
+        {
             End memory{staged->data()};
             return moving(there, memory, bytes).run();
         };
@@ -192,14 +194,17 @@ CUresult fill(Lock& lock, CUdeviceptr target, T value, size_t count, CUstream ha
     End there;
     CUresult error = end(reinterpret_cast<void*>(target), count * sizeof(T), false, &there);
     error = error || !blocks ? error : refuseUnsafe();
-    error = error ? error : submit(handle, {[=] {
-        if (!isThere(there))
-        {
-            return CUDA_ERROR_ILLEGAL_ADDRESS;
-        }
-        std::fill_n(reinterpret_cast<T*>(there.at), count, value);
-        return CUDA_SUCCESS;
-    }});
+    error = error ? error
+                  : submit(handle,
+                        {[=]
+                            {
+                                if (!isThere(there))
+                                {
+                                    return CUDA_ERROR_ILLEGAL_ADDRESS;
+                                }
+                                std::fill_n(reinterpret_cast<T*>(there.at), count, value);
+                                return CUDA_SUCCESS;
+                            }});
     return error || !blocks ? error : wait(lock, handle);
 }
 
@@ -236,7 +241,9 @@ void attribute(CUpointer_attribute which, void* data, const Allocation& allocati
     case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
         *static_cast<CUdeviceptr*>(data) = reinterpret_cast<CUdeviceptr>(at);
         break;
-    case CU_POINTER_ATTRIBUTE_HOST_POINTER: *static_cast<void**>(data) = allocation.onHost ? at : nullptr; break;
+    case CU_POINTER_ATTRIBUTE_HOST_POINTER:
+        *static_cast<void**>(data) = allocation.onHost ? at : nullptr;
+        break;
     case CU_POINTER_ATTRIBUTE_IS_MANAGED: *static_cast<unsigned*>(data) = 0; break;
     case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL: *static_cast<int*>(data) = allocation.context->device; break;
     default: break;
@@ -283,14 +290,13 @@ void driver::freeMemory(std::map<char*, Allocation>::iterator found)
     {
         all.freed[gone.base] = gone.bytes;
         // The addresses stay taken, so that a kernel that still uses them is stopped.
-        mmap(gone.mapping, gone.mappingBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
-            0);
+        mmap(gone.mapping, gone.mappingBytes, PROT_NONE,
+            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     }
 }
 
 extern "C"
 {
-
 CUresult cuMemGetInfo_v2(size_t* free, size_t* total)
 {
     return DRIVER_CALL({
@@ -328,9 +334,8 @@ CUresult cuMemAlloc_v2(CUdeviceptr* address, size_t bytes)
 
 CUresult cuMemFree_v2(CUdeviceptr address)
 {
-    return DRIVER_CALL({
-        return address == 0 ? CUDA_SUCCESS : release(reinterpret_cast<void*>(address), false);
-    });
+    return DRIVER_CALL(
+        { return address == 0 ? CUDA_SUCCESS : release(reinterpret_cast<void*>(address), false); });
 }
 
 CUresult cuMemHostAlloc(void** address, size_t bytes, unsigned flags)
@@ -478,8 +483,8 @@ CUresult cuMemcpyDtoH_v2(void* target, CUdeviceptr source, size_t bytes)
 CUresult cuMemcpyDtoD_v2(CUdeviceptr target, CUdeviceptr source, size_t bytes)
 {
     return DRIVER_CALL({
-        return copy(lock, reinterpret_cast<void*>(target), reinterpret_cast<void*>(source), bytes, nullptr, false,
-            false, false);
+        return copy(lock, reinterpret_cast<void*>(target), reinterpret_cast<void*>(source), bytes, nullptr,
+            false, false, false);
     });
 }
 
@@ -498,24 +503,24 @@ CUresult cuMemcpyDtoHAsync_v2(void* target, CUdeviceptr source, size_t bytes, CU
 CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr target, CUdeviceptr source, size_t bytes, CUstream stream)
 {
     return DRIVER_CALL({
-        return copy(lock, reinterpret_cast<void*>(target), reinterpret_cast<void*>(source), bytes, stream, false,
-            false, false);
+        return copy(lock, reinterpret_cast<void*>(target), reinterpret_cast<void*>(source), bytes, stream,
+            false, false, false);
     });
 }
 
 CUresult cuMemcpy(CUdeviceptr target, CUdeviceptr source, size_t bytes)
 {
     return DRIVER_CALL({
-        return copy(
-            lock, reinterpret_cast<void*>(target), reinterpret_cast<void*>(source), bytes, nullptr, true, true, true);
+        return copy(lock, reinterpret_cast<void*>(target), reinterpret_cast<void*>(source), bytes, nullptr,
+            true, true, true);
     });
 }
 
 CUresult cuMemcpyAsync(CUdeviceptr target, CUdeviceptr source, size_t bytes, CUstream stream)
 {
     return DRIVER_CALL({
-        return copy(
-            lock, reinterpret_cast<void*>(target), reinterpret_cast<void*>(source), bytes, stream, true, true, false);
+        return copy(lock, reinterpret_cast<void*>(target), reinterpret_cast<void*>(source), bytes, stream,
+            true, true, false);
     });
 }
 

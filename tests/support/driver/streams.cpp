@@ -54,11 +54,12 @@ void push(Stream& stream, Task task)
 
 Task waiting(const std::shared_ptr<Record>& record)
 {
-    return {[record] {
-                Lock lock(state().mutex);
-                finish(lock, record->stream, record->position);
-                return CUDA_SUCCESS;
-            },
+    return {[record]
+        {
+            Lock lock(state().mutex);
+            finish(lock, record->stream, record->position);
+            return CUDA_SUCCESS;
+        },
         false};
 }
 
@@ -106,11 +107,13 @@ void record(const std::shared_ptr<Event>& event, const std::shared_ptr<Stream>& 
 {
     auto made = std::make_shared<Record>();
     made->stream = stream;
-    push(*stream, {[made] {
-                       made->milliseconds = now();
-                       return CUDA_SUCCESS;
-                   },
-                      false});
+    push(*stream,
+        {[made]
+            {
+                made->milliseconds = now();
+                return CUDA_SUCCESS;
+            },
+            false});
     made->position = stream->queued;
     event->last = made;
     event->captured = false;
@@ -294,12 +297,14 @@ void driver::finish(Lock& lock, Context* context)
 // Called by kernels compiled for the host: queue a launch, which may run more than once as part of a graph.
 extern "C" CUresult fakeCudaLaunch(CUstream handle, void (*run)(void*), void* data, void (*drop)(void*))
 {
-    const std::shared_ptr<void> shared(data, [drop](void* gone) {
-        if (drop != nullptr)
+    const std::shared_ptr<void> shared(data,
+        [drop](void* gone)
         {
-            drop(gone);
-        }
-    });
+            if (drop != nullptr)
+            {
+                drop(gone);
+            }
+        });
     return DRIVER_CALL({
         std::shared_ptr<Stream> stream;
         Context* context = nullptr;
@@ -316,16 +321,17 @@ extern "C" CUresult fakeCudaLaunch(CUstream handle, void (*run)(void*), void* da
             return CUDA_ERROR_INVALID_HANDLE;
         }
         detail("stream %p", static_cast<void*>(handle));
-        return submit(handle, {[=] {
-            run(shared.get());
-            return CUDA_SUCCESS;
-        }});
+        return submit(handle,
+            {[=]
+                {
+                    run(shared.get());
+                    return CUDA_SUCCESS;
+                }});
     });
 }
 
 extern "C"
 {
-
 CUresult cuStreamCreate(CUstream* handle, unsigned flags)
 {
     return DRIVER_CALL({ return newStream(handle, flags); });
@@ -461,11 +467,13 @@ CUresult cuStreamWaitEvent(CUstream handle, CUevent eventHandle, unsigned flags)
 CUresult cuLaunchHostFunc(CUstream handle, CUhostFn function, void* data)
 {
     return DRIVER_CALL({
-        return submit(handle, {[=] {
-                                   function(data);
-                                   return CUDA_SUCCESS;
-                               },
-                                  false});
+        return submit(handle,
+            {[=]
+                {
+                    function(data);
+                    return CUDA_SUCCESS;
+                },
+                false});
     });
 }
 
@@ -667,7 +675,7 @@ CUresult cuStreamIsCapturing(CUstream handle, CUstreamCaptureStatus* status)
         {
             return error;
         }
-        *status = !stream->capture       ? CU_STREAM_CAPTURE_STATUS_NONE
+        *status = !stream->capture   ? CU_STREAM_CAPTURE_STATUS_NONE
             : stream->capture->valid ? CU_STREAM_CAPTURE_STATUS_ACTIVE
                                      : CU_STREAM_CAPTURE_STATUS_INVALIDATED;
         return CUDA_SUCCESS;
@@ -694,7 +702,8 @@ CUresult cuGraphDestroy(CUgraph handle)
 
 CUresult cuGraphExecDestroy(CUgraphExec handle)
 {
-    return DRIVER_CALL({ return state().executables.erase(handle) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; });
+    return DRIVER_CALL(
+        { return state().executables.erase(handle) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; });
 }
 
 CUresult cuGraphLaunch(CUgraphExec handle, CUstream streamHandle)

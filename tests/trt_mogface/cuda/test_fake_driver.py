@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ PREAMBLE = """
 SANITIZERS = ("none", "address", "thread")
 
 
-def program(folder: Path, source: str, sanitizer: str = "none", **settings: object) -> Program:
+def program(folder: Path, source: str, sanitizer: str = "none", **settings: Any) -> Program:
     whole = textwrap.dedent(PREAMBLE) + textwrap.dedent(source)
     return run(None, whole, folder, sanitizer=sanitizer, **settings)
 
@@ -106,10 +107,11 @@ def test_work_is_done_when_the_host_waits_and_not_before(tmp_path: Path, sanitiz
         for _ in range(50):
             copy_in(memory, there, queue)
             copy_out(back, memory, queue)
-        threads = [
-            threading.Thread(target=lambda: [call("cuCtxSetCurrent", contexts[0]), call("cuStreamSynchronize", queue)])
-            for _ in range(4)
-        ]
+        def wait():
+            call("cuCtxSetCurrent", contexts[0])
+            call("cuStreamSynchronize", queue)
+
+        threads = [threading.Thread(target=wait) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -282,7 +284,8 @@ def test_functions_are_looked_up_by_name_and_version(tmp_path: Path) -> None:
     source = """
         def lookup(name, version):
             found, status = Handle(), ctypes.c_int()
-            call("cuGetProcAddress_v2", name, ctypes.byref(found), version, ctypes.c_uint64(0), ctypes.byref(status))
+            out = ctypes.byref(found), version, ctypes.c_uint64(0), ctypes.byref(status)
+            call("cuGetProcAddress_v2", name, *out)
             return found.value, status.value
 
         address = lambda name: ctypes.cast(getattr(cuda, name), Handle).value

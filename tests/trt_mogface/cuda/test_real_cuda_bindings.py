@@ -234,6 +234,7 @@ def test_every_call_converts_its_arguments(tmp_path: Path, bindings: str) -> Non
             else:
                 raise AssertionError(name)
         assert cuda.device_address(array) is None
+        relaxed = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeRelaxed
         for function, argument in (
             (runtime.cudaEventRecord, (4096, 4096)),
             (runtime.cudaEventRecordWithFlags, (4096, 4096, runtime.cudaEventRecordExternal)),
@@ -246,7 +247,7 @@ def test_every_call_converts_its_arguments(tmp_path: Path, bindings: str) -> Non
             (runtime.cudaStreamDestroy, (4096,)),
             (runtime.cudaEventDestroy, (4096,)),
             (runtime.cudaGraphExecDestroy, (4096,)),
-            (runtime.cudaThreadExchangeStreamCaptureMode, (runtime.cudaStreamCaptureMode.cudaStreamCaptureModeRelaxed,)),
+            (runtime.cudaThreadExchangeStreamCaptureMode, (relaxed,)),
         ):
             (status, *_) = function(*argument)
             assert int(status) == 35, (function, status)

@@ -97,7 +97,9 @@ def test_the_requested_device_is_used_whatever_is_current(tmp_path: Path, curren
     assert program.log.count("cuDevicePrimaryCtxRetain") == (current != 1), "its own context, where it fits"
 
 
-def test_resources_are_freed_in_threads_without_a_context_and_by_the_garbage_collector(tmp_path: Path) -> None:
+def test_resources_are_freed_in_threads_without_a_context_and_by_the_garbage_collector(
+    tmp_path: Path,
+) -> None:
     source = """
         import threading
         import pycuda.driver as driver

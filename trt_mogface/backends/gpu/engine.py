@@ -38,8 +38,9 @@ def check_runs_here(path: Path, device: int) -> tuple[Manifest, Flavor]:
 class TensorRTNetwork:
     """An engine; see `trt_mogface.backends.base.Network`.
 
-    `enqueue` may be captured.  Clones share the plan.  Each has one execution context per optimization profile, created when its first
-    shape arrives; they never run at the same time, so they share scratch memory.
+    `enqueue` may be captured.  Clones share the plan.  Each has one execution context per optimization
+    profile, created when its first shape arrives; they never run at the same time, so they share scratch
+    memory.
 
     Args:
         path: Plan, with its manifest beside it.
