@@ -185,7 +185,9 @@ class CudaPython(Cuda):
         relaxed = self._runtime.cudaStreamCaptureMode.cudaStreamCaptureModeRelaxed
 
         def free(handle: int) -> None:
-            push(context)
+            (status,) = push(context)
+            if int(status):  # of a forked process or a lost device, where nothing can be freed
+                return
             _, mode = exchange(relaxed)  # or a garbage collection during a capture would break it
             function(handle)
             if mode is not None:

@@ -58,8 +58,9 @@ class PyCuda(Cuda):
         current = self._driver.Context.get_current()
         if current is None or current.get_device() != gpu:
             current = self._ask(what, gpu.retain_primary_context)
-            # PyCUDA would destroy it at the end as if it were not the primary context, which CUDA refuses.
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(current))
+            _leak(
+                current
+            )  # PyCUDA would destroy it as if it were not the primary context, which CUDA refuses
         self._context = current
         with self.current():
             integrated = gpu.get_attribute(self._driver.device_attribute.INTEGRATED)
@@ -170,10 +171,14 @@ class PyCuda(Cuda):
         raise CudaError("graph launch: PyCUDA has no graphs")
 
     def _freeing(self, function: Callable[[], object]) -> Callable[[int], None]:
-        context = self._context
+        context, errors = self._context, self._driver.Error
 
         def free(_: int) -> None:
-            context.push()
+            try:
+                context.push()
+            except errors:  # of a forked process or a lost device, where PyCUDA's destructors abort
+                _leak(function)
+                return
             try:
                 function()
             finally:
@@ -197,6 +202,11 @@ class PyCuda(Cuda):
             raise OutOfMemoryError(what, nbytes, self.free_memory()) from error
         except self._driver.Error as error:
             raise CudaError(f"{what}: {error}") from error
+
+
+def _leak(value: object) -> None:
+    """Keep an object, and all that it refers to, from ever being destroyed."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
 
 
 def _bytes(memory: PinnedMemory, nbytes: int) -> Any:

@@ -256,3 +256,32 @@ def test_every_call_converts_its_arguments(tmp_path: Path, bindings: str) -> Non
     program = run(bindings, source, tmp_path, driver=False)
     assert program.status == 0, program.err
     assert program.out == "done\n"
+
+
+@pytest.mark.parametrize("package", ["cuda-python", "pycuda"])
+def test_a_forked_process_is_refused_and_frees_nothing(tmp_path: Path, package: str) -> None:
+    source = """
+        import gc
+        import os
+        import sys
+        from trt_mogface.cuda import open_cuda
+        from trt_mogface.errors import CudaError
+
+        cuda = open_cuda(0, sys.argv[1])
+        with cuda.current():
+            made = [cuda.allocate(1000), cuda.pin(1000), cuda.stream(), cuda.event()]
+        child = os.fork()
+        if child == 0:
+            try:
+                with cuda.current():
+                    pass
+            except CudaError as error:
+                made.clear()
+                gc.collect()
+                os._exit(7 if "forked" in str(error) else 8)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        for resource in made:
+            resource.close()
+        print("done")
+    """
+    succeed(run(package, source, tmp_path, package))
