@@ -9,6 +9,7 @@ CUDA_ERROR_NOT_SUPPORTED.  The environment sets it up:
 ``FAKE_CUDA_VERSION``      CUDA version of the driver, 13000 by default
 ``FAKE_CUDA_INTEGRATED``   1 if the devices share the host's memory
 ``FAKE_CUDA_MEMORY``       bytes of each device, 4 GiB by default
+``FAKE_CUDA_REUSE``        1 if device addresses are given out again once they are free, as CUDA does
 ``FAKE_CUDA_FAIL``         ``function=error``: every call of the function fails with that error
 ``FAKE_CUDA_LOG``          file that receives a line per call, a line per misuse, and what was not freed
 =========================  ==========================================================================

@@ -56,6 +56,7 @@ struct Allocation
     Context* context;
     char* mapping; // whole pages; the allocation ends where they do
     size_t mappingBytes;
+    size_t reserved; // bytes of addresses from there on that nothing else gets
 };
 
 struct Task
@@ -120,6 +121,7 @@ struct State
     std::map<CUcontext, std::unique_ptr<Context>> contexts;
     std::map<char*, Allocation> memory; // by address
     std::map<char*, size_t> freed;
+    std::vector<std::pair<char*, size_t>> reusable; // addresses of freed device memory, the latest last
     std::map<CUstream, std::shared_ptr<Stream>> streams;
     std::map<CUevent, std::shared_ptr<Event>> events;
     std::map<CUgraph, std::shared_ptr<Graph>> graphs;

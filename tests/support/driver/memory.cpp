@@ -15,6 +15,8 @@ namespace
 constexpr size_t kALIGNMENT = 256;
 constexpr size_t kFILLED = 16U << 20; // bytes of an allocation that are filled with garbage
 constexpr int kGARBAGE = 0xA5;
+constexpr size_t kRESERVED
+    = 64U << 20; // bytes of addresses of an allocation on a device, which may grow in place
 
 using Found = std::map<char*, Allocation>::iterator;
 
@@ -44,20 +46,41 @@ bool isFreed(const void* address)
     return found != state().freed.begin() && at < (--found)->first + found->second;
 }
 
+// Addresses for whole pages: new ones, or with FAKE_CUDA_REUSE those of the device memory that was freed last.
+std::pair<char*, size_t> reserve(size_t bytes, bool onHost)
+{
+    auto& reusable = state().reusable;
+    const auto fits = [=](const std::pair<char*, size_t>& each) { return each.second >= bytes; };
+    const auto found = std::find_if(reusable.rbegin(), reusable.rend(), fits);
+    if (!onHost && found != reusable.rend())
+    {
+        const std::pair<char*, size_t> again = *found;
+        reusable.erase(std::next(found).base());
+        return again;
+    }
+    const size_t whole = onHost ? bytes : std::max(bytes, kRESERVED);
+    void* const made = mmap(nullptr, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return {made == MAP_FAILED ? nullptr : static_cast<char*>(made), whole};
+}
+
+void map(char* at, size_t bytes, int access)
+{
+    mmap(at, bytes, access, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+}
+
 char* allocate(Context* context, size_t bytes, bool onHost, unsigned flags)
 {
-    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    const size_t whole = rounded(bytes, page);
-    char* const mapping = static_cast<char*>(
-        mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    if (mapping == MAP_FAILED)
+    const size_t whole = rounded(bytes, static_cast<size_t>(sysconf(_SC_PAGESIZE)));
+    const auto [mapping, reserved] = reserve(whole, onHost);
+    if (mapping == nullptr)
     {
         return nullptr;
     }
+    map(mapping, whole, PROT_READ | PROT_WRITE);
     char* const base = mapping + (whole - rounded(bytes, kALIGNMENT));
     std::memset(base, kGARBAGE, std::min(bytes, kFILLED));
     State& all = state();
-    all.memory[base] = {++all.ids, base, bytes, onHost, false, flags, context, mapping, whole};
+    all.memory[base] = {++all.ids, base, bytes, onHost, false, flags, context, mapping, whole, reserved};
     all.freed.erase(base);
     if (!onHost)
     {
@@ -289,9 +312,11 @@ void driver::freeMemory(std::map<char*, Allocation>::iterator found)
     if (!gone.registered)
     {
         all.freed[gone.base] = gone.bytes;
-        // The addresses stay taken, so that a kernel that still uses them is stopped.
-        mmap(gone.mapping, gone.mappingBytes, PROT_NONE,
-            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+        map(gone.mapping, gone.mappingBytes, PROT_NONE); // so that a kernel that still uses it is stopped
+        if (!gone.onHost && setting("REUSE", 0))
+        {
+            all.reusable.emplace_back(gone.mapping, gone.reserved);
+        }
     }
 }
 
@@ -379,7 +404,7 @@ CUresult cuMemHostRegister_v2(void* address, size_t bytes, unsigned flags)
         }
         State& all = state();
         char* const base = static_cast<char*>(address);
-        all.memory[base] = {++all.ids, base, bytes, true, true, flags, context, nullptr, 0};
+        all.memory[base] = {++all.ids, base, bytes, true, true, flags, context, nullptr, 0, 0};
         return CUDA_SUCCESS;
     });
 }

@@ -203,6 +203,27 @@ def test_a_graph_repeats_what_was_captured_and_notices_memory_that_is_gone(
     assert "freed since" in problem
 
 
+def test_addresses_of_freed_device_memory_are_used_again_where_that_is_set(tmp_path: Path) -> None:
+    source = """
+        (there, _), queue = pinned(5000), stream()
+        memory, graph = device(4096), Handle()
+        call("cuStreamBeginCapture_v2", queue, THREAD_LOCAL)
+        copy_in(memory, there, queue)
+        call("cuStreamEndCapture", queue, ctypes.byref(graph))
+        ready = get("cuGraphInstantiateWithFlags", graph, ctypes.c_ulonglong(0))
+        call("cuMemFree_v2", memory)
+        larger = device(8192)
+        assert larger.value == memory.value
+        copy_in(larger, there, queue, 5000)
+        call("cuStreamSynchronize", queue)
+        call("cuGraphLaunch", ready, queue)  # it was captured with what was there before
+        call("cuStreamSynchronize", queue, error=ILLEGAL_ADDRESS)
+        print("done")
+    """
+    done = program(tmp_path, source, reuse=1)
+    assert (done.status, done.out) == (0, "done\n"), done.err
+
+
 def test_unsafe_calls_break_a_capture(tmp_path: Path) -> None:
     source = """
         memory, queue, other, event, graph = device(), stream(), stream(), get("cuEventCreate", 2), Handle()
