@@ -28,7 +28,7 @@ SECONDS = 90
 
 def main() -> None:
     if find_gpu() is None:
-        raise SystemExit("this needs an NVIDIA GPU and the package cuda-bindings; nothing was run")
+        raise SystemExit("this needs an NVIDIA GPU; nothing was run")
     results = {target: in_a_process(target) for target in TARGETS}
     table = Table("target", "reached", "max difference to ONNX Runtime", "messages")
     for target, result in results.items():

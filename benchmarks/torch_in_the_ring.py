@@ -53,6 +53,7 @@ class Replayed:
     """
 
     scratch_bytes = 0
+    capturable = False  # a replay cannot be captured again
 
     def __init__(self, network: Any, shape: Shape) -> None:
         self._shape = shape

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -56,8 +57,10 @@ class HostCuda(Cuda):
         self._times: dict[int, float] = {}
 
     @override
-    def activate(self) -> None:
+    @contextmanager
+    def current(self) -> Iterator[None]:
         self.check_process()
+        yield
 
     @override
     def free_memory(self) -> int:
@@ -234,6 +237,7 @@ class HostNetwork:
     """ONNX Runtime in the place of an engine."""
 
     scratch_bytes = 1000
+    capturable = True
 
     def __init__(self, network: OnnxNetwork, cuda: HostCuda, max_shape: Shape) -> None:
         self.network, self.cuda, self.max_shape = network, cuda, max_shape

@@ -66,8 +66,8 @@ class EngineTimer(ExitStack):
                 made.callback(resource.close)
                 return resource
 
+            made.enter_context(cuda.current())
             keep(network)
-            cuda.activate()
             self._stream = keep(cuda.stream())
             events = [keep(cuda.event(timed=True)) for _ in range(2 * IN_FLIGHT)]
             self._events = list(zip(events[::2], events[1::2]))

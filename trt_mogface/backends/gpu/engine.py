@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trt_mogface._files import whole_file
 from trt_mogface.backends.base import Outputs, Shared
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream
-from trt_mogface.errors import EngineError, OutputError
+from trt_mogface.errors import CudaError, EngineError, OutputError
 from trt_mogface.machine.gpu import find_gpu
 from trt_mogface.machine.tensorrt import Flavor, find_tensorrt, flavor_name, make_logger
 from trt_mogface.models.manifest import Manifest, Shape, check_plan, load_manifest
@@ -32,14 +32,17 @@ def check_runs_here(path: Path, device: int) -> tuple[Manifest, Flavor]:
 class TensorRTNetwork:
     """An engine; see `trt_mogface.backends.base.Network`.
 
-    Clones share the plan.  Each has one execution context per optimization profile, created when its first
-    shape arrives; they never run at the same time, so they share scratch memory.
+    `enqueue` may be captured.  Clones share the plan.  Each has one execution context per optimization
+    profile, created when its first shape arrives; they never run at the same time, so they share scratch
+    memory.
 
     Args:
         path: Plan.
         manifest, flavor: Results of `check_runs_here`.
         cuda: Device of the engine.
     """
+
+    capturable = True
 
     def __init__(self, path: Path, manifest: Manifest, flavor: Flavor, cuda: Cuda) -> None:
         self._share(Shared(_Plan(path, manifest, flavor, cuda)))
@@ -84,10 +87,9 @@ class TensorRTNetwork:
         batch, height, width, _ = images.shape
         shape, cuda = (batch, height, width), self._plan.cuda
         self.check_shape(shape)
-        cuda.activate()
         shapes = self.spec.output_shapes(*shape)
         sizes = {INPUT: images.nbytes, **{name: 4 * math.prod(sides) for name, sides in shapes.items()}}
-        with ExitStack() as made:
+        with cuda.current(), ExitStack() as made:
             keep = made.enter_context
             stream = keep(closing(cuda.stream()))
             scratch = keep(closing(cuda.allocate(max(1, self.scratch_bytes))))
@@ -110,10 +112,13 @@ class TensorRTNetwork:
 
     def close(self) -> None:
         """Free the contexts, and the plan with its last clone; closing twice is harmless."""
-        self._contexts.clear()
-        if not self._closed:
-            self._closed = True
-            self._shared.release()
+        with ExitStack() as stack:
+            with suppress(CudaError):  # the device may be lost
+                stack.enter_context(self._plan.cuda.current())
+            self._contexts.clear()
+            if not self._closed:
+                self._closed = True
+                self._shared.release()
 
     def _context(self, shape: Shape, stream: Stream) -> Any:
         """Return the context of the profile that accepts a shape, set to the shape."""
@@ -137,10 +142,10 @@ class _Plan:
         self._cache_path = path.with_name(path.name + ".cache")
         self._trt, self._flavor = flavor.module, flavor
         self._logger = make_logger(self._trt)
-        cuda.activate()
-        self._runtime: Any = self._trt.Runtime(self._logger)
-        self._engine: Any = self._deserialized()
         self._cache: Any = None
+        with cuda.current():
+            self._runtime: Any = self._trt.Runtime(self._logger)
+            self._engine: Any = self._deserialized()
         profiles = range(self._engine.num_optimization_profiles)
         self.scratch_bytes = max(map(int, map(self._engine.get_device_memory_size_for_profile_v2, profiles)))
 

@@ -38,6 +38,10 @@ class DeviceNetwork(Protocol):
     def scratch_bytes(self) -> int:
         """Device memory that a run needs."""
 
+    @property
+    def capturable(self) -> bool:
+        """Whether `enqueue` may be captured in a CUDA graph."""
+
     def check_shape(self, shape: Shape) -> None:
         """Refuse a shape (batch, height, width) that the network does not accept."""
 
@@ -97,11 +101,10 @@ class GpuSlot:
         self._frames: tuple[Frame, ...] = ()
         self._graphs: OrderedDict[Key, Graph] = OrderedDict()
         self._warm: set[Key] = set()
-        self._captures = True
-        with ExitStack() as made:
+        self._captures = network.capturable and cuda.has_graphs
+        with cuda.current(), ExitStack() as made:
             keep = made.enter_context
             keep(closing(network))
-            cuda.activate()
             sizes = _sizes(kernels, network, options, max_shape)
             self._stream, self._done = keep(closing(cuda.stream())), keep(closing(cuda.event()))
             marks = (*STAGES, "end") if on_stage else ()
@@ -119,29 +122,28 @@ class GpuSlot:
         placements = [self._options.place(*frame.size) for frame in frames]
         canvas = placements[0].canvas
         self._network.check_shape((len(frames), *canvas))
-        self._cuda.activate()
-        for stream in {stream_handle(frame.stream) for frame in frames if frame.stream is not None}:
-            self._cuda.wait_stream(self._stream, stream)
-        nbytes = self._input.fill(frames, placements, canvas, self._stream)
-        self._launch(Key(len(frames), canvas, nbytes, self._input.address))
-        self._cuda.record(self._done, self._stream)
+        with self._cuda.current():
+            for stream in {stream_handle(frame.stream) for frame in frames if frame.stream is not None}:
+                self._cuda.wait_stream(self._stream, stream)
+            nbytes = self._input.fill(frames, placements, canvas, self._stream)
+            self._launch(Key(len(frames), canvas, nbytes, self._input.address))
+            self._cuda.record(self._done, self._stream)
         self._frames = tuple(frames)
 
     def wait(self) -> list[Detections]:
         """Block until the faces have arrived, and return them."""
         frames, self._frames = self._frames, ()
-        self._cuda.activate()
-        self._cuda.wait(self._done)
-        if self._on_stage is not None:
-            for stage, begin, end in zip(STAGES, self._marks, self._marks[1:]):
-                self._on_stage(stage, self._cuda.elapsed(begin, end))
+        with self._cuda.current():
+            self._cuda.wait(self._done)
+            if self._on_stage is not None:
+                for stage, begin, end in zip(STAGES, self._marks, self._marks[1:]):
+                    self._on_stage(stage, self._cuda.elapsed(begin, end))
         return self._faces.detections(frames, views=self._views)
 
     def close(self) -> None:
         """Wait for running work and free everything, the latest first; closing twice is harmless."""
         if not self._stream.closed:
-            with suppress(CudaError):  # the device may be lost
-                self._cuda.activate()
+            with suppress(CudaError), self._cuda.current():  # the device may be lost
                 self._cuda.synchronize(self._stream)
         while self._graphs:
             self._graphs.popitem()[1].close()
@@ -163,14 +165,7 @@ class GpuSlot:
     def _capture(self, key: Key) -> None:
         """Capture a graph; if that fails, capture none in future."""
         try:
-            self._cuda.begin_capture(self._stream)
-            try:
-                self._enqueue(key)
-            except MogFaceError:
-                with suppress(CudaError):  # ends the capture; the failure itself is logged below
-                    self._cuda.end_capture(self._stream).close()
-                raise
-            self._graphs[key] = self._cuda.end_capture(self._stream)
+            self._graphs[key] = self._cuda.capture(self._stream, lambda: self._enqueue(key))
         except MogFaceError as error:
             self._captures = False
             log.warning("CUDA graphs are off, every step is launched by itself: %s", error)
