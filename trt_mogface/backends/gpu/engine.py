@@ -15,7 +15,14 @@ from trt_mogface.backends.base import Outputs, Shared
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream
 from trt_mogface.errors import CudaError, EngineError, OutputError
 from trt_mogface.machine.gpu import find_gpu
-from trt_mogface.machine.tensorrt import Flavor, find_tensorrt, flavor_name, make_logger
+from trt_mogface.machine.tensorrt import (
+    Flavor,
+    find_tensorrt,
+    flavor_name,
+    make_logger,
+    make_runtime,
+    serialized,
+)
 from trt_mogface.models.manifest import Manifest, Shape, check_plan, load_manifest
 from trt_mogface.spec import INPUT
 
@@ -76,11 +83,15 @@ class TensorRTNetwork:
         """
         context = self._context(shape, stream)
         context.set_device_memory(scratch.handle, scratch.nbytes)
-        context.set_tensor_address(INPUT, images)
-        for name, address in outputs.items():
-            context.set_tensor_address(name, address)
+        for name, address in {INPUT: images, **outputs}.items():
+            self._require(context.set_tensor_address(name, address), f"no address of {name}")
         if not context.execute_async_v3(stream.handle):
             raise EngineError(f"{self._plan.path}: the network failed: {self._plan.last_error}")
+
+    def _require(self, done: bool, problem: str) -> None:
+        """Refuse to go on if TensorRT returned False."""
+        if not done:
+            raise EngineError(f"{self._plan.path}: {problem}: {self._plan.last_error}")
 
     def run(self, images: NDArray[np.uint8]) -> Outputs:
         """Run the engine on uint8 [N, H, W, 3] in host memory; slots use `enqueue` instead."""
@@ -125,11 +136,11 @@ class TensorRTNetwork:
         index = self._plan.manifest.check_shape(shape, self._plan.path)
         if index not in self._contexts:
             made = self._plan.new_context()
-            made.set_optimization_profile_async(index, stream.handle)
+            self._require(made.set_optimization_profile_async(index, stream.handle), f"no profile {index}")
             self._contexts[index] = made, []
         context, last = self._contexts[index]
         if last != [shape]:  # setting it again would cost, and is not allowed in a capture
-            context.set_input_shape(INPUT, (*shape, 3))
+            self._require(context.set_input_shape(INPUT, (*shape, 3)), f"no input shape {shape}")
             last[:] = [shape]
         return context
 
@@ -144,7 +155,9 @@ class _Plan:
         self._logger = make_logger(self._trt)
         self._cache: Any = None
         with cuda.current():
-            self._runtime: Any = self._trt.Runtime(self._logger)
+            self._runtime: Any = make_runtime(
+                self._trt, self._logger, version_compatible=manifest.version_compatible
+            )
             self._engine: Any = self._deserialized()
         profiles = range(self._engine.num_optimization_profiles)
         self.scratch_bytes = max(map(int, map(self._engine.get_device_memory_size_for_profile_v2, profiles)))
@@ -166,8 +179,10 @@ class _Plan:
     def close(self) -> None:
         """Save what TensorRT-RTX compiled, and free the plan."""
         if self._cache is not None:
-            with suppress(OutputError), whole_file(self._cache_path) as temporary:
-                temporary.write_bytes(memoryview(self._cache.serialize()))
+            kept = serialized(self._cache.serialize())
+            if kept is not None:
+                with suppress(OutputError), whole_file(self._cache_path) as temporary:
+                    temporary.write_bytes(kept)
         self._cache = self._engine = self._runtime = None
 
     def _deserialized(self) -> Any:
