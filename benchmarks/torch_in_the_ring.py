@@ -138,7 +138,7 @@ def measured(cuda: Cuda, kernels: Kernels, network: Any, batch: int) -> dict[str
     with EngineTimer(cuda, replayed, SPEC, shape) as timer:
         engine = timer.measure(MeasureOptions())
     options = SlotOptions.resolve(SPEC, DetectorOptions(size=GPU_SIZE))
-    backend = GpuBackend(replayed, cuda, kernels, options, shape)
+    backend = GpuBackend(replayed, cuda, kernels, options, [shape])
     pipeline = images_per_s(backend, batch, slots=1)
     case = {
         "batch": batch,

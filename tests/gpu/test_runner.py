@@ -89,7 +89,7 @@ class FixedAnswers:
 def test_kernels_graphs_and_copies_in_a_ring(cuda: Cuda, kernels: Kernels, batch: int, slots: int) -> None:
     network = FixedAnswers(cuda, batch)
     options = SlotOptions.resolve(network.spec, {"size": SIZE})
-    backend = GpuBackend(network, cuda, kernels, options, (batch, SIZE[1], SIZE[0]))
+    backend = GpuBackend(network, cuda, kernels, options, [(batch, SIZE[1], SIZE[0])])
     rng = np.random.default_rng(1)
     images = [rng.integers(0, 256, (*rng.integers(20, 900, 2), 3), np.uint8) for _ in range(40)]
     before = cuda.free_memory()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -278,12 +278,22 @@ class HostNetwork:
             self._original = None
 
 
-def backend(library: Path, model: Path, cuda: HostCuda, max_shape: Shape, **options: Any) -> GpuBackend:
+def backend(
+    library: Path,
+    model: Path,
+    cuda: HostCuda,
+    max_shape: Shape,
+    *,
+    other_profiles: Sequence[Shape] = (),
+    **options: Any,
+) -> GpuBackend:
     """Return the GPU's backend, with device and engine replaced."""
     network = OnnxNetwork(model, threads=1)
     resolved = SlotOptions.resolve(network.spec, cast(DetectorOptions, options))
-    fake = HostNetwork(network, cuda, max_shape)
-    return GpuBackend(fake, cuda, HostKernels(library, cuda), resolved, max_shape)
+    shapes = [max_shape, *other_profiles]
+    batch, height, width = (max(sizes) for sizes in zip(*shapes))
+    fake = HostNetwork(network, cuda, (batch, height, width))
+    return GpuBackend(fake, cuda, HostKernels(library, cuda), resolved, shapes)
 
 
 def _aligned(nbytes: int) -> tuple[int, np.ndarray[Any, Any]]:

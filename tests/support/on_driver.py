@@ -57,4 +57,6 @@ def backend(cuda: Cuda, network: Any = None, **options: Any) -> GpuBackend:
     resolved = SlotOptions.resolve(model.spec, DetectorOptions(**{"size": SIZE} | options))  # type: ignore[typeddict-item]
     queues: Any = Queues()
     network = network or HostNetwork
-    return GpuBackend(network(model, queues, MAX_SHAPE), cuda, Kernels(shared_library()), resolved, MAX_SHAPE)
+    return GpuBackend(
+        network(model, queues, MAX_SHAPE), cuda, Kernels(shared_library()), resolved, [MAX_SHAPE]
+    )

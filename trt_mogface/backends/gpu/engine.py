@@ -58,8 +58,7 @@ class TensorRTNetwork:
         self._shared, self._plan, self._closed = shared, shared.value, False
         manifest = self._plan.manifest
         self.spec, self.scratch_bytes = manifest.spec, self._plan.scratch_bytes
-        batch, height, width = (max(sizes) for sizes in zip(*(profile.max for profile in manifest.profiles)))
-        self.max_shape: Shape = batch, height, width
+        self.max_shapes: tuple[Shape, ...] = tuple(profile.max for profile in manifest.profiles)
         self._contexts: dict[int, tuple[Any, list[Shape]]] = {}
 
     def check_shape(self, shape: Shape) -> None:

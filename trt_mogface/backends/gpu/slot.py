@@ -77,7 +77,8 @@ class GpuSlot:
         cuda, kernels: Device of the slot, and kernels around the network.
         network: Network for this slot only, closed with it.
         options: Resolved options.
-        max_shape: Largest batch, height and width of the network input.
+        max_shapes: Largest batches, heights and widths of the network input, e.g. one for each profile.  The
+            memory suffices for each of them, not for the largest batch in the largest size.
         on_stage: Called with the milliseconds of each stage of a batch; None measures nothing.
         views: Whether detections are views of pinned memory, which the next batch overwrites.
 
@@ -91,7 +92,7 @@ class GpuSlot:
         kernels: Kernels,
         network: DeviceNetwork,
         options: SlotOptions,
-        max_shape: Shape,
+        max_shapes: Sequence[Shape],
         on_stage: OnStage | None = None,
         *,
         views: bool = False,
@@ -105,15 +106,17 @@ class GpuSlot:
         with cuda.current(), ExitStack() as made:
             keep = made.enter_context
             keep(closing(network))
-            sizes = _sizes(kernels, network, options, max_shape)
+            pieces = [_sizes(kernels, network, options, shape) for shape in max_shapes]
+            sizes = {name: max(piece[name] for piece in pieces) for name in pieces[0]}
+            batch = max(shape[0] for shape in max_shapes)
             self._stream, self._done = keep(closing(cuda.stream())), keep(closing(cuda.event()))
             marks = (*STAGES, "end") if on_stage else ()
             self._marks = [keep(closing(cuda.event(timed=True))) for _ in marks]
             try:
-                self._faces = keep(closing(FaceBuffer(cuda, options, max_shape[0])))
+                self._faces = keep(closing(FaceBuffer(cuda, options, batch)))
                 self._buffers = {name: keep(closing(cuda.allocate(nbytes))) for name, nbytes in sizes.items()}
             except OutOfMemoryError as error:
-                raise _advised(error, cuda, sum(sizes.values()), max_shape[0]) from error
+                raise _advised(error, cuda, sum(sizes.values()), batch) from error
             self._input = keep(closing(FrameBuffer(cuda, kernels)))
             self._open = made.pop_all()
 

@@ -124,7 +124,7 @@ def test_a_run_on_the_host_is_uploaded_run_and_downloaded(tmp_path: Path) -> Non
     cuda = HostCuda()
     engine = FakeEngine(cuda)
     network = opened(tmp_path, cuda, engine)
-    assert (network.spec, network.max_shape, network.scratch_bytes) == (SPEC, (4, 32, 16), 300)
+    assert (network.spec, network.max_shapes, network.scratch_bytes) == (SPEC, ((1, 8, 8), (4, 32, 16)), 300)
     rng = np.random.default_rng(0)
     for shape in ((1, 8, 8), (2, 16, 8), (2, 16, 8), (4, 32, 16)):
         images = rng.integers(0, 256, (*shape, 3), np.uint8)
