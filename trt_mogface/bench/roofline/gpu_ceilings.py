@@ -1,7 +1,9 @@
 """Ceilings of this machine's GPU, measured with torch: a device copy, and matrix products by precision.
 
-Times are medians between CUDA events, after a warm-up.  The data are random: constant ones need less power, so
-that the clocks, and with them the ceilings, would be higher than any network can reach.  Untested on a GPU: the tests replace torch.
+Times are medians between CUDA events, after a warm-up.  The data are random: constant data need less power,
+so that the clocks, and with them the ceilings, would be higher than a network can reach.
+
+Untested on a GPU: the tests replace torch.
 """
 
 from __future__ import annotations
