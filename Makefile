@@ -23,7 +23,7 @@ kernels: ## build only the CUDA kernels, into build/kernels (ARCHITECTURES=87 fo
 	  $(if $(TENSORRT),-DTensorRT_ROOT="$(TENSORRT)")
 	cmake --build build/kernels --parallel
 
-test: $(VENV)/.dev ## run the tests and the examples in docstrings
+test: $(VENV)/.dev $(VENV)/.real-cuda ## run the tests and the examples in docstrings
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # The registries are those of TensorRT's lean runtimes, from the package index.  The headers are in no package: both
@@ -87,6 +87,12 @@ $(VENV)/.torch: $(BIN)/python
 	  { $(PIP) install --quiet uv && \
 	    $(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend cpu "torch==$(TORCH)" 2>/dev/null; } || \
 	  echo "no CPU build of torch $(TORCH) found: tests of the MogFace network will be skipped"
+	@touch $@
+
+# PyCUDA, compiled in a minute or two, and releases of cuda-bindings, for tests/trt_mogface/cuda.  They lie in a cache
+# outside this folder; without a compiler or the CUDA toolkit those tests are skipped.
+$(VENV)/.real-cuda: $(VENV)/.dev tests/support/real_cuda.py
+	$(BIN)/python -m tests.support.real_cuda
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.package $(VENV)/.torch

@@ -25,6 +25,7 @@ from trt_mogface.backends.options import DetectorOptions, SlotOptions
 from trt_mogface.bench.measurement import MeasureOptions
 from trt_mogface.bench.network import EngineTimer
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream, open_cuda
+from trt_mogface.errors import EngineError
 from trt_mogface.kernels import Kernels
 from trt_mogface.models.manifest import Shape
 
@@ -47,12 +48,15 @@ class At:
 class Replayed:
     """A `trt_mogface.backends.gpu.slot.DeviceNetwork` of one shape; replays share the memory of its capture.
 
+    A smaller batch, such as a runner's first or last one, replays the whole and uses a part.
+
     Args:
         network: Function of uint8 [N, H, W, 3].
         shape: Batch, height, width.
     """
 
     scratch_bytes = 0
+    capturable = False  # a replay cannot be captured again
 
     def __init__(self, network: Any, shape: Shape) -> None:
         self._shape = shape
@@ -67,9 +71,9 @@ class Replayed:
             self._outputs = network(self._images)
 
     def check_shape(self, shape: Shape) -> None:
-        """Refuse another shape than the captured one."""
-        if shape != self._shape:
-            raise ValueError(f"captured at {self._shape}, requested {shape}")
+        """Refuse another size, or a larger batch, than the captured one."""
+        if shape[0] > self._shape[0] or shape[1:] != self._shape[1:]:
+            raise EngineError(f"torch graph: captured at {self._shape}, requested {shape}; use its shape")
 
     def clone(self) -> Replayed:
         """Return the same network: only one slot may use it."""
@@ -83,9 +87,10 @@ class Replayed:
         self.check_shape(shape)
         there: Any = torch.cuda.ExternalStream(stream.handle)  # type: ignore[no-untyped-call]
         with torch.cuda.stream(there):
-            self._images.copy_(torch.as_tensor(At(images, (*shape, 3), "|u1"), device="cuda"))
+            self._images[: shape[0]].copy_(torch.as_tensor(At(images, (*shape, 3), "|u1"), device="cuda"))
             self._graph.replay()
-            for name, values in zip(("scores", "deltas"), self._outputs):
+            for name, whole in zip(("scores", "deltas"), self._outputs):
+                values = whole[: shape[0]]
                 torch.as_tensor(At(outputs[name], tuple(values.shape), "<f4"), device="cuda").copy_(values)
 
     def close(self) -> None:
@@ -137,7 +142,7 @@ def measured(cuda: Cuda, kernels: Kernels, network: Any, batch: int) -> dict[str
     with EngineTimer(cuda, replayed, SPEC, shape) as timer:
         engine = timer.measure(MeasureOptions())
     options = SlotOptions.resolve(SPEC, DetectorOptions(size=GPU_SIZE))
-    backend = GpuBackend(replayed, cuda, kernels, options, shape)
+    backend = GpuBackend(replayed, cuda, kernels, options, [shape])
     pipeline = images_per_s(backend, batch, slots=1)
     case = {
         "batch": batch,

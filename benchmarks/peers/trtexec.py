@@ -15,7 +15,7 @@ from trt_mogface.machine.tensorrt import FlavorName
 from trt_mogface.models.manifest import load_manifest
 from trt_mogface.spec import INPUT
 
-LIMIT = 240.0
+LIMIT = 60.0
 """Time limit of a call in seconds, including loading the engine."""
 
 

@@ -16,7 +16,7 @@ from engine_build.tensorrt.engine_layers import layers_in
 from engine_build.tensorrt.network_types import convolution_types
 from trt_mogface._files import whole_file
 from trt_mogface.errors import ArgumentError, EngineError
-from trt_mogface.machine.tensorrt import Flavor, make_logger
+from trt_mogface.machine.tensorrt import Flavor, make_logger, serialized
 from trt_mogface.models.manifest import Layer, Profile
 from trt_mogface.spec import INPUT
 
@@ -155,14 +155,15 @@ def build(
         cache = _timing_cache(config, options.timing_cache_file)
         if progress is not None:
             config.progress_monitor = _monitor(trt, progress)
-        plan = builder.build_serialized_network(network, config)
+        plan = serialized(builder.build_serialized_network(network, config))
         if plan is None:
             problem = f"could not build the engine: {logger.last_error}"
             raise EngineError(f"{flavor.name} {flavor.version} {problem}")
-        if cache is not None and options.timing_cache_file is not None:
+        timings = None if cache is None else serialized(cache.serialize())
+        if timings is not None and options.timing_cache_file is not None:
             with whole_file(options.timing_cache_file) as temporary:
-                temporary.write_bytes(memoryview(cache.serialize()))
-        return Built(bytes(memoryview(plan)), convolution_types(network, trt), tuple(layers))
+                temporary.write_bytes(timings)
+        return Built(plan, convolution_types(network, trt), tuple(layers))
 
 
 def _config(trt: Any, builder: Any, options: BuilderOptions, flavor: Flavor) -> Any:
@@ -172,7 +173,8 @@ def _config(trt: Any, builder: Any, options: BuilderOptions, flavor: Flavor) -> 
     for profile in options.profiles:
         made = builder.create_optimization_profile()
         made.set_shape(INPUT, *((*shape, 3) for shape in (profile.min, profile.opt, profile.max)))
-        config.add_optimization_profile(made)
+        if config.add_optimization_profile(made) < 0:
+            raise EngineError(f"{flavor.name} {flavor.version} refuses the input shapes {profile}")
     if options.workspace_mib is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
     flags = {
@@ -183,6 +185,8 @@ def _config(trt: Any, builder: Any, options: BuilderOptions, flavor: Flavor) -> 
     for name, wanted in flags.items():
         if wanted:
             config.set_flag(_member(trt.BuilderFlag, name, flavor))
+    if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):  # in TensorRT-RTX: inference can be captured
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
     level = options.hardware_compatibility_level
     if level != "none":
         name = "AMPERE_PLUS" if level == "ampere+" else "SAME_COMPUTE_CAPABILITY"
@@ -216,7 +220,8 @@ def _target(trt: Any, config: Any, capabilities: tuple[str, ...], flavor: Flavor
     config.num_compute_capabilities = len(capabilities)
     for i, capability in enumerate(capabilities):
         name = f"SM{capability.replace('.', '')}"
-        config.set_compute_capability(_member(trt.ComputeCapability, name, flavor), i)
+        if not config.set_compute_capability(_member(trt.ComputeCapability, name, flavor), i):
+            raise EngineError(f"{flavor.name} {flavor.version} refuses compute capability {capability}")
 
 
 def _use_dla(trt: Any, builder: Any, config: Any, core: int, allow_gpu_fallback: bool) -> None:

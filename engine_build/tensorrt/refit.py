@@ -9,8 +9,15 @@ from pathlib import Path
 from trt_mogface._files import whole_file
 from trt_mogface.errors import EngineError, ModelError
 from trt_mogface.machine.gpu import find_gpu
-from trt_mogface.machine.tensorrt import Flavor, find_tensorrt, flavor_name, make_logger
-from trt_mogface.models.manifest import load_manifest, load_plan, manifest_path
+from trt_mogface.machine.tensorrt import (
+    Flavor,
+    find_tensorrt,
+    flavor_name,
+    make_logger,
+    make_runtime,
+    serialized,
+)
+from trt_mogface.models.manifest import Manifest, load_manifest, load_plan, manifest_path
 
 
 def refit(engine: Path, model: Path, output: Path) -> Path:
@@ -31,7 +38,7 @@ def refit(engine: Path, model: Path, output: Path) -> Path:
         weights = model.read_bytes()
     except OSError as error:
         raise ModelError(f"{model}: cannot be read ({error.strerror})") from error
-    plan = _refitted(flavor, load_plan(engine, manifest), weights, engine)
+    plan = _refitted(flavor, manifest, load_plan(engine, manifest), weights, engine)
     # The digest of the inputs goes: a build from the same inputs would give other weights.
     changed = dataclasses.replace(
         manifest, plan_sha256=hashlib.sha256(plan).hexdigest(), plan_bytes=len(plan), inputs_sha256=""
@@ -42,10 +49,11 @@ def refit(engine: Path, model: Path, output: Path) -> Path:
     return output
 
 
-def _refitted(flavor: Flavor, plan: bytes, model: bytes, path: Path) -> bytes:
+def _refitted(flavor: Flavor, manifest: Manifest, plan: bytes, model: bytes, path: Path) -> bytes:
     trt = flavor.module
     logger = make_logger(trt)
-    engine = trt.Runtime(logger).deserialize_cuda_engine(plan)
+    runtime = make_runtime(trt, logger, version_compatible=manifest.version_compatible)
+    engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
         raise EngineError(
             f"{path}: {flavor.name} {flavor.version} cannot read this plan: {logger.last_error}"
@@ -62,4 +70,7 @@ def _refitted(flavor: Flavor, plan: bytes, model: bytes, path: Path) -> bytes:
         raise EngineError(f"{path}: the model lacks weights of the engine, such as {(missing or ['?'])[0]!r}")
     config = engine.create_serialization_config()
     config.clear_flag(trt.SerializationFlag.EXCLUDE_WEIGHTS)
-    return bytes(memoryview(engine.serialize_with_config(config)))
+    refitted = serialized(engine.serialize_with_config(config))
+    if refitted is None:
+        raise EngineError(f"{path}: could not serialize the engine with its weights: {logger.last_error}")
+    return refitted

@@ -22,6 +22,9 @@ RTX_LACKS = {
     "timing_cache_file": "tensorrt-rtx times no layers when it builds; leave it out",
     "hardware_compatibility_level": "tensorrt-rtx builds for any Ampere or newer; set compute_capabilities",
 }
+LAST_DLA, NEXT_DLA = (10, 7), (11, 4, 1)
+"""Last release before, and first release after, those of TensorRT that lack the DLA."""
+
 RTX_NEEDS_GPU = dict.fromkeys(
     ("strip_weights", "refit"), "tensorrt-rtx needs a GPU to build such an engine; none was found"
 )
@@ -52,6 +55,8 @@ def check_options(flavor: Flavor, gpu: Gpu | None, options: BuilderOptions) -> N
     Raises:
         ArgumentError: If an option is not available; the message names an alternative.
     """
+    if options.use_dla_core is not None:
+        _check_dla(flavor, options)
     if not flavor.is_rtx:
         if options.compute_capabilities:
             raise ArgumentError("compute_capabilities", FOR_RTX_ONLY)
@@ -60,6 +65,26 @@ def check_options(flavor: Flavor, gpu: Gpu | None, options: BuilderOptions) -> N
     for name, problem in (RTX_LACKS if gpu else RTX_LACKS | RTX_NEEDS_GPU).items():
         if getattr(options, name) != getattr(defaults, name):
             raise ArgumentError(name, problem)
+
+
+def _check_dla(flavor: Flavor, options: BuilderOptions) -> None:
+    """Refuse a DLA that the release does not support, and shapes that no DLA supports: dynamic ones."""
+    release = tuple(int(part) for part in re.findall(r"\d+", flavor.version)[:3])
+    problem = None
+    if flavor.is_rtx:
+        problem = "tensorrt-rtx runs on GPUs only; use tensorrt, or leave the option out"
+    elif release[:2] > LAST_DLA and release < NEXT_DLA:
+        last, following = (".".join(map(str, each)) for each in (LAST_DLA, NEXT_DLA))
+        problem = (
+            f"tensorrt {flavor.version} has no DLA, which {last} and earlier and {following} and later "
+            "have; leave the option out to use the GPU"
+        )
+    if problem:
+        raise ArgumentError("use_dla_core", problem, options.use_dla_core)
+    for profile in options.profiles:
+        if profile.min != profile.max:
+            fixed = "x".join(map(str, profile.opt))
+            raise ArgumentError("shapes", f"a DLA runs fixed shapes only; use {fixed}", profile)
 
 
 def check_end_to_end(flavor: Flavor) -> None:

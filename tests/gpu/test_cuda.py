@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -26,8 +27,13 @@ def cuda(request: pytest.FixtureRequest) -> Cuda:
     return opened
 
 
+@pytest.fixture(autouse=True)
+def current(cuda: Cuda) -> Iterator[None]:
+    with cuda.current():
+        yield
+
+
 def test_bytes_come_back_as_they_went(cuda: Cuda) -> None:
-    cuda.activate()
     stream, event = cuda.stream(), cuda.event()
     there, device, back = cuda.pin(NBYTES), cuda.allocate(NBYTES), cuda.pin(NBYTES)
     there.array[:] = np.random.default_rng(0).integers(0, 256, NBYTES, np.uint8)
@@ -129,9 +135,9 @@ def test_other_threads_may_use_it(cuda: Cuda) -> None:
 
     def work() -> None:
         try:
-            cuda.activate()
-            stream, memory = cuda.stream(), cuda.allocate(NBYTES)
-            cuda.synchronize(stream)
+            with cuda.current():
+                stream, memory = cuda.stream(), cuda.allocate(NBYTES)
+                cuda.synchronize(stream)
             memory.close()
             stream.close()
         except CudaError as error:

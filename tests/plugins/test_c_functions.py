@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import device
-from tests.support.problems import examples, specs
 from tests.support.specs import small_spec
+from tests.support.strategies import examples, specs
 from trt_mogface.kernels import interface
 from trt_mogface.kernels.arguments import detector_struct, thresholds_struct
 from trt_mogface.spec import DetectorSpec

@@ -13,18 +13,9 @@ from numpy.typing import NDArray
 
 from tests.support.device import Floats, HostCandidates, is_unwritten, reseed, same_bits
 from tests.support.family_specs import ULFD
-from tests.support.problems import (
-    CODINGS,
-    ODD_SCORES,
-    THRESHOLDS,
-    Problem,
-    decode,
-    examples,
-    problem,
-    problems,
-    solved,
-)
+from tests.support.problems import CODINGS, ODD_SCORES, THRESHOLDS, Problem, decode, problem, solved
 from tests.support.specs import MOGFACE, small_spec
+from tests.support.strategies import examples, problems
 from trt_mogface.frame import Frame
 from trt_mogface.kernels import Kernels
 from trt_mogface.reference.anchors import anchors

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from tests.support import device
 from tests.support.device import HostFaces, arrays, reseed, same_bits
 from tests.support.family_specs import FAMILY
-from tests.support.problems import Problem, decode, detect, examples, problem, problems, select, sprinkled
+from tests.support.problems import Problem, decode, detect, problem, select, sprinkled
 from tests.support.specs import MOGFACE, small_spec
+from tests.support.strategies import examples, problems
 from trt_mogface.frame import Frame
 from trt_mogface.kernels import MAX_TOP_K, Faces, Kernels
 from trt_mogface.reference.nms import nms

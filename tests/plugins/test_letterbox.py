@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.device import Bytes, copied, filled, memory, reseed
 from tests.support.frames import apart, bgr_by_formula, laid_apart, made_frame, yuv_frame
-from tests.support.problems import examples
+from tests.support.strategies import examples
 from trt_mogface.frame import FORMATS, MATRICES, RANGES, ColorMatrix, ColorRange, Frame, PixelFormat
 from trt_mogface.kernels import FRAME_BYTES, Kernels
 from trt_mogface.reference.color import to_bgr

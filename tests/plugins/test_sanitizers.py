@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.emulated import REPOSITORY, SANITIZER_OPTIONS, shared_library
-from tests.support.problems import EXAMPLES
+from tests.support.strategies import EXAMPLES
 from trt_mogface.kernels.library import VARIABLE
 
 TESTS = [f"tests/plugins/test_{name}.py" for name in ("letterbox", "decode", "select", "detect")]

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from tests.support import device
 from tests.support.device import Bytes, Floats, HostCandidates, HostFaces, reseed, same_bits
-from tests.support.problems import examples, select
+from tests.support.problems import select
+from tests.support.strategies import examples
 from trt_mogface.frame import Frame
 from trt_mogface.kernels import Kernels
 from trt_mogface.reference.nms import nms

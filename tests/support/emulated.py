@@ -67,7 +67,7 @@ def build(name: str, sources: Iterable[Path], flags: tuple[str, ...]) -> Path:
         with ThreadPoolExecutor() as pool:
             objects = list(pool.map(lambda job: _compile(job[0], job[1], Path(work)), jobs))
         linked = Path(work) / name
-        _run("g++", "-o", linked, *objects, *flags)
+        _run("g++", "-o", linked, *objects, *flags, "-ldl")
         linked.replace(made)  # another process may have made the same at the same time
     return made
 

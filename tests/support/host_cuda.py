@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -56,8 +57,10 @@ class HostCuda(Cuda):
         self._times: dict[int, float] = {}
 
     @override
-    def activate(self) -> None:
+    @contextmanager
+    def current(self) -> Iterator[None]:
         self.check_process()
+        yield
 
     @override
     def free_memory(self) -> int:
@@ -234,6 +237,7 @@ class HostNetwork:
     """ONNX Runtime in the place of an engine."""
 
     scratch_bytes = 1000
+    capturable = True
 
     def __init__(self, network: OnnxNetwork, cuda: HostCuda, max_shape: Shape) -> None:
         self.network, self.cuda, self.max_shape = network, cuda, max_shape
@@ -274,12 +278,22 @@ class HostNetwork:
             self._original = None
 
 
-def backend(library: Path, model: Path, cuda: HostCuda, max_shape: Shape, **options: Any) -> GpuBackend:
+def backend(
+    library: Path,
+    model: Path,
+    cuda: HostCuda,
+    max_shape: Shape,
+    *,
+    other_profiles: Sequence[Shape] = (),
+    **options: Any,
+) -> GpuBackend:
     """Return the GPU's backend, with device and engine replaced."""
     network = OnnxNetwork(model, threads=1)
     resolved = SlotOptions.resolve(network.spec, cast(DetectorOptions, options))
-    fake = HostNetwork(network, cuda, max_shape)
-    return GpuBackend(fake, cuda, HostKernels(library, cuda), resolved, max_shape)
+    shapes = [max_shape, *other_profiles]
+    batch, height, width = (max(sizes) for sizes in zip(*shapes))
+    fake = HostNetwork(network, cuda, (batch, height, width))
+    return GpuBackend(fake, cuda, HostKernels(library, cuda), resolved, shapes)
 
 
 def _aligned(nbytes: int) -> tuple[int, np.ndarray[Any, Any]]:

@@ -64,8 +64,8 @@ class Network(Protocol):
         """Meaning of the outputs."""
 
     @property
-    def max_shape(self) -> Shape | None:
-        """Largest batch, height and width; None without a limit."""
+    def max_shapes(self) -> tuple[Shape, ...]:
+        """Largest batch, height and width of each profile; empty without limits."""
 
     def check_shape(self, shape: Shape) -> None:
         """Refuse an input shape (batch, height, width) that the network does not accept.

@@ -34,7 +34,7 @@ class OnnxNetwork:
         ModelError: If the file is missing, not ONNX, or not a contract file.
     """
 
-    max_shape: Shape | None = None
+    max_shapes: tuple[Shape, ...] = ()
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
         self.path, self.spec = path, read_spec(path)

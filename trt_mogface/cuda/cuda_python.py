@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from numpy.typing import NDArray
 from typing_extensions import override
 
 from trt_mogface._optional import require
+from trt_mogface.cuda.driver import bindings_extra, driver_version
 from trt_mogface.cuda.interface import Cuda, Device
 from trt_mogface.cuda.resources import DeviceMemory, Event, Graph, PinnedMemory, Stream
 from trt_mogface.errors import CudaError, OutOfMemoryError
@@ -18,21 +22,33 @@ class CudaPython(Cuda):
 
     def __init__(self, device: int = 0) -> None:
         super().__init__()
-        self._runtime: Any = require("cuda.bindings.runtime", extra="cuda")
+        self._runtime: Any = require("cuda.bindings.runtime", extra=bindings_extra())
+        self._driver: Any = require("cuda.bindings.driver", extra=bindings_extra())
         kinds, asked = self._runtime.cudaDeviceAttr, self._runtime.cudaDeviceGetAttribute
         what = f"device {device}"
-        self._ask(self._runtime.cudaSetDevice(device), what)
+        try:
+            name = _text(self._ask(self._runtime.cudaGetDeviceProperties(device), what).name)
+        except RuntimeError as error:  # of cuda-bindings 12.8 without a driver
+            raise CudaError(f"{what}: no NVIDIA driver found ({error})") from error
         capability = kinds.cudaDevAttrComputeCapabilityMajor, kinds.cudaDevAttrComputeCapabilityMinor
         major, minor = (self._ask(asked(kind, device), what) for kind in capability)
         integrated = self._ask(asked(kinds.cudaDevAttrIntegrated, device), what)
-        name = _text(self._ask(self._runtime.cudaGetDeviceProperties(device), what).name)
-        _, total = self._memory()
-        self.device = Device(device, name.rstrip("\0"), (major, minor), bool(integrated), total)
+        self._ask(self._driver.cuInit(0), what)
+        # The runtime would select a device for good; contexts of the driver can be put back.
+        self._context = self._ask(self._driver.cuDevicePrimaryCtxRetain(device), what)
+        self.device = Device(device, name.rstrip("\0"), (major, minor), bool(integrated), 0)
+        with self.current():
+            self.device = dataclasses.replace(self.device, memory=self._memory()[1])
 
     @override
-    def activate(self) -> None:
+    @contextmanager
+    def current(self) -> Iterator[None]:
         self.check_process()
-        self._ask(self._runtime.cudaSetDevice(self.device.number), f"device {self.device.number}")
+        self._ask(self._driver.cuCtxPushCurrent(self._context), f"device {self.device.number}")
+        try:
+            yield
+        finally:
+            self._driver.cuCtxPopCurrent()
 
     @override
     def free_memory(self) -> int:
@@ -151,24 +167,45 @@ class CudaPython(Cuda):
 
     def _freeing(self, function: Any) -> Any:
         """Return a function that frees a handle on its device, without exceptions that nobody could catch."""
-        set_device, number = self._runtime.cudaSetDevice, self.device.number
+        push, pop, context = self._driver.cuCtxPushCurrent, self._driver.cuCtxPopCurrent, self._context
+        exchange = self._runtime.cudaThreadExchangeStreamCaptureMode
+        relaxed = self._runtime.cudaStreamCaptureMode.cudaStreamCaptureModeRelaxed
 
         def free(handle: int) -> None:
-            set_device(number)
+            (status,) = push(context)
+            if int(status):  # of a forked process or a lost device, where nothing can be freed
+                return
+            _, mode = exchange(relaxed)  # or a garbage collection during a capture would break it
             function(handle)
+            if mode is not None:
+                exchange(mode)
+            pop()
 
         return free
 
     def _ask(self, answer: tuple[Any, ...], what: str, nbytes: int | None = None) -> Any:
-        """Return the value of a call, or raise the error of its status."""
-        status, *values = answer
-        if status == self._runtime.cudaError_t.cudaSuccess:
+        """Return the value of a call of the runtime or the driver, or raise the error of its status."""
+        errors = self._runtime.cudaError_t
+        status, values = errors(int(answer[0])), answer[1:]  # both number their errors alike
+        if status == errors.cudaSuccess:
             return values[0] if values else None
-        if status == self._runtime.cudaError_t.cudaErrorMemoryAllocation and nbytes is not None:
+        if status == errors.cudaErrorMemoryAllocation and nbytes is not None:
             raise OutOfMemoryError(what, nbytes, self._memory()[0])
         _, name = self._runtime.cudaGetErrorName(status)
         _, text = self._runtime.cudaGetErrorString(status)
-        raise CudaError(f"{what}: {_text(name)} ({_text(text)})")
+        advice = _driver_advice() if status == errors.cudaErrorInsufficientDriver else ""
+        raise CudaError(f"{what}: {_text(name)} ({_text(text)}){advice}")
+
+
+def _driver_advice() -> str:
+    """Return what to do where the driver is too old for cuda-bindings, or missing."""
+    version = driver_version()
+    if version is None:
+        return "; no NVIDIA driver found"
+    return (
+        f"; the driver supports CUDA {version[0]}.{version[1]}, update it or "
+        f"pip install 'trt-mogface[{bindings_extra()}]'"
+    )
 
 
 def _text(value: object) -> str:

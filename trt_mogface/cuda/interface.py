@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +37,8 @@ class Device:
 class Cuda(ABC):
     """One device in its primary context.
 
-    Every method may be called from any thread, after `activate` in that thread.
+    Every method may be called from any thread, within `current`.  Resources may be closed anywhere, even
+    during a capture.
 
     Raises:
         CudaError: If CUDA reports an error; the message names it.
@@ -43,13 +46,15 @@ class Cuda(ABC):
     """
 
     device: Device
+    has_graphs = True
+    """Whether streams can be captured."""
 
     def __init__(self) -> None:
         self._process = os.getpid()
 
     @abstractmethod
-    def activate(self) -> None:
-        """Make the device current in this thread."""
+    def current(self) -> AbstractContextManager[None]:
+        """Make the device current in this thread, and what was current before it again at the end."""
 
     def check_process(self) -> None:
         """Refuse a process that was forked after CUDA began, because CUDA would crash in it.
@@ -126,6 +131,17 @@ class Cuda(ABC):
     @abstractmethod
     def end_capture(self, stream: Stream) -> Graph:
         """Return the recorded work as a graph; if recording failed, raise and leave the stream usable."""
+
+    def capture(self, stream: Stream, work: Callable[[], object]) -> Graph:
+        """Return what `work` queues on a stream as a graph; whatever it raises, the capture is over."""
+        self.begin_capture(stream)
+        try:
+            work()
+        except BaseException:
+            with suppress(CudaError):  # the first exception says what is wrong
+                self.end_capture(stream).close()
+            raise
+        return self.end_capture(stream)
 
     @abstractmethod
     def launch(self, graph: Graph, stream: Stream) -> None:

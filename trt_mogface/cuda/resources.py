@@ -21,7 +21,7 @@ class Resource:
     """
 
     native: Any = None
-    """Object of the providing library, if there is one."""
+    """What the providing library keeps with it."""
 
     def __init__(self, handle: int, release: Callable[[int], None]) -> None:
         self.handle = handle

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from trt_mogface.cuda.driver import bindings_extra, driver_version
 from trt_mogface.errors import MogFaceError
 from trt_mogface.kernels.library import Library, find_plugin
 from trt_mogface.machine.gpu import find_gpu
@@ -35,10 +36,10 @@ def pieces() -> Iterator[Piece]:
         "GPU",
         "" if gpu is None else f"{gpu.name}, compute capability {'.'.join(map(str, gpu.capability))}",
         "runs engines and CUDA kernels",
-        "" if gpu else "no NVIDIA GPU with a driver found (or cuda-bindings is not installed)",
+        "" if gpu else "no NVIDIA GPU with a driver found",
     )
     yield Piece("CUDA of the driver", gpu.driver if gpu else "", "", "" if gpu else "comes with the driver")
-    yield _package("cuda-bindings", "reaches the GPU", "pip install 'trt-mogface[cuda]'")
+    yield _bindings()
     yield _package("pycuda", "reaches the GPU in programs that use PyCUDA", "pip install pycuda")
     for flavor in MODULES:
         yield _probed(flavor, "builds and runs engines", lambda name=flavor: find_tensorrt(name).version)  # type: ignore[misc]
@@ -64,6 +65,17 @@ def _package(name: str, brings: str, command: str, other: str = "") -> Piece:
         with suppress(importlib.metadata.PackageNotFoundError):
             return Piece(each, importlib.metadata.version(each), brings)
     return Piece(name, "", brings, command)
+
+
+def _bindings() -> Piece:
+    """Return cuda-bindings, which are missing too where they need a newer driver."""
+    command, driver = f"pip install 'trt-mogface[{bindings_extra()}]'", driver_version()
+    piece = _package("cuda-bindings", "reaches the GPU", command)
+    major = piece.found.split(".")[0]
+    if piece.missing or driver is None or int(major) <= driver[0]:
+        return piece
+    needs = f"{piece.found} needs a driver for CUDA {major}, this one is for {driver[0]}.{driver[1]}"
+    return piece._replace(found="", missing=f"{needs}; {command}")
 
 
 def _probed(name: str, brings: str, probe: Callable[[], str]) -> Piece:

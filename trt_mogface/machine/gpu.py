@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trt_mogface.cuda.driver import driver_version, find_device
+
 
 @dataclass(frozen=True)
 class Gpu:
@@ -15,30 +17,6 @@ class Gpu:
 
 
 def find_gpu(device: int = 0) -> Gpu | None:
-    """Return the GPU with a number; None without a driver, a GPU or the package cuda-bindings."""
-    try:
-        from cuda.bindings import driver
-    except ImportError:
-        return None
-
-    def call(function: object, *arguments: object) -> int:
-        status, *values = function(*arguments)  # type: ignore[operator]
-        if status != driver.CUresult.CUDA_SUCCESS:
-            raise OSError(str(status))
-        return values[0] if values else 0
-
-    try:
-        call(driver.cuInit, 0)
-        handle = call(driver.cuDeviceGet, device)
-        version = call(driver.cuDriverGetVersion)
-        known = driver.CUdevice_attribute
-        asked = (
-            known.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
-            known.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
-        )
-        major, minor = (call(driver.cuDeviceGetAttribute, attribute, handle) for attribute in asked)
-        _, name = driver.cuDeviceGetName(128, handle)
-    except (OSError, RuntimeError):  # the bindings raise RuntimeError without libcuda
-        return None
-    text = bytes(name).split(b"\0", 1)[0].decode(errors="replace")
-    return Gpu(text, (major, minor), f"{version // 1000}.{version % 1000 // 10}")
+    """Return the GPU with a number; None without a driver or such a GPU."""
+    version, found = driver_version(), find_device(device)
+    return None if version is None or found is None else Gpu(*found, ".".join(map(str, version)))

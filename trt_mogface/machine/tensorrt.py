@@ -91,6 +91,22 @@ def make_logger(trt: Any, on_message: Callable[[str, str], None] | None = None) 
     return Logger()
 
 
+def make_runtime(trt: Any, logger: Any, *, version_compatible: bool) -> Any:
+    """Return a runtime for an engine whose digest was checked.
+
+    A version-compatible plan contains code for the host, which TensorRT runs only if it is allowed.
+    """
+    runtime = trt.Runtime(logger)
+    if version_compatible:
+        runtime.engine_host_code_allowed = True
+    return runtime
+
+
+def serialized(memory: Any) -> bytes | None:
+    """Return the bytes of TensorRT's host memory; None if it could not serialize."""
+    return None if memory is None else bytes(memoryview(memory))
+
+
 def _advice(name: FlavorName | None) -> str:
     if name == "tensorrt-rtx":
         return "pip install 'trt-mogface[rtx]'"

@@ -25,6 +25,9 @@ FORMAT = 3
 ENGINES = frozenset({".engine", ".plan", ".trt"})
 """Suffixes of engines."""
 
+UNVERIFIED = "unverified"
+"""Type of a layer that TensorRT does not describe, e.g. because of dynamic shapes."""
+
 Shape = tuple[int, int, int]
 """Batch, height, width of a network input."""
 
@@ -46,7 +49,10 @@ class Profile(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """Layer of an engine: name, kind as TensorRT calls it, and data type that it reads."""
+    """Layer of an engine: name, kind as TensorRT calls it, and data type that it reads.
+
+    The type is empty for a layer without inputs, and `UNVERIFIED` if TensorRT does not describe it.
+    """
 
     name: str
     kind: str

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -21,7 +22,7 @@ from engine_build.precision import PRECISIONS, QUANTIZED, Precision
 from engine_build.precision.casts import to_low_precision
 from engine_build.precision.prepare import at_precision, normalized
 from engine_build.precision.quantize import quantize, quantized_tensors
-from engine_build.tensorrt.builder import BuilderOptions, Built, build
+from engine_build.tensorrt.builder import BuilderOptions, Built, _config, build
 from engine_build.tensorrt.engine_layers import check_computes_in
 from engine_build.tensorrt.network_types import check_types
 from engine_build.tensorrt.profiles import parse_profiles
@@ -29,7 +30,7 @@ from tests.support.onnx_files import default_model
 from tests.support.specs import one_line
 from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.machine.gpu import find_gpu
-from trt_mogface.machine.tensorrt import Flavor, find_tensorrt
+from trt_mogface.machine.tensorrt import Flavor, find_tensorrt, make_logger
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.spec import InputSpec
 
@@ -292,6 +293,26 @@ def test_a_corrupt_model_is_refused(flavor: Flavor, small: onnx.ModelProto, dama
         assert "at least one output" in message
     else:
         assert "cannot read the model" in message
+
+
+def test_scratch_memory_is_the_callers_so_that_inference_can_be_captured(
+    flavor: Flavor, small: onnx.ModelProto
+) -> None:
+    trt = flavor.module
+    flag = trt.BuilderFlag.REQUIRE_USER_ALLOCATION
+    builder = trt.Builder(make_logger(trt))
+    assert _config(trt, builder, FAST, flavor).get_flag(flag)
+    assert build(flavor, small.SerializeToString(), FAST).plan
+
+    class Older:
+        """A release without the flag, such as any TensorRT."""
+
+        BuilderFlag = SimpleNamespace()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(trt, name)
+
+    assert not _config(Older(), builder, FAST, flavor).get_flag(flag)
 
 
 def test_compute_capabilities(flavor: Flavor, small: onnx.ModelProto) -> None:

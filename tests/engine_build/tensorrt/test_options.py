@@ -40,6 +40,7 @@ def options(**values: Any) -> BuilderOptions:
         (RTX, None, {"timing_cache_file": "x"}, "timing_cache_file"),
         (RTX, None, {"hardware_compatibility_level": "ampere+"}, "hardware_compatibility_level"),
         (RTX, None, {"strip_weights": True}, "strip_weights"),
+        (RTX, ORIN, {"use_dla_core": 0}, "use_dla_core"),
         (RTX, None, {"refit": True}, "refit"),
     ],
 )
@@ -72,6 +73,37 @@ def test_a_precision_that_the_gpu_lacks(precision: Precision, gpu: Gpu, needed: 
     assert caught.value.argument == "precision"
     check_precision(precision, RTX, gpu, options())  # compiled on the machine that runs it
     check_precision("int8", FULL, gpu, options())
+
+
+def test_a_dla_takes_fixed_shapes_only() -> None:
+    fixed, dynamic = parse_profiles(["1x640x640"]), parse_profiles(["2x640x480", "1x32x32:1x64x96:2x96x96"])
+    check_options(FULL, ORIN, BuilderOptions(fixed, use_dla_core=0))
+    for profiles, shape in ((dynamic, "1x64x96"), (PROFILES, "1x640x640")):
+        with pytest.raises(ArgumentError, match=f"a DLA runs fixed shapes only; use {shape}$") as caught:
+            check_options(FULL, ORIN, BuilderOptions(profiles, use_dla_core=1))
+        assert caught.value.argument == "shapes"
+        assert parse_profiles([shape])[0].min == parse_profiles([shape])[0].max
+        one_line(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("version", "has_dla"),
+    [
+        *(("10.3.0", True), ("10.7.0.23", True), ("10.8.0.43", False), ("10.16.1.11", False)),
+        *(("11.0.0", False), ("11.4.0.106", False), ("11.4.1", True), ("11.5.0", True)),
+    ],
+)
+def test_releases_without_a_dla_say_so(version: str, has_dla: bool) -> None:
+    asked = BuilderOptions(parse_profiles(["1x640x640"]), use_dla_core=0)
+    if has_dla:
+        return check_options(Flavor("tensorrt", version, None), ORIN, asked)
+    with pytest.raises(
+        ArgumentError, match=rf"{version} has no DLA, which 10\.7 and earlier .*GPU$"
+    ) as caught:
+        check_options(Flavor("tensorrt", version, None), ORIN, asked)
+    assert caught.value.argument == "use_dla_core"
+    one_line(caught.value)
+    return None
 
 
 def test_detection_in_the_engine_is_for_the_full_tensorrt() -> None:

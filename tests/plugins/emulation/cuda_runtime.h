@@ -52,7 +52,8 @@ struct cudaLaunchConfig_t
 
 namespace emulation
 {
-cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& kernel);
+// Runs a kernel at once, or in its turn where tests/support/driver is the CUDA driver of the process.
+cudaError_t launch(const cudaLaunchConfig_t& config, const std::function<void()>& kernel);
 
 void* sharedMemory(size_t bytes);
 
@@ -85,7 +86,7 @@ template <typename... Parameters, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(
     const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments... arguments)
 {
-    return emulation::run(*config, [=] { kernel(arguments...); });
+    return emulation::launch(*config, [=] { kernel(arguments...); });
 }
 
 inline void __syncthreads()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support.fakes import echo_network
@@ -89,3 +90,13 @@ def test_an_error_of_the_device_comes_through_and_leaves_nothing(network: Path) 
     ):
         device.measure(BRIEF)
     assert not cuda.live
+
+
+def test_the_input_is_noise(network: Path) -> None:
+    """Zeros or ones need less power than images do, and a GPU clocks higher with them."""
+    cuda = HostCuda()
+    with EngineTimer(cuda, on_host(network, cuda), small_spec(), SHAPE) as device:
+        device.run()
+        pixels = device._images.native[: device._images.nbytes]
+        assert len(np.unique(pixels)) > 200
+        assert not cuda.pinned

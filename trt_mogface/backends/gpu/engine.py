@@ -14,9 +14,16 @@ from numpy.typing import NDArray
 from trt_mogface._files import whole_file
 from trt_mogface.backends.base import Outputs, Shared
 from trt_mogface.cuda import Cuda, DeviceMemory, Stream
-from trt_mogface.errors import EngineError, OutputError
+from trt_mogface.errors import CudaError, EngineError, OutputError
 from trt_mogface.machine.gpu import find_gpu
-from trt_mogface.machine.tensorrt import Flavor, find_tensorrt, flavor_name, make_logger
+from trt_mogface.machine.tensorrt import (
+    Flavor,
+    find_tensorrt,
+    flavor_name,
+    make_logger,
+    make_runtime,
+    serialized,
+)
 from trt_mogface.models.manifest import Manifest, Shape, check_plan, load_manifest
 from trt_mogface.spec import INPUT
 
@@ -33,14 +40,17 @@ def check_runs_here(path: Path, device: int) -> tuple[Manifest, Flavor]:
 class TensorRTNetwork:
     """An engine; see `trt_mogface.backends.base.Network`.
 
-    Clones share the plan.  Each has one execution context per optimization profile, created when its first
-    shape arrives; they never run at the same time, so they share scratch memory.
+    `enqueue` may be captured.  Clones share the plan.  Each has one execution context per optimization
+    profile, created when its first shape arrives; they never run at the same time, so they share scratch
+    memory.
 
     Args:
         path: Plan.
         manifest, flavor: Results of `check_runs_here`.
         cuda: Device of the engine.
     """
+
+    capturable = True
 
     def __init__(self, path: Path, manifest: Manifest, flavor: Flavor, cuda: Cuda) -> None:
         self._share(Shared(_Plan(path, manifest, flavor, cuda)))
@@ -49,8 +59,7 @@ class TensorRTNetwork:
         self._shared, self._plan, self._closed = shared, shared.value, False
         manifest = self._plan.manifest
         self.spec, self.scratch_bytes = manifest.spec, self._plan.scratch_bytes
-        batch, height, width = (max(sizes) for sizes in zip(*(profile.max for profile in manifest.profiles)))
-        self.max_shape: Shape = batch, height, width
+        self.max_shapes: tuple[Shape, ...] = tuple(profile.max for profile in manifest.profiles)
         self._contexts: dict[int, tuple[Any, list[Shape]]] = {}
 
     def check_shape(self, shape: Shape) -> None:
@@ -74,21 +83,24 @@ class TensorRTNetwork:
         """
         context = self._context(shape, stream)
         context.set_device_memory(scratch.handle, scratch.nbytes)
-        context.set_tensor_address(INPUT, images)
-        for name, address in outputs.items():
-            context.set_tensor_address(name, address)
+        for name, address in {INPUT: images, **outputs}.items():
+            self._require(context.set_tensor_address(name, address), f"no address of {name}")
         if not context.execute_async_v3(stream.handle):
             raise EngineError(f"{self._plan.path}: the network failed: {self._plan.last_error}")
+
+    def _require(self, done: bool, problem: str) -> None:
+        """Refuse to go on if TensorRT returned False."""
+        if not done:
+            raise EngineError(f"{self._plan.path}: {problem}: {self._plan.last_error}")
 
     def run(self, images: NDArray[np.uint8]) -> Outputs:
         """Run the engine on uint8 [N, H, W, 3] in host memory; slots use `enqueue` instead."""
         batch, height, width, _ = images.shape
         shape, cuda = (batch, height, width), self._plan.cuda
         self.check_shape(shape)
-        cuda.activate()
         shapes = self.spec.output_shapes(*shape)
         sizes = {INPUT: images.nbytes, **{name: 4 * math.prod(sides) for name, sides in shapes.items()}}
-        with ExitStack() as made:
+        with cuda.current(), ExitStack() as made:
             keep = made.enter_context
             stream = keep(closing(cuda.stream()))
             scratch = keep(closing(cuda.allocate(max(1, self.scratch_bytes))))
@@ -111,21 +123,24 @@ class TensorRTNetwork:
 
     def close(self) -> None:
         """Free the contexts, and the plan with its last clone; closing twice is harmless."""
-        self._contexts.clear()
-        if not self._closed:
-            self._closed = True
-            self._shared.release()
+        with ExitStack() as stack:
+            with suppress(CudaError):  # the device may be lost
+                stack.enter_context(self._plan.cuda.current())
+            self._contexts.clear()
+            if not self._closed:
+                self._closed = True
+                self._shared.release()
 
     def _context(self, shape: Shape, stream: Stream) -> Any:
         """Return the context of the profile that accepts a shape, set to the shape."""
         index = self._plan.manifest.check_shape(shape, self._plan.path)
         if index not in self._contexts:
             made = self._plan.new_context()
-            made.set_optimization_profile_async(index, stream.handle)
+            self._require(made.set_optimization_profile_async(index, stream.handle), f"no profile {index}")
             self._contexts[index] = made, []
         context, last = self._contexts[index]
         if last != [shape]:  # setting it again would cost, and is not allowed in a capture
-            context.set_input_shape(INPUT, (*shape, 3))
+            self._require(context.set_input_shape(INPUT, (*shape, 3)), f"no input shape {shape}")
             last[:] = [shape]
         return context
 
@@ -138,10 +153,12 @@ class _Plan:
         self._cache_path = path.with_name(path.name + ".cache")
         self._trt, self._flavor = flavor.module, flavor
         self._logger = make_logger(self._trt)
-        cuda.activate()
-        self._runtime: Any = self._trt.Runtime(self._logger)
-        self._engine: Any = self._deserialized()
         self._cache: Any = None
+        with cuda.current():
+            self._runtime: Any = make_runtime(
+                self._trt, self._logger, version_compatible=manifest.version_compatible
+            )
+            self._engine: Any = self._deserialized()
         profiles = range(self._engine.num_optimization_profiles)
         self.scratch_bytes = max(map(int, map(self._engine.get_device_memory_size_for_profile_v2, profiles)))
 
@@ -162,8 +179,10 @@ class _Plan:
     def close(self) -> None:
         """Save what TensorRT-RTX compiled, and free the plan."""
         if self._cache is not None:
-            with suppress(OutputError), whole_file(self._cache_path) as temporary:
-                temporary.write_bytes(memoryview(self._cache.serialize()))
+            kept = serialized(self._cache.serialize())
+            if kept is not None:
+                with suppress(OutputError), whole_file(self._cache_path) as temporary:
+                    temporary.write_bytes(kept)
         self._cache = self._engine = self._runtime = None
 
     def _deserialized(self) -> Any:

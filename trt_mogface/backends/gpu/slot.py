@@ -38,6 +38,10 @@ class DeviceNetwork(Protocol):
     def scratch_bytes(self) -> int:
         """Device memory that a run needs."""
 
+    @property
+    def capturable(self) -> bool:
+        """Whether `enqueue` may be captured in a CUDA graph."""
+
     def check_shape(self, shape: Shape) -> None:
         """Refuse a shape (batch, height, width) that the network does not accept."""
 
@@ -73,7 +77,8 @@ class GpuSlot:
         cuda, kernels: Device of the slot, and kernels around the network.
         network: Network for this slot only, closed with it.
         options: Resolved options.
-        max_shape: Largest batch, height and width of the network input.
+        max_shapes: Largest batches, heights and widths of the network input, e.g. one for each profile.  The
+            memory suffices for each of them, not for the largest batch in the largest size.
         on_stage: Called with the milliseconds of each stage of a batch; None measures nothing.
         views: Whether detections are views of pinned memory, which the next batch overwrites.
 
@@ -87,7 +92,7 @@ class GpuSlot:
         kernels: Kernels,
         network: DeviceNetwork,
         options: SlotOptions,
-        max_shape: Shape,
+        max_shapes: Sequence[Shape],
         on_stage: OnStage | None = None,
         *,
         views: bool = False,
@@ -97,20 +102,21 @@ class GpuSlot:
         self._frames: tuple[Frame, ...] = ()
         self._graphs: OrderedDict[Key, Graph] = OrderedDict()
         self._warm: set[Key] = set()
-        self._captures = True
-        with ExitStack() as made:
+        self._captures = network.capturable and cuda.has_graphs
+        with cuda.current(), ExitStack() as made:
             keep = made.enter_context
             keep(closing(network))
-            cuda.activate()
-            sizes = _sizes(kernels, network, options, max_shape)
+            pieces = [_sizes(kernels, network, options, shape) for shape in max_shapes]
+            sizes = {name: max(piece[name] for piece in pieces) for name in pieces[0]}
+            batch = max(shape[0] for shape in max_shapes)
             self._stream, self._done = keep(closing(cuda.stream())), keep(closing(cuda.event()))
             marks = (*STAGES, "end") if on_stage else ()
             self._marks = [keep(closing(cuda.event(timed=True))) for _ in marks]
             try:
-                self._faces = keep(closing(FaceBuffer(cuda, options, max_shape[0])))
+                self._faces = keep(closing(FaceBuffer(cuda, options, batch)))
                 self._buffers = {name: keep(closing(cuda.allocate(nbytes))) for name, nbytes in sizes.items()}
             except OutOfMemoryError as error:
-                raise _advised(error, cuda, sum(sizes.values()), max_shape[0]) from error
+                raise _advised(error, cuda, sum(sizes.values()), batch) from error
             self._input = keep(closing(FrameBuffer(cuda, kernels)))
             self._open = made.pop_all()
 
@@ -119,29 +125,28 @@ class GpuSlot:
         placements = [self._options.place(*frame.size) for frame in frames]
         canvas = placements[0].canvas
         self._network.check_shape((len(frames), *canvas))
-        self._cuda.activate()
-        for stream in {stream_handle(frame.stream) for frame in frames if frame.stream is not None}:
-            self._cuda.wait_stream(self._stream, stream)
-        nbytes = self._input.fill(frames, placements, canvas, self._stream)
-        self._launch(Key(len(frames), canvas, nbytes, self._input.address))
-        self._cuda.record(self._done, self._stream)
+        with self._cuda.current():
+            for stream in {stream_handle(frame.stream) for frame in frames if frame.stream is not None}:
+                self._cuda.wait_stream(self._stream, stream)
+            nbytes = self._input.fill(frames, placements, canvas, self._stream)
+            self._launch(Key(len(frames), canvas, nbytes, self._input.address))
+            self._cuda.record(self._done, self._stream)
         self._frames = tuple(frames)
 
     def wait(self) -> list[Detections]:
         """Block until the faces have arrived, and return them."""
         frames, self._frames = self._frames, ()
-        self._cuda.activate()
-        self._cuda.wait(self._done)
-        if self._on_stage is not None:
-            for stage, begin, end in zip(STAGES, self._marks, self._marks[1:]):
-                self._on_stage(stage, self._cuda.elapsed(begin, end))
+        with self._cuda.current():
+            self._cuda.wait(self._done)
+            if self._on_stage is not None:
+                for stage, begin, end in zip(STAGES, self._marks, self._marks[1:]):
+                    self._on_stage(stage, self._cuda.elapsed(begin, end))
         return self._faces.detections(frames, views=self._views)
 
     def close(self) -> None:
         """Wait for running work and free everything, the latest first; closing twice is harmless."""
         if not self._stream.closed:
-            with suppress(CudaError):  # the device may be lost
-                self._cuda.activate()
+            with suppress(CudaError), self._cuda.current():  # the device may be lost
                 self._cuda.synchronize(self._stream)
         while self._graphs:
             self._graphs.popitem()[1].close()
@@ -163,14 +168,7 @@ class GpuSlot:
     def _capture(self, key: Key) -> None:
         """Capture a graph; if that fails, capture none in future."""
         try:
-            self._cuda.begin_capture(self._stream)
-            try:
-                self._enqueue(key)
-            except MogFaceError:
-                with suppress(CudaError):  # ends the capture; the failure itself is logged below
-                    self._cuda.end_capture(self._stream).close()
-                raise
-            self._graphs[key] = self._cuda.end_capture(self._stream)
+            self._graphs[key] = self._cuda.capture(self._stream, lambda: self._enqueue(key))
         except MogFaceError as error:
             self._captures = False
             log.warning("CUDA graphs are off, every step is launched by itself: %s", error)

@@ -1,6 +1,9 @@
 """Ceilings of this machine's GPU, measured with torch: a device copy, and matrix products by precision.
 
-Times are medians between CUDA events, after a warm-up.  Untested on a GPU: the tests replace torch.
+Times are medians between CUDA events, after a warm-up.  The data are random: constant data need less power,
+so that the clocks, and with them the ceilings, would be higher than a network can reach.
+
+Untested on a GPU: the tests replace torch.
 """
 
 from __future__ import annotations
@@ -54,7 +57,7 @@ def measure_gpu(copied: int = COPIED, *, device: int = 0) -> Ceilings:
 
 def copy_bandwidth(torch: ModuleType, copied: int) -> float:
     """Return the bytes per second of a copy on the device, read and written."""
-    source = torch.ones(copied, dtype=torch.uint8, device="cuda")
+    source = torch.randint(0, 256, (copied,), dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
     return float(2 * copied / _seconds(torch, lambda: target.copy_(source)))
 
@@ -73,17 +76,18 @@ def product_rate(torch: ModuleType, product: Callable[[int], Callable[[], object
 
 def _plain(torch: ModuleType, side: int, kind: Any) -> Callable[[], object]:
     """Multiply by ``torch.matmul``; FP32 is not rounded to TF32 unless the program enabled that."""
-    left, right = (torch.ones(side, side, device="cuda").to(kind) for _ in range(2))
+    left, right = (torch.randn(side, side, device="cuda").to(kind) for _ in range(2))
     return lambda: torch.matmul(left, right)
 
 
 def _int8(torch: ModuleType, side: int) -> Callable[[], object]:
-    left, right = (torch.ones(side, side, dtype=torch.int8, device="cuda") for _ in range(2))
+    size = (side, side)
+    left, right = (torch.randint(-128, 128, size, dtype=torch.int8, device="cuda") for _ in range(2))
     return lambda: torch._int_mm(left, right.t())  # the second column-major, as tensor cores read it
 
 
 def _fp8(torch: ModuleType, side: int) -> Callable[[], object]:
-    left, right = (torch.ones(side, side, device="cuda").to(torch.float8_e4m3fn) for _ in range(2))
+    left, right = (torch.randn(side, side, device="cuda").to(torch.float8_e4m3fn) for _ in range(2))
     one = torch.ones((), device="cuda")
     return lambda: torch._scaled_mm(left, right.t(), scale_a=one, scale_b=one, out_dtype=torch.float16)
 

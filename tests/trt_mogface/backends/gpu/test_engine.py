@@ -16,7 +16,7 @@ from tests.support.specs import one_line, small_spec
 from tests.trt_mogface.models.test_manifest import GOOD
 from trt_mogface.backends.gpu.engine import TensorRTNetwork
 from trt_mogface.errors import EngineError
-from trt_mogface.machine.tensorrt import Flavor
+from trt_mogface.machine.tensorrt import Flavor, FlavorName
 from trt_mogface.models.manifest import Profile, Shape
 
 SPEC = small_spec(landmarks=5)
@@ -33,21 +33,24 @@ class FakeContext:
         self.shapes: list[Shape] = []
         self.fails = False
 
-    def set_optimization_profile_async(self, index: int, stream: int) -> None:
+    def set_optimization_profile_async(self, index: int, stream: int) -> bool:
         assert stream in self._cuda.live
         self.profile = index
+        return "set_optimization_profile_async" not in self._engine.refused
 
-    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> None:
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         assert (name, shape[3]) == ("images", 3)
         self._shape = shape[0], shape[1], shape[2]
         self.shapes.append(self._shape)
+        return "set_input_shape" not in self._engine.refused
 
     def set_device_memory(self, address: int, nbytes: int) -> None:
         assert address in self._cuda.live
         assert nbytes == 300
 
-    def set_tensor_address(self, name: str, address: int) -> None:
+    def set_tensor_address(self, name: str, address: int) -> bool:
         self._addresses[name] = address
+        return f"set_tensor_address of {name}" not in self._engine.refused
 
     def execute_async_v3(self, stream: int) -> bool:
         self._cuda.do(stream, self._run)
@@ -73,6 +76,8 @@ class FakeEngine:
     def __init__(self, cuda: HostCuda) -> None:
         self._cuda = cuda
         self.contexts: list[FakeContext] = []
+        self.refused: set[str] = set()
+        self.allows_host_code = False
 
     def get_device_memory_size_for_profile_v2(self, index: int) -> int:
         return (100, 300)[index]
@@ -84,7 +89,12 @@ class FakeEngine:
 
 
 def opened(
-    tmp_path: Path, cuda: HostCuda, engine: FakeEngine | None, refusal: str = "wrong\nversion"
+    tmp_path: Path,
+    cuda: HostCuda,
+    engine: FakeEngine | None,
+    flavor: FlavorName = "tensorrt",
+    refusal: str = "wrong\nversion",
+    **facts: Any,
 ) -> TensorRTNetwork:
     path = tmp_path / "small.engine"
     path.write_bytes(b"plan")
@@ -93,6 +103,8 @@ def opened(
         Severity = SimpleNamespace(ERROR=1)
 
     class Runtime:
+        engine_host_code_allowed = False
+
         def __init__(self, logger: Any) -> None:
             self._logger = logger
 
@@ -100,6 +112,8 @@ def opened(
             assert plan == b"plan"
             if engine is None:
                 self._logger.log(1, refusal)
+            else:
+                engine.allows_host_code = self.engine_host_code_allowed
             return engine
 
     module = SimpleNamespace(
@@ -107,15 +121,15 @@ def opened(
         Runtime=Runtime,
         ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="caller's"),
     )
-    manifest = dataclasses.replace(GOOD, spec=SPEC, profiles=PROFILES)
-    return TensorRTNetwork(path, manifest, Flavor("tensorrt", "10.3.0", module), cuda)
+    manifest = dataclasses.replace(GOOD, spec=SPEC, profiles=PROFILES, **facts)
+    return TensorRTNetwork(path, manifest, Flavor(flavor, "10.3.0", module), cuda)
 
 
 def test_a_run_on_the_host_is_uploaded_run_and_downloaded(tmp_path: Path) -> None:
     cuda = HostCuda()
     engine = FakeEngine(cuda)
     network = opened(tmp_path, cuda, engine)
-    assert (network.spec, network.max_shape, network.scratch_bytes) == (SPEC, (4, 32, 16), 300)
+    assert (network.spec, network.max_shapes, network.scratch_bytes) == (SPEC, ((1, 8, 8), (4, 32, 16)), 300)
     rng = np.random.default_rng(0)
     for shape in ((1, 8, 8), (2, 16, 8), (2, 16, 8), (4, 32, 16)):
         images = rng.integers(0, 256, (*shape, 3), np.uint8)
@@ -164,7 +178,7 @@ def test_a_missing_plugin_library_is_named_before_anything_is_launched(tmp_path:
     cuda = HostCuda()
     refusal = "Error Code 1: Serialization (Cannot deserialize plugin since\nIPluginCreator not found)"
     with pytest.raises(EngineError, match="needs a plugin library that is not loaded") as error:
-        opened(tmp_path, cuda, None, refusal)
+        opened(tmp_path, cuda, None, refusal=refusal)
     assert "IPluginCreator not found" in one_line(error.value)
     assert not cuda.live
 
@@ -181,3 +195,45 @@ def test_failures_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="the network failed: no reason given"):
         network.run(np.zeros((1, 8, 8, 3), np.uint8))
     assert not cuda.live
+
+
+@pytest.mark.parametrize("version_compatible", [False, True])
+def test_host_code_runs_only_for_version_compatible_engines(tmp_path: Path, version_compatible: bool) -> None:
+    """TensorRT refuses a version-compatible plan, which contains code for the host, unless it is allowed."""
+    cuda = HostCuda()
+    engine = FakeEngine(cuda)
+    opened(tmp_path, cuda, engine, version_compatible=version_compatible).close()
+    assert engine.allows_host_code == version_compatible
+
+
+@pytest.mark.parametrize(
+    ("refused", "problem"),
+    [
+        ("set_optimization_profile_async", "no profile 0"),
+        ("set_input_shape", "no input shape"),
+        ("set_tensor_address of images", "no address of images"),
+        ("set_tensor_address of deltas", "no address of deltas"),
+    ],
+)
+def test_what_tensorrt_refuses_is_an_error_before_the_run(tmp_path: Path, refused: str, problem: str) -> None:
+    cuda = HostCuda()
+    engine = FakeEngine(cuda)
+    engine.refused.add(refused)
+    network = opened(tmp_path, cuda, engine)
+    with pytest.raises(EngineError, match=f"small.engine: {problem}.*: no reason given") as caught:
+        network.run(np.zeros((1, 8, 8, 3), np.uint8))
+    one_line(caught.value)
+    assert not cuda.live
+
+
+@pytest.mark.parametrize("kept", [None, b"kernels"])
+def test_a_runtime_cache_that_cannot_be_serialized_is_not_written(tmp_path: Path, kept: bytes | None) -> None:
+    """``IRuntimeCache.serialize`` returns None if it fails; closing goes on."""
+    cuda = HostCuda()
+    network = opened(tmp_path, cuda, FakeEngine(cuda), "tensorrt-rtx")
+    plan: Any = network._plan
+    plan._cache = SimpleNamespace(serialize=lambda: kept)
+    network.close()
+    file = tmp_path / "small.engine.cache"
+    assert (file.read_bytes() if file.is_file() else None) == kept
+    assert plan._engine is None

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from tests.support.emulated import shared_library
 from tests.support.frames import yuv_frame
 from tests.support.host_cuda import HostCuda, backend
+from tests.support.specs import one_line
 from trt_mogface import Detections, Detector
+from trt_mogface.backends.gpu.backend import GpuBackend
 from trt_mogface.cuda import PinnedMemory
 from trt_mogface.errors import (
     CudaError,
@@ -222,6 +224,46 @@ def test_what_was_half_made_is_taken_back(library: Path) -> None:
             step += 1
         assert not cuda.live
     assert step > 12
+
+
+def test_memory_suffices_for_each_profile_not_for_the_maxima_of_all(library: Path, photo: Photo) -> None:
+    """One large image, or many small ones: never many large ones."""
+    large, small = (1, 480, 640), (8, 96, 128)
+    images = {1: photo[:480, :640], 8: photo[:96, :128]}
+    with Detector(threads=1) as detect:
+        expected = {batch: detect(image) for batch, image in images.items()}
+    used = {}
+    for shapes in ([large], [small], [large, small]):
+        cuda = HostCuda()
+        made = backend(library, embedded_file(DEFAULT), cuda, shapes[0], other_profiles=shapes[1:])
+        assert made.max_batch == max(shape[0] for shape in shapes)
+        slot = made.slot(made.max_batch)
+        used[tuple(shapes)] = cuda.device.memory - cuda.free_memory()
+        for batch, height, width in shapes:
+            slot.submit([Frame.of(images[batch])] * batch)
+            found = slot.wait()
+            assert [each.image_size for each in found] == [(height, width)] * batch
+            for each in found:
+                np.testing.assert_allclose(each.xyxy, expected[batch].xyxy, atol=1e-2)
+        slot.close()
+        made.close()
+    alone = used[large,], used[small,]
+    assert max(alone) <= used[large, small] < sum(alone)
+
+
+def test_a_size_limits_the_batch_to_the_profiles_that_accept_it(library: Path) -> None:
+    def made(size: tuple[int, int]) -> GpuBackend:
+        model, others = embedded_file(DEFAULT), [(8, 96, 128)]
+        return backend(library, model, HostCuda(), (1, 480, 640), other_profiles=others, size=size)
+
+    assert made((640, 480)).max_batch == 1
+    assert made((128, 96)).max_batch == 8
+    with pytest.raises(EngineError, match="batch 2: the engine accepts at most 1"):
+        made((640, 480)).slot(2)
+    problem = "size 704x480: the engine accepts at most 640x480, 128x96"
+    with pytest.raises(EngineError, match=problem) as caught:
+        made((704, 480))
+    one_line(caught.value)
 
 
 def test_out_of_memory_names_what_was_asked_and_the_batch_that_fits(library: Path) -> None:

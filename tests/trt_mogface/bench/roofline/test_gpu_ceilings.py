@@ -45,11 +45,19 @@ class Tensor:
 def simulated(device: Device) -> Any:
     """The part of torch that the module uses."""
 
-    def ones(*shape: int, dtype: str = "float32", device_name: str = "cuda") -> Tensor:
-        assert device_name == "cuda"
+    def made(shape: tuple[int, ...], dtype: str, where: str) -> Tensor:
+        assert where == "cuda"
         if len(shape) == 2 and shape[0] > device.largest:
             raise OutOfMemoryError("CUDA out of memory")
         return Tensor(device, shape, dtype)
+
+    def randint(low: int, high: int, shape: tuple[int, ...], *, dtype: str, device: str) -> Tensor:
+        assert (low, high) == {"uint8": (0, 256), "int8": (-128, 128)}[dtype]
+        return made(shape, dtype, device)
+
+    def ones(shape: tuple[int, ...], *, device: str) -> Tensor:
+        assert shape == (), "constant data need less power than a network's"
+        return made(shape, "float32", device)
 
     def product(left: Tensor, right: Tensor) -> None:
         assert left.kind == right.kind
@@ -77,9 +85,9 @@ def simulated(device: Device) -> Any:
             Event=Event,
             OutOfMemoryError=OutOfMemoryError,
         ),
-        ones=lambda *shape, dtype="float32", device: ones(
-            *(shape[0] if shape and isinstance(shape[0], tuple) else shape), dtype=dtype, device_name=device
-        ),
+        ones=ones,
+        randint=randint,
+        randn=lambda *shape, device: made(shape, "float32", device),
         empty_like=lambda other: other,
         matmul=product,
         _int_mm=product,
@@ -121,7 +129,7 @@ def test_without_a_gpu_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_functions_of_torch_that_are_used_are_there() -> None:
     torch = pytest.importorskip("torch", reason="compared with torch's own names")
-    for name in ("matmul", "_int_mm", "_scaled_mm", "float8_e4m3fn", "empty_like"):
+    for name in ("matmul", "_int_mm", "_scaled_mm", "float8_e4m3fn", "empty_like", "randn", "randint"):
         assert hasattr(torch, name)
     for name in ("Event", "OutOfMemoryError", "get_device_name", "set_device", "synchronize"):
         assert hasattr(torch.cuda, name)
