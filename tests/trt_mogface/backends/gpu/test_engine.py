@@ -33,21 +33,24 @@ class FakeContext:
         self.shapes: list[Shape] = []
         self.fails = False
 
-    def set_optimization_profile_async(self, index: int, stream: int) -> None:
+    def set_optimization_profile_async(self, index: int, stream: int) -> bool:
         assert stream in self._cuda.live
         self.profile = index
+        return "set_optimization_profile_async" not in self._engine.refused
 
-    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> None:
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         assert (name, shape[3]) == ("images", 3)
         self._shape = shape[0], shape[1], shape[2]
         self.shapes.append(self._shape)
+        return "set_input_shape" not in self._engine.refused
 
     def set_device_memory(self, address: int, nbytes: int) -> None:
         assert address in self._cuda.live
         assert nbytes == 300
 
-    def set_tensor_address(self, name: str, address: int) -> None:
+    def set_tensor_address(self, name: str, address: int) -> bool:
         self._addresses[name] = address
+        return f"set_tensor_address of {name}" not in self._engine.refused
 
     def execute_async_v3(self, stream: int) -> bool:
         self._cuda.do(stream, self._run)
@@ -73,6 +76,7 @@ class FakeEngine:
     def __init__(self, cuda: HostCuda) -> None:
         self._cuda = cuda
         self.contexts: list[FakeContext] = []
+        self.refused: set[str] = set()
 
     def get_device_memory_size_for_profile_v2(self, index: int) -> int:
         return (100, 300)[index]
@@ -168,4 +172,24 @@ def test_failures_are_one_line(tmp_path: Path) -> None:
     engine.contexts[0].fails = True
     with pytest.raises(EngineError, match="the network failed: no reason given"):
         network.run(np.zeros((1, 8, 8, 3), np.uint8))
+    assert not cuda.live
+
+
+@pytest.mark.parametrize(
+    ("refused", "problem"),
+    [
+        ("set_optimization_profile_async", "no profile 0"),
+        ("set_input_shape", "no input shape"),
+        ("set_tensor_address of images", "no address of images"),
+        ("set_tensor_address of deltas", "no address of deltas"),
+    ],
+)
+def test_what_tensorrt_refuses_is_an_error_before_the_run(tmp_path: Path, refused: str, problem: str) -> None:
+    cuda = HostCuda()
+    engine = FakeEngine(cuda)
+    engine.refused.add(refused)
+    network = opened(tmp_path, cuda, engine)
+    with pytest.raises(EngineError, match=f"small.engine: {problem}.*: no reason given") as caught:
+        network.run(np.zeros((1, 8, 8, 3), np.uint8))
+    one_line(caught.value)
     assert not cuda.live
