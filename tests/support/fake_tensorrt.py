@@ -49,8 +49,6 @@ class Context:
         self._has_run = self._was_asked = False
         self._graphs = self._waiting = 0
         self._memory = self._trt.allocate(PERSISTENT)
-        if self._trt.is_rtx:
-            self.is_stream_capturable = self._is_stream_capturable
 
     def set_optimization_profile_async(self, index: int, stream: int) -> bool:
         assert stream
@@ -106,13 +104,6 @@ class Context:
         self._trt.queues.do(SimpleNamespace(handle=stream), run)
         return True
 
-    def _is_stream_capturable(self, stream: int) -> bool:
-        assert stream
-        assert self._has_run
-        self._trt.outside("is_stream_capturable")
-        self._was_asked = True
-        return self._trt.capturable
-
     def _changed(self, name: str) -> None:
         self._trt.outside(name)
         assert not self._graphs, f"{name} on a context that a graph was captured of"
@@ -123,6 +114,17 @@ class Context:
             print("a context ends during a run or a capture", file=sys.stderr)
             os.abort()
         self._trt.free(self._memory)
+
+
+class RtxContext(Context):
+    """An execution context of TensorRT-RTX."""
+
+    def is_stream_capturable(self, stream: int) -> bool:
+        assert stream
+        assert self._has_run
+        self._trt.outside("is_stream_capturable")
+        self._was_asked = True
+        return self._trt.capturable
 
 
 class Engine:
@@ -136,10 +138,10 @@ class Engine:
         return SCRATCH - 100 * index
 
     def create_execution_context(self, settings: Any) -> Context:
-        return Context(self, settings)
+        return (RtxContext if self.trt.is_rtx else Context)(self, settings)
 
     def create_runtime_config(self) -> Any:
-        cache = SimpleNamespace(serialize=lambda: None)  # which is what a failure gives
+        cache = SimpleNamespace(serialize=lambda: None, deserialize=bool)  # None: it failed
         return SimpleNamespace(
             set_execution_context_allocation_strategy=str,
             create_runtime_cache=lambda: cache,
