@@ -9,7 +9,7 @@ host memory, compared with only the replays.  Untested on a GPU.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from rich.console import Console
@@ -92,6 +92,12 @@ class Replayed:
             for name, whole in zip(("scores", "deltas"), self._outputs):
                 values = whole[: shape[0]]
                 torch.as_tensor(At(outputs[name], tuple(values.shape), "<f4"), device="cuda").copy_(values)
+
+    def bind(
+        self, shape: Shape, images: int, outputs: dict[str, int], scratch: DeviceMemory, stream: Stream
+    ) -> NoReturn:
+        """Refuse: a replay cannot be captured."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Do nothing: torch owns the memory."""

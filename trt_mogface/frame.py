@@ -43,7 +43,8 @@ class Frame:
         matrix: Color matrix of YUV formats.
         range: Value range of YUV formats: ``limited`` (luma 16..235) or ``full`` (0..255).
         stream: CUDA stream whose work fills device planes: a handle, or a stream of cuda-core, torch, CuPy
-            or PyCUDA; None if they are ready.
+            or PyCUDA; None if they are ready.  It must be of the GPU that reads them, and not the per-thread
+            default stream (handle 2), because another thread may read them.
         source: Name of the camera, file or stream that the frame comes from.
         index: Number of the frame in its source, from 0.
         time: Presentation time in seconds.

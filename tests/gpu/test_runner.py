@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from engine_build.precision import Precision
+from tests.support.host_cuda import BoundRun
 from tests.support.photos import Photo
 from tests.support.same_faces import assert_same_faces
 from tests.support.specs import small_spec
@@ -87,6 +89,12 @@ class FixedAnswers:
                 address, self._device[name].handle, nbytes, kind, stream.handle
             )
             assert status == self._runtime.cudaError_t.cudaSuccess
+
+    def bind(
+        self, shape: Shape, images: int, outputs: dict[str, int], scratch: DeviceMemory, stream: Stream
+    ) -> BoundRun:
+        assert stream.handle
+        return BoundRun(partial(self.enqueue, shape, images, outputs, scratch))
 
     def close(self) -> None:
         pass

@@ -10,6 +10,7 @@ import ctypes
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -51,7 +52,7 @@ class HostCuda(Cuda):
         """Number of the allocation that fails."""
         self._made = 0
         self._graphs, self._used = graphs, 0
-        self._numbers = iter(range(1, 1 << 40))
+        self._numbers = iter(range(1 << 12, 1 << 40))  # the first ones are default streams
         self._queues: dict[int, list[Work]] = {}
         self._captured: dict[int, list[Work]] = {}
         self._times: dict[int, float] = {}
@@ -119,6 +120,14 @@ class HostCuda(Cuda):
         for at, nbytes in self.pinned.items():
             if at <= first and first + array.nbytes <= at + nbytes:
                 return first
+        return None
+
+    @override
+    def memory_device(self, address: int) -> int | None:
+        return None
+
+    @override
+    def foreign_device(self, stream: int) -> int | None:
         return None
 
     @override
@@ -233,6 +242,19 @@ class HostKernels(Kernels):
         self._cuda.do(stream, lambda: run(*arguments, stream=stream, **options))
 
 
+class BoundRun:
+    """A run of a network whose `enqueue` can be captured."""
+
+    def __init__(self, enqueue: Callable[[Stream], None]) -> None:
+        self.enqueue, self.closed = enqueue, False
+
+    def can_capture(self, stream: Stream) -> bool:  # noqa: ARG002 -- always
+        return not self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class HostNetwork:
     """ONNX Runtime in the place of an engine."""
 
@@ -269,6 +291,12 @@ class HostNetwork:
                 _array(address, value.shape, np.float32)[...] = value
 
         self.cuda.do(stream, run)
+
+    def bind(
+        self, shape: Shape, images: int, outputs: dict[str, int], scratch: DeviceMemory, stream: Stream
+    ) -> BoundRun:
+        assert stream.handle
+        return BoundRun(partial(self.enqueue, shape, images, outputs, scratch))
 
     def close(self) -> None:
         assert self._clones == 0, "slots are closed before the backend"

@@ -126,6 +126,7 @@ class Backend(Protocol):
 
         Raises:
             ImageError: If the frame lies in memory that the backend does not reach.
+            ArgumentError: If its stream is not a CUDA stream that the backend can wait for.
         """
 
     def place(self, height: int, width: int) -> Placement:

@@ -11,6 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from trt_mogface.cuda import driver
 from trt_mogface.cuda.resources import DeviceMemory, Event, Graph, PinnedMemory, Stream
 from trt_mogface.errors import CudaError
 
@@ -83,6 +84,14 @@ class Cuda(ABC):
     @abstractmethod
     def device_address(self, array: NDArray[Any]) -> int | None:
         """Return the device address of an array in page-locked host memory, or None if it is pageable."""
+
+    def memory_device(self, address: int) -> int | None:
+        """Return the number of the GPU that an address belongs to; None if it is not one of a GPU."""
+        return driver.memory_device(address)
+
+    def foreign_device(self, stream: int) -> int | None:
+        """Return the number of the GPU of a stream of another context; None for a stream of this one."""
+        return driver.foreign_device(stream)
 
     @abstractmethod
     def stream(self) -> Stream:

@@ -110,8 +110,9 @@ class Runner:
 
         Args:
             image: uint8 [H, W, 3] array in BGR, or a `Frame`; with an engine also in device memory
-                (``__cuda_array_interface__``).  It must not change before its result is there: pageable
-                memory is read while the batch is prepared, page-locked and device memory until its end.
+                (``__cuda_array_interface__``), if all work is done on its GPU.  It must not change before its
+                result is there: pageable memory is read while the batch is prepared, page-locked and device
+                memory until its end.
             stream: CUDA stream whose work fills a device array; see `Frame`.
             timeout: Seconds to wait for space in the queue; None waits without limit.
 
@@ -122,19 +123,19 @@ class Runner:
         Raises:
             RunnerError: If the runner is closed, broken, or of a process that this one was forked from; or if
                 there was no space in time.
-            ArgumentError: If `stream` is not a CUDA stream.
+            ArgumentError: If `stream` is not a CUDA stream of the GPU, or is the per-thread default stream.
         """
         self._check_usable()
-        backend = self._backends[0]
         try:
             frame = Frame.of(image, stream=stream)
-            backend.check(frame)
+            for backend in self._backends:  # any of them may take it
+                backend.check(frame)
         except ImageError as error:
             refused: Future[Detections] = Future()
             refused.set_exception(error)
             self._counters.failed(1)
             return refused
-        job = Job(frame, backend.place(*frame.size).canvas)
+        job = Job(frame, self._backends[0].place(*frame.size).canvas)
         if not self._queue.put(job, timeout):
             self._check_usable()
             raise RunnerError(f"the queue was full for {timeout:g} s; submit more slowly, or wait longer")

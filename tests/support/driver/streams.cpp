@@ -330,6 +330,20 @@ extern "C" CUresult fakeCudaLaunch(CUstream handle, void (*run)(void*), void* da
     });
 }
 
+// Called by the TensorRT of the tests: whether this thread captures a stream.
+extern "C" int fakeCudaCaptures()
+{
+    const Lock lock(state().mutex);
+    for (const auto& [handle, stream] : state().streams)
+    {
+        if (stream->capture && stream->capture->thread == std::this_thread::get_id())
+        {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 extern "C"
 {
 CUresult cuStreamCreate(CUstream* handle, unsigned flags)

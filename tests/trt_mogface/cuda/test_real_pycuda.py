@@ -20,7 +20,7 @@ DETECTIONS = """
     from trt_mogface.runner import Runner
 
     photo = group()
-    images = [photo, photo[100:, 300:]] * 3
+    images = [photo, photo[100:, 300:]] * 6
     with Detector(size=SIZE, threads=1) as detect:
         expected = detect(images)
     assert sum(map(len, expected)) > 4

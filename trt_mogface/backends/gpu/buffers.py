@@ -44,9 +44,12 @@ class Buffer:
     _device: DeviceMemory | None
     address: int
     """Address on the device."""
+    generation: int
+    """Number of allocations: a graph with either address is stale once it changes, though CUDA may give the
+    same addresses out again."""
 
     def __init__(self, cuda: Cuda, nbytes: int) -> None:
-        self._cuda = cuda
+        self._cuda, self.generation = cuda, 0
         self._allocate(nbytes)
 
     def upload(self, nbytes: int, stream: Stream) -> None:
@@ -66,6 +69,7 @@ class Buffer:
         self._host.close()
 
     def _allocate(self, nbytes: int) -> None:
+        self.generation += 1
         with ExitStack() as made:
             host = made.enter_context(closing(self._cuda.pin(nbytes, mapped=self._cuda.device.is_integrated)))
             if host.device_pointer is None:

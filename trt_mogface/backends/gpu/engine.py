@@ -40,9 +40,8 @@ def check_runs_here(path: Path, device: int) -> tuple[Manifest, Flavor]:
 class TensorRTNetwork:
     """An engine; see `trt_mogface.backends.base.Network`.
 
-    `enqueue` may be captured.  Clones share the plan.  Each has one execution context per optimization
-    profile, created when its first shape arrives; they never run at the same time, so they share scratch
-    memory.
+    Clones share the plan.  Each has one execution context per optimization profile for runs of any shape, and
+    one more for each `bind`; they never run at the same time, so they share scratch memory.
 
     Args:
         path: Plan.
@@ -60,7 +59,7 @@ class TensorRTNetwork:
         manifest = self._plan.manifest
         self.spec, self.scratch_bytes = manifest.spec, self._plan.scratch_bytes
         self.max_shapes: tuple[Shape, ...] = tuple(profile.max for profile in manifest.profiles)
-        self._contexts: dict[int, tuple[Any, list[Shape]]] = {}
+        self._runs: dict[int, TensorRTRun] = {}
 
     def check_shape(self, shape: Shape) -> None:
         """Refuse a shape (batch, height, width) outside all profiles."""
@@ -69,7 +68,7 @@ class TensorRTNetwork:
     def enqueue(
         self, shape: Shape, images: int, outputs: dict[str, int], scratch: DeviceMemory, stream: Stream
     ) -> None:
-        """Queue a run on a stream.
+        """Queue a run of any shape on a stream.  It may wait for the GPU, and must not be captured.
 
         Args:
             shape: Batch, height, width.
@@ -81,17 +80,24 @@ class TensorRTNetwork:
         Raises:
             EngineError: If no profile accepts `shape`, or TensorRT fails.
         """
-        context = self._context(shape, stream)
-        context.set_device_memory(scratch.handle, scratch.nbytes)
-        for name, address in {INPUT: images, **outputs}.items():
-            self._require(context.set_tensor_address(name, address), f"no address of {name}")
-        if not context.execute_async_v3(stream.handle):
-            raise EngineError(f"{self._plan.path}: the network failed: {self._plan.last_error}")
+        index = self._plan.manifest.check_shape(shape, self._plan.path)
+        if index not in self._runs:
+            self._runs[index] = TensorRTRun(self._plan, index, stream)
+        self._runs[index].set(shape, {INPUT: images, **outputs}, scratch)
+        self._runs[index].enqueue(stream)
 
-    def _require(self, done: bool, problem: str) -> None:
-        """Refuse to go on if TensorRT returned False."""
-        if not done:
-            raise EngineError(f"{self._plan.path}: {problem}: {self._plan.last_error}")
+    def bind(
+        self, shape: Shape, images: int, outputs: dict[str, int], scratch: DeviceMemory, stream: Stream
+    ) -> TensorRTRun:
+        """Return a run with a context of its own, set to these arguments of `enqueue` for good.
+
+        Raises:
+            EngineError: If no profile accepts `shape`, or TensorRT fails.
+        """
+        index = self._plan.manifest.check_shape(shape, self._plan.path)
+        run = TensorRTRun(self._plan, index, stream, is_eager=True)
+        run.set(shape, {INPUT: images, **outputs}, scratch)
+        return run
 
     def run(self, images: NDArray[np.uint8]) -> Outputs:
         """Run the engine on uint8 [N, H, W, 3] in host memory; slots use `enqueue` instead."""
@@ -126,23 +132,67 @@ class TensorRTNetwork:
         with ExitStack() as stack:
             with suppress(CudaError):  # the device may be lost
                 stack.enter_context(self._plan.cuda.current())
-            self._contexts.clear()
+            self._runs.clear()
             if not self._closed:
                 self._closed = True
                 self._shared.release()
 
-    def _context(self, shape: Shape, stream: Stream) -> Any:
-        """Return the context of the profile that accepts a shape, set to the shape."""
-        index = self._plan.manifest.check_shape(shape, self._plan.path)
-        if index not in self._contexts:
-            made = self._plan.new_context()
-            self._require(made.set_optimization_profile_async(index, stream.handle), f"no profile {index}")
-            self._contexts[index] = made, []
-        context, last = self._contexts[index]
-        if last != [shape]:  # setting it again would cost, and is not allowed in a capture
-            self._require(context.set_input_shape(INPUT, (*shape, 3)), f"no input shape {shape}")
-            last[:] = [shape]
-        return context
+
+class TensorRTRun:
+    """An execution context of one optimization profile, with its shape, addresses and scratch memory.
+
+    Args:
+        plan: Plan of the context.
+        profile: Index of the profile.
+        stream: Stream of the runs.
+        is_eager: Whether TensorRT-RTX compiles the kernels of a shape before its first run.  It would use
+            slower ones meanwhile, which a graph would keep.
+    """
+
+    def __init__(self, plan: _Plan, profile: int, stream: Stream, *, is_eager: bool = False) -> None:
+        self._plan, self._context = plan, plan.new_context(is_eager=is_eager)
+        self._shape: Shape | None = None
+        self._scratch: tuple[int, int] | None = None
+        self._addresses: dict[str, int] = {}
+        done = self._context.set_optimization_profile_async(profile, stream.handle)
+        self._require(done, f"no profile {profile}")
+
+    def set(self, shape: Shape, addresses: dict[str, int], scratch: DeviceMemory) -> None:
+        """Set what has changed: TensorRT prepares the next run for each call."""
+        if shape != self._shape:
+            self._require(self._context.set_input_shape(INPUT, (*shape, 3)), f"no input shape {shape}")
+            self._shape = shape
+        if (scratch.handle, scratch.nbytes) != self._scratch:
+            self._context.set_device_memory(scratch.handle, scratch.nbytes)
+            self._scratch = scratch.handle, scratch.nbytes
+        for name, address in addresses.items():
+            if self._addresses.get(name) != address:
+                self._require(self._context.set_tensor_address(name, address), f"no address of {name}")
+                self._addresses[name] = address
+
+    def can_capture(self, stream: Stream) -> bool:
+        """Return whether `enqueue` may be captured, after a first run.  Only TensorRT-RTX can refuse it."""
+        ask = getattr(self._context, "is_stream_capturable", None)
+        return ask is None or bool(ask(stream.handle))
+
+    def enqueue(self, stream: Stream) -> None:
+        """Queue the run.
+
+        Raises:
+            EngineError: If TensorRT fails.
+        """
+        self._require(self._context.execute_async_v3(stream.handle), "the network failed")
+
+    def close(self) -> None:
+        """Free the context; closing twice is harmless."""
+        with ExitStack() as stack:
+            with suppress(CudaError):  # the device may be lost
+                stack.enter_context(self._plan.cuda.current())
+            self._context = None
+
+    def _require(self, done: bool, problem: str) -> None:
+        if not done:
+            raise EngineError(f"{self._plan.path}: {problem}: {self._plan.last_error}")
 
 
 class _Plan:
@@ -167,10 +217,10 @@ class _Plan:
         """Last error that TensorRT logged."""
         return str(self._logger.last_error)
 
-    def new_context(self) -> Any:
-        """Return an execution context whose scratch memory is the caller's."""
+    def new_context(self, *, is_eager: bool) -> Any:
+        """Return an execution context whose scratch memory is the caller's; see `TensorRTRun`."""
         strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        settings = self._config(strategy) if self._flavor.is_rtx else strategy
+        settings = self._config(strategy, is_eager) if self._flavor.is_rtx else strategy
         context = self._engine.create_execution_context(settings)
         if context is None:
             raise EngineError(f"{self.path}: no execution context: {self.last_error}")
@@ -204,10 +254,13 @@ class _Plan:
             )
         return engine
 
-    def _config(self, strategy: Any) -> Any:
+    def _config(self, strategy: Any, is_eager: bool) -> Any:
         """Return how TensorRT-RTX runs the engine."""
         config = self._engine.create_runtime_config()
         config.set_execution_context_allocation_strategy(strategy)
+        if is_eager:
+            kinds = self._trt.DynamicShapesKernelSpecializationStrategy
+            config.dynamic_shapes_kernel_specialization_strategy = kinds.EAGER
         if self._cache is None:  # kernels compiled for this GPU, by this and earlier processes
             self._cache = config.create_runtime_cache()
             with suppress(OSError):

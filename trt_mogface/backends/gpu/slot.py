@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ from trt_mogface.backends.gpu.buffers import FaceBuffer, FrameBuffer
 from trt_mogface.backends.options import SlotOptions
 from trt_mogface.cuda import Cuda, DeviceMemory, Event, Graph, Stream
 from trt_mogface.detections import Detections
-from trt_mogface.errors import CudaError, MogFaceError, OutOfMemoryError
+from trt_mogface.errors import CudaError, EngineError, MogFaceError, OutOfMemoryError
 from trt_mogface.frame import Frame
 from trt_mogface.kernels import Kernels
 from trt_mogface.kernels.arrays import stream_handle
@@ -31,6 +32,19 @@ STAGES = ("copy in", "letterbox", "network", "select", "copy out")
 log = logging.getLogger("trt_mogface")
 
 
+class DeviceRun(Protocol):
+    """A network with a shape and addresses of its own, so that a CUDA graph of it stays valid."""
+
+    def enqueue(self, stream: Stream) -> None:
+        """Queue the run; after a first time it neither waits nor allocates."""
+
+    def can_capture(self, stream: Stream) -> bool:
+        """Return whether `enqueue` may be captured from now on."""
+
+    def close(self) -> None:
+        """Free the run, after its graphs."""
+
+
 class DeviceNetwork(Protocol):
     """A network on the GPU for one stream at a time: `trt_mogface.backends.gpu.engine.TensorRTNetwork`."""
 
@@ -40,7 +54,7 @@ class DeviceNetwork(Protocol):
 
     @property
     def capturable(self) -> bool:
-        """Whether `enqueue` may be captured in a CUDA graph."""
+        """Whether runs can be captured in a CUDA graph; if not, `bind` is not called."""
 
     def check_shape(self, shape: Shape) -> None:
         """Refuse a shape (batch, height, width) that the network does not accept."""
@@ -50,6 +64,11 @@ class DeviceNetwork(Protocol):
     ) -> None:
         """Queue a run; see `trt_mogface.backends.gpu.engine.TensorRTNetwork.enqueue`."""
 
+    def bind(
+        self, shape: Shape, images: int, outputs: dict[str, int], scratch: DeviceMemory, stream: Stream
+    ) -> DeviceRun:
+        """Return a run that is set to these arguments for good."""
+
     def clone(self) -> DeviceNetwork:
         """Return a network that shares the weights, for another stream."""
 
@@ -58,20 +77,26 @@ class DeviceNetwork(Protocol):
 
 
 class Key(NamedTuple):
-    """Properties of a batch that a graph depends on: number of frames, network input size, uploaded bytes."""
+    """Properties of a batch that a graph depends on.
 
-    batch: int
-    canvas: tuple[int, int]
+    Attributes:
+        shape: Number of frames, height and width of the network input.
+        nbytes: Uploaded bytes.
+        generation: `FrameBuffer.generation`.
+    """
+
+    shape: Shape
     nbytes: int
-    address: int
+    generation: int
 
 
 class GpuSlot:
     """One batch on the GPU; see `trt_mogface.backends.base.Slot`.
 
     All memory but that of the frames is allocated here for the largest batch; smaller ones use a part of it.
-    The first batch of a shape is launched step by step, because TensorRT may synchronize then; the second is
-    captured, later ones are launched as graphs.
+    The first batch of a shape is launched step by step.  So is the second, with a `DeviceRun` of its shape,
+    which is captured after that, because TensorRT may wait or allocate in a first run.  Later ones are
+    launched as graphs.  A run lives as long as a graph of it.
 
     Args:
         cuda, kernels: Device of the slot, and kernels around the network.
@@ -101,8 +126,9 @@ class GpuSlot:
         self._on_stage, self._views = on_stage, views
         self._frames: tuple[Frame, ...] = ()
         self._graphs: OrderedDict[Key, Graph] = OrderedDict()
+        self._runs: dict[Shape, DeviceRun] = {}
         self._warm: set[Key] = set()
-        self._captures = network.capturable and cuda.has_graphs
+        self._captures, self._max_shapes = network.capturable and cuda.has_graphs, tuple(max_shapes)
         with cuda.current(), ExitStack() as made:
             keep = made.enter_context
             keep(closing(network))
@@ -123,14 +149,19 @@ class GpuSlot:
     def submit(self, frames: Sequence[Frame]) -> None:
         """Pack the frames and launch everything."""
         placements = [self._options.place(*frame.size) for frame in frames]
-        canvas = placements[0].canvas
-        self._network.check_shape((len(frames), *canvas))
+        shape = len(frames), *placements[0].canvas
+        self._check_shape(shape)
         with self._cuda.current():
-            for stream in {stream_handle(frame.stream) for frame in frames if frame.stream is not None}:
-                self._cuda.wait_stream(self._stream, stream)
-            nbytes = self._input.fill(frames, placements, canvas, self._stream)
-            self._launch(Key(len(frames), canvas, nbytes, self._input.address))
-            self._cuda.record(self._done, self._stream)
+            try:
+                for stream in {stream_handle(frame.stream) for frame in frames if frame.stream is not None}:
+                    self._cuda.wait_stream(self._stream, stream)
+                nbytes = self._input.fill(frames, placements, shape[1:], self._stream)
+                self._launch(Key(shape, nbytes, self._input.generation))
+                self._cuda.record(self._done, self._stream)
+            except BaseException:
+                with suppress(CudaError):  # the next batch overwrites what launched steps still read
+                    self._cuda.synchronize(self._stream)
+                raise
         self._frames = tuple(frames)
 
     def wait(self) -> list[Detections]:
@@ -148,36 +179,74 @@ class GpuSlot:
         if not self._stream.closed:
             with suppress(CudaError), self._cuda.current():  # the device may be lost
                 self._cuda.synchronize(self._stream)
-        while self._graphs:
-            self._graphs.popitem()[1].close()
+        self._keep_graphs(0)
         self._open.close()
 
+    def _check_shape(self, shape: Shape) -> None:
+        """Refuse a batch that the network does not accept or that the slot has no memory for."""
+        self._network.check_shape(shape)
+        if not any(all(size <= limit for size, limit in zip(shape, most)) for most in self._max_shapes):
+            given, *most = ("x".join(map(str, each)) for each in (shape, *self._max_shapes))
+            raise EngineError(
+                f"input shape {given} (batch x height x width): the slot has memory for {' or '.join(most)}; "
+                "split the batch, or open a larger slot"
+            )
+
     def _launch(self, key: Key) -> None:
-        for stale in [known for known in self._graphs if known.address != key.address]:
-            self._graphs.pop(stale).close()
-        if key not in self._graphs and key in self._warm and self._captures:
-            self._capture(key)
+        if any(known.generation != key.generation for known in self._warm):
+            self._warm.clear()
+            self._keep_graphs(0)
         graph = self._graphs.get(key)
-        if graph is None:
-            self._enqueue(key)
-            self._warm.add(key)
-        else:
+        if graph is not None:
             self._graphs.move_to_end(key)
             self._cuda.launch(graph, self._stream)
+        elif key in self._warm and self._captures:
+            self._capture(key)
+        else:
+            self._enqueue(key, partial(self._network.enqueue, *self._arguments(key.shape)))
+            self._warm.add(key)
 
     def _capture(self, key: Key) -> None:
-        """Capture a graph; if that fails, capture none in future."""
+        """Launch a batch, and capture its graph for later ones; if that fails, capture none in future."""
+        self._keep_graphs(MAX_GRAPHS - 1)
         try:
-            self._graphs[key] = self._cuda.capture(self._stream, lambda: self._enqueue(key))
+            if key.shape not in self._runs:
+                self._runs[key.shape] = self._network.bind(*self._arguments(key.shape), self._stream)
         except MogFaceError as error:
-            self._captures = False
-            log.warning("CUDA graphs are off, every step is launched by itself: %s", error)
-        while len(self._graphs) > MAX_GRAPHS:
-            self._graphs.popitem(last=False)[1].close()
+            self._stop_captures(error)
+            self._launch(key)
+            return
+        run = self._runs[key.shape]
+        self._enqueue(key, run.enqueue)
+        try:
+            if run.can_capture(self._stream):
+                work = partial(self._enqueue, key, run.enqueue)
+                self._graphs[key] = self._cuda.capture(self._stream, work)
+            else:
+                self._stop_captures("the engine refuses it")
+        except MogFaceError as error:
+            self._stop_captures(error)
 
-    def _enqueue(self, key: Key) -> None:
+    def _stop_captures(self, problem: object) -> None:
+        self._captures = False
+        log.warning("CUDA graphs are off, every step is launched by itself: %s", problem)
+
+    def _keep_graphs(self, count: int) -> None:
+        """Free all but the latest graphs, and the runs that have none, while nothing is in flight."""
+        while len(self._graphs) > count:
+            self._graphs.popitem(last=False)[1].close()
+        for shape in self._runs.keys() - {key.shape for key in self._graphs}:
+            self._runs.pop(shape).close()
+
+    def _arguments(self, shape: Shape) -> tuple[Shape, int, dict[str, int], DeviceMemory]:
+        """Return the arguments of the network's runs, without the stream."""
+        memory = self._buffers
+        outputs = {name: memory[name].handle for name in self._options.spec.output_shapes(*shape)}
+        return shape, memory["images"].handle, outputs, memory["scratch"]
+
+    def _enqueue(self, key: Key, network: Callable[[Stream], None]) -> None:
         spec, stream, marks = self._options.spec, self._stream, iter(self._marks)
-        shape, memory = (key.batch, *key.canvas), self._buffers
+        shape, memory = key.shape, self._buffers
         images = memory["images"].view(0, (*shape, 3), np.uint8)
         sizes = spec.output_shapes(*shape).items()
         outputs = {name: memory[name].view(0, sides, np.float32) for name, sides in sizes}
@@ -185,19 +254,18 @@ class GpuSlot:
         self._mark(marks)
         self._input.upload(key.nbytes, stream)
         self._mark(marks)
-        table = self._input.table(key.batch)
+        table = self._input.table(shape[0])
         self._kernels.letterbox(table, images, pad=spec.input.pad, stream=stream)
         self._mark(marks)
-        addresses = {name: output.pointer for name, output in outputs.items()}
-        self._network.enqueue(shape, images.pointer, addresses, memory["scratch"], stream)
+        network(stream)
         self._mark(marks)
         self._kernels.detect(
             outputs[SCORES],
             outputs[DELTAS],
             outputs.get(LANDMARKS),
-            self._faces.on_device(key.batch),
+            self._faces.on_device(shape[0]),
             spec=spec,
-            size=key.canvas,
+            size=shape[1:],
             thresholds=self._options.thresholds,
             workspace=workspace,
             frames=table,
