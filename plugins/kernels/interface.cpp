@@ -62,6 +62,15 @@ int mogfaceRunsOnHost(void)
 #endif
 }
 
+int mogfaceCudaVersion(void)
+{
+#if defined(CUDA_EMULATION)
+    return 0;
+#else
+    return CUDART_VERSION;
+#endif
+}
+
 cudaError_t mogfaceAnchorCount(const MogfaceDetector* detector, int height, int width, int64_t* count)
 {
     clearProblem();

@@ -134,7 +134,7 @@ def declared() -> dict[str, int]:
 
 
 def test_functions_are_those_of_the_header(library: Path) -> None:
-    others = {"mogfaceInterface": 0, "mogfaceProblem": 0, "mogfaceRunsOnHost": 0}
+    others = {"mogfaceInterface": 0, "mogfaceProblem": 0, "mogfaceRunsOnHost": 0, "mogfaceCudaVersion": 0}
     others |= {"mogfaceErrorName": 1, "mogfaceErrorText": 1}
     known = {name: len(parameters) for name, parameters in interface.STATUS_FUNCTIONS.items()}
     assert declared() == known | others

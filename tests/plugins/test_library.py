@@ -12,7 +12,8 @@ from tests.support.specs import one_line
 from trt_mogface.errors import ArgumentError, CudaError, KernelError
 from trt_mogface.kernels import Kernels
 from trt_mogface.kernels.interface import INTERFACE
-from trt_mogface.kernels.library import VARIABLE, Library, find_library
+from trt_mogface.kernels.library import PLUGIN_VARIABLE, VARIABLE, Library, check_plugin, find_library
+from trt_mogface.machine.environment import pieces
 
 
 def refused(path: Path | None = None) -> str:
@@ -21,12 +22,13 @@ def refused(path: Path | None = None) -> str:
     return one_line(caught.value)
 
 
-def compiled(folder: Path, source: str) -> Path:
+def compiled(folder: Path, source: str, *also: Path) -> Path:
+    """Compile a library; functions that it lacks are those of other libraries."""
     if shutil.which("gcc") is None:
         pytest.skip("gcc is not installed")
     text, made = folder / "other.c", folder / "libother.so"
     text.write_text(source)
-    subprocess.run(["gcc", "-shared", "-fPIC", "-o", made, text], check=True)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-Wl,--no-as-needed", "-o", made, text, *also], check=True)
     return made
 
 
@@ -75,6 +77,52 @@ def test_a_library_that_lacks_a_function_is_refused(tmp_path: Path) -> None:
     message = refused(other)
     assert message.startswith(f"{other}: not the kernels of this project (")
     assert "mogfaceAnchorCount" in message
+
+
+def built_with(cuda_version: int, folder: Path, library: Path) -> Path:
+    """Return the kernels, as if a release of CUDA had built them."""
+    return compiled(folder, f"int mogfaceCudaVersion(void) {{ return {cuda_version}; }}\n", library)
+
+
+@pytest.mark.parametrize(
+    ("cuda_version", "driver"),
+    [(13000, (13, 0)), (13010, (13, 0)), (12090, (12, 2)), (12020, (13, 2)), (13000, None)],
+)
+def test_a_driver_of_the_same_major_version_or_a_newer_one_is_enough(
+    tmp_path: Path,
+    library: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cuda_version: int,
+    driver: tuple[int, int] | None,
+) -> None:
+    monkeypatch.setattr("trt_mogface.kernels.library.driver_version", lambda: driver)
+    made = built_with(cuda_version, tmp_path, library)
+    assert Kernels(made).path == made
+    check_plugin(made)
+
+
+def test_a_library_of_a_newer_cuda_than_the_driver_s_is_refused(
+    tmp_path: Path, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUDA would say "insufficient driver" at the first launch."""
+    monkeypatch.setattr("trt_mogface.kernels.library.driver_version", lambda: (12, 6))
+    made = built_with(13000, tmp_path, library)
+    expected = (
+        f"{made}: built with CUDA 13.0, but the driver supports 12.6; put the nvcc of CUDA 12 on the PATH"
+    )
+    assert refused(made).startswith(expected)
+    for name, variable in (("CUDA kernels", VARIABLE), ("TensorRT plugin", PLUGIN_VARIABLE)):
+        monkeypatch.setenv(variable, str(made))
+        piece = next(each for each in pieces() if each.name == name)
+        assert not piece.found
+        assert piece.missing.startswith(expected)
+
+
+def test_a_file_that_is_no_plugin_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = compiled(tmp_path, "int nothing(void) { return 0; }\n")
+    monkeypatch.setenv(PLUGIN_VARIABLE, str(other))
+    piece = next(each for each in pieces() if each.name == "TensorRT plugin")
+    assert piece.missing.startswith(f"{other}: not the plugin of this release (")
 
 
 def test_an_installation_without_kernels_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:

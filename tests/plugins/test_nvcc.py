@@ -19,6 +19,29 @@ FOR_LOADING = re.compile(r"__cuda\w+|cudaGetParameterBuffer\w*")
 SPILLS = re.compile(r"(\d+) bytes spill stores, (\d+) bytes spill loads")
 
 
+CUDA_12_2 = {
+    *("cudaError_t", "cudaSuccess", "cudaErrorInvalidValue", "cudaStream_t"),
+    *("cudaGetErrorName", "cudaGetErrorString"),
+    # CUDA 11.8
+    *("cudaLaunchConfig_t", "cudaLaunchKernelEx", "cudaLaunchKernelExC", "cudaLaunchAttribute"),
+    *("cudaLaunchAttributeProgrammaticStreamSerialization",),
+    *("cudaGridDependencySynchronize", "cudaTriggerProgrammaticLaunchCompletion"),
+}
+"""Names of CUDA's runtime that the kernels may use: JetPack 6 has CUDA 12.2 to 12.6."""
+
+
+def test_nothing_needs_a_newer_cuda_than_that_of_jetpack_6() -> None:
+    files = [each for each in (PLUGINS / "kernels").iterdir() if each.suffix in (".cu", ".cuh", ".cpp", ".h")]
+    text = "\n".join(file.read_text() for file in files)
+    code = re.sub(r"//.*|/\*[\s\S]*?\*/", "", text)
+    assert set(re.findall(r"\bcuda[A-Z]\w*", code)) <= CUDA_12_2
+    assert set(re.findall(r"#include <(cuda\w*\.h)>", code)) <= {
+        "cuda_fp16.h",
+        "cuda_runtime.h",
+        "cuda_runtime_api.h",
+    }
+
+
 @pytest.mark.parametrize("source", KERNELS, ids=lambda path: path.name)
 def test_it_compiles_cleanly_and_calls_nothing_that_waits(source: Path, tmp_path: Path) -> None:
     if shutil.which("nvcc") is None:

@@ -7,7 +7,7 @@ import ctypes as c
 from trt_mogface.frame import FORMATS, MATRICES, RANGES, ColorMatrix, ColorRange, PixelFormat
 from trt_mogface.spec import CODINGS, Coding
 
-INTERFACE = 2
+INTERFACE = 3
 MAX_PLANES, MAX_LEVELS, MAX_SIDES, MAX_TOP_K = 3, 16, 16, 8192
 
 FORMAT_CODES: dict[PixelFormat, int] = {name: code for code, name in enumerate(FORMATS)}
@@ -107,7 +107,8 @@ def declare(library: c.CDLL) -> None:
     for name, parameters in STATUS_FUNCTIONS.items():
         function = getattr(library, name)
         function.argtypes, function.restype = parameters, c.c_int
-    library.mogfaceInterface.restype = library.mogfaceRunsOnHost.restype = c.c_int
+    for number in (library.mogfaceInterface, library.mogfaceRunsOnHost, library.mogfaceCudaVersion):
+        number.restype = c.c_int
     library.mogfaceProblem.restype = c.c_char_p
     for text in (library.mogfaceErrorName, library.mogfaceErrorText):
         text.argtypes, text.restype = (c.c_int,), c.c_char_p

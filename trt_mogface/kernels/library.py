@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
+from trt_mogface.cuda.driver import driver_version
 from trt_mogface.errors import ArgumentError, CudaError, KernelError
 from trt_mogface.kernels.interface import INTERFACE, declare
 
@@ -23,7 +24,7 @@ class Library:
         path: The file; default that of `find_library`.
 
     Raises:
-        KernelError: If there is no such library, or it belongs to another release.
+        KernelError: If there is no such library, it belongs to another release, or the driver is too old.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -40,6 +41,7 @@ class Library:
                 f"{self.path}: has interface {interface}, not {INTERFACE} of this release; "
                 "install trt-mogface again"
             )
+        check_driver(self.path, int(self._functions.mogfaceCudaVersion()))
         self.runs_on_host = bool(self._functions.mogfaceRunsOnHost())
 
     def call(self, name: str, *arguments: object) -> None:
@@ -56,6 +58,40 @@ class Library:
         error = self._functions.mogfaceErrorName(status).decode()
         text = self._functions.mogfaceErrorText(status).decode()
         raise CudaError(f"{what}: CUDA error {status} ({error}): {text}")
+
+
+def check_driver(path: Path, cuda_version: int) -> None:
+    """Refuse a library that was built with a newer major version of CUDA than the driver supports.
+
+    Without a driver nothing is refused: nothing runs either.
+
+    Args:
+        path: The library.
+        cuda_version: Version of CUDA that it was built with, 1000 * major + 10 * minor.
+
+    Raises:
+        KernelError: If the driver is too old.
+    """
+    driver, major = driver_version(), cuda_version // 1000
+    if driver is not None and major > driver[0]:
+        built, here = f"{major}.{cuda_version % 1000 // 10}", f"{driver[0]}.{driver[1]}"
+        raise KernelError(
+            f"{path}: built with CUDA {built}, but the driver supports {here}; put the nvcc of CUDA "
+            f"{driver[0]} on the PATH and install trt-mogface again, or install a newer driver"
+        )
+
+
+def check_plugin(path: Path) -> None:
+    """Refuse a plugin library that the driver is too old for, see `check_driver`.
+
+    Raises:
+        KernelError: If it is, or the file is not such a library.
+    """
+    try:
+        version = int(ctypes.CDLL(str(path)).mogfaceCudaVersion())
+    except (OSError, AttributeError) as error:
+        raise KernelError(f"{path}: not the plugin of this release ({error})") from error
+    check_driver(path, version)
 
 
 def find_library() -> Path:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from trt_mogface.cuda.driver import bindings_extra, driver_version
 from trt_mogface.errors import MogFaceError
-from trt_mogface.kernels.library import Library, find_plugin
+from trt_mogface.kernels.library import Library, check_plugin, find_plugin
 from trt_mogface.machine.gpu import find_gpu
 from trt_mogface.machine.tensorrt import MODULES, find_tensorrt
 
@@ -44,7 +44,7 @@ def pieces() -> Iterator[Piece]:
     for flavor in MODULES:
         yield _probed(flavor, "builds and runs engines", lambda name=flavor: find_tensorrt(name).version)  # type: ignore[misc]
     yield _probed("CUDA kernels", "frames to faces on the GPU", lambda: str(Library().path))
-    yield _probed("TensorRT plugin", "engines that end in faces", lambda: str(find_plugin()))
+    yield _probed("TensorRT plugin", "engines that end in faces", _plugin)
     yield _package("onnxruntime", "runs models on the CPU", "pip install onnxruntime")
     yield _package(
         "opencv-python", "reads images and videos", "pip install opencv-python", "opencv-python-headless"
@@ -76,6 +76,12 @@ def _bindings() -> Piece:
         return piece
     needs = f"{piece.found} needs a driver for CUDA {major}, this one is for {driver[0]}.{driver[1]}"
     return piece._replace(found="", missing=f"{needs}; {command}")
+
+
+def _plugin() -> str:
+    path = find_plugin()
+    check_plugin(path)
+    return str(path)
 
 
 def _probed(name: str, brings: str, probe: Callable[[], str]) -> Piece:

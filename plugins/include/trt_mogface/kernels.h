@@ -24,7 +24,7 @@
 #endif
 
 /* Changes with every structure and signature of this file. */
-#define MOGFACE_INTERFACE 2
+#define MOGFACE_INTERFACE 3
 
 #define MOGFACE_MAX_PLANES 3
 #define MOGFACE_MAX_LEVELS 16
@@ -167,6 +167,10 @@ MOGFACE_API const char* mogfaceErrorText(int error);
 
 /* Whether addresses are those of host memory: true of the emulation of the tests only. */
 MOGFACE_API int mogfaceRunsOnHost(void);
+
+/* Version of CUDA that this library was built with, 1000 * major + 10 * minor; 0 for the emulation.  The driver must
+ * support its major version.  Asks no driver. */
+MOGFACE_API int mogfaceCudaVersion(void);
 
 /* Number of anchors of a network input: A above. */
 MOGFACE_API cudaError_t mogfaceAnchorCount(
