@@ -1,7 +1,8 @@
 """CUDA kernels on a GPU: from outputs to faces and from frames to the network input, by graph replay.
 
 First the ceiling, the bandwidth of a copy.  Then each case as a graph of many launches over inputs that
-exceed the cache.  Then the same in torch and torchvision, in the same run.
+exceed the cache; outputs to faces with plain launches and, on compute capability 9.0 and later, with
+dependent ones.  Then the same in torch and torchvision, in the same run.
 
     python -m benchmarks.kernels [--quick]
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import statistics
 from collections.abc import Callable
 from typing import Any
@@ -32,8 +34,18 @@ BEYOND_CACHE = 256 << 20
 
 REPLAYS = 30
 
-DETECT = [(1, 300, 30.0), (16, 300, 120.0), (1, 5000, 150.0), (16, 5000, None), (1, 0, None)]
+DETECT = [
+    (1, 300, 15.0),
+    (16, 300, 120.0),
+    (1, 512, None),  # the most that are a few for the kernels
+    (1, 576, None),
+    (1, 5000, 150.0),
+    (16, 5000, None),
+    (1, 0, None),
+]
 """Batch, candidates, target in microseconds."""
+
+LAUNCH_VARIABLE = "TRT_MOGFACE_LAUNCH"
 
 LETTERBOX = [(1, (1080, 1920)), (16, (1080, 1920)), (16, (720, 1280)), (1, (2160, 3840))]
 
@@ -52,7 +64,7 @@ def main() -> None:
     bandwidth = copy_bandwidth(torch)
     console = Console()
     console.print(f"{torch.cuda.get_device_name()}: copies {bandwidth / 1e12:.2f} TB/s, read and written")
-    faces = [detect_case(torch, kernels, *case) for case in (DETECT[:1] if quick else DETECT)]
+    faces = [row for case in (DETECT[:1] if quick else DETECT) for row in detect_case(torch, kernels, *case)]
     frames = [
         letterbox_case(torch, kernels, bandwidth, *case) for case in (LETTERBOX[1:2] if quick else LETTERBOX)
     ]
@@ -94,9 +106,15 @@ def time_graph(torch: Any, launches: list[Callable[[], object]]) -> float:
     return float(statistics.median(times[REPLAYS // 3 :]))
 
 
+def launch_kinds(torch: Any) -> list[str]:
+    """Return the kinds of launches between which this GPU can choose."""
+    return ["plain", "dependent"] if torch.cuda.get_device_capability() >= (9, 0) else ["plain"]
+
+
 def detect_case(
     torch: Any, kernels: Kernels, batch: int, candidates: int, target: float | None
-) -> dict[str, Any]:
+) -> list[dict[str, Any]]:
+    """Return one row for each kind of launches, all over the same inputs."""
     count = SPEC.anchor_count(*SIZE)
     turns = max(2, math.ceil(BEYOND_CACHE / (batch * count * 20)))
     inputs = [random_outputs(torch, batch, candidates, seed) for seed in range(turns)]
@@ -122,16 +140,23 @@ def detect_case(
             stream=torch.cuda.current_stream(),
         )
 
-    ours = time_graph(torch, [lambda pair=pair: launch(*pair) for pair in inputs])  # type: ignore[misc]
     theirs = in_torch(torch, inputs)
-    return {
-        "case": f"batch {batch}, {candidates} candidates",
-        "microseconds": ours,
-        "target": target,
-        "floor": None,
-        "peer": theirs,
-        "peer_name": "torch + torchvision",
-    }
+    rows = []
+    for kind in launch_kinds(torch):
+        os.environ[LAUNCH_VARIABLE] = kind  # which the kernels read at each call
+        ours = time_graph(torch, [lambda pair=pair: launch(*pair) for pair in inputs])  # type: ignore[misc]
+        rows.append(
+            {
+                "case": f"batch {batch}, {candidates} candidates, {kind}",
+                "launches": kind,
+                "microseconds": ours,
+                "target": target,
+                "floor": None,
+                "peer": theirs,
+                "peer_name": "torch + torchvision",
+            }
+        )
+    return rows
 
 
 def random_outputs(torch: Any, batch: int, candidates: int, seed: int) -> tuple[Any, Any]:

@@ -4,6 +4,8 @@
 
 #include <climits>
 #include <cmath>
+#include <cstdlib>
+#include <cstring>
 
 namespace
 {
@@ -42,6 +44,18 @@ size_t elementSize(const MogfaceOutputs& outputs)
 }
 
 } // namespace
+
+cudaError_t readLaunchKind(bool& dependent)
+{
+    const char* named = std::getenv("TRT_MOGFACE_LAUNCH");
+    const char* kind = named != nullptr && *named != '\0' ? named : "plain";
+    dependent = std::strcmp(kind, "dependent") == 0;
+    if (dependent || std::strcmp(kind, "plain") == 0)
+    {
+        return cudaSuccess;
+    }
+    return refuse("TRT_MOGFACE_LAUNCH %.40s: must be plain or dependent", kind);
+}
 
 cudaError_t checkSize(int batch, int height, int width)
 {

@@ -35,6 +35,9 @@ cudaError_t checkFramesPointer(const MogfaceFrame* frames); // which may be null
 
 cudaError_t checkClipping(const MogfaceThresholds& thresholds, const MogfaceFrame* frames);
 
+// TRT_MOGFACE_LAUNCH, which chooses between plain launches, the default, and dependent ones.
+cudaError_t readLaunchKind(bool& dependent);
+
 cudaError_t checkWorkspace(const Workspace& laidOut, const void* workspace, size_t given);
 
 cudaError_t checkFrame(const MogfaceFrame& frame, int index, int height, int width);

@@ -2,8 +2,10 @@
 //
 // A key's place is the number of larger keys.  K (K - 1) comparisons spread over the whole GPU are fewer sequential steps
 // than any sort of K keys by one block.  Anchors are computed from the index.
+#include "await_launch.cuh"
 #include "launch.h"
 #include "network_float.cuh"
+#include "shared_memory.cuh"
 #include "stages.h"
 
 namespace
@@ -12,6 +14,45 @@ namespace
 constexpr int kTHREADS = 256;
 constexpr int kPARTS = 8; // threads that count for one key
 constexpr int kKEYS = kTHREADS / kPARTS;
+constexpr int kLOADS = 4; // keys that a thread loads at a time
+constexpr int kCHUNK = kTHREADS * kLOADS;
+
+struct DecodeShared
+{
+    Key keys[kCHUNK];
+};
+
+// Returns how many keys are larger than this one, to each of its threads.  The keys pass through shared memory, so that a
+// chunk of them is one access to memory for the whole block.
+__device__ int countLarger(DecodeShared& shared, const Key* keys, int count, Key key)
+{
+    int larger = 0;
+    for (int base = 0; base < count; base += kCHUNK)
+    {
+        Key loaded[kLOADS];
+        for (int i = 0; i < kLOADS; ++i) // all loads are issued before the first is used
+        {
+            const int at = base + i * kTHREADS + static_cast<int>(threadIdx.x);
+            loaded[i] = keys[at < count ? at : 0]; // beyond them any, which is not compared
+        }
+        __syncthreads(); // the chunk before has been compared
+        for (int i = 0; i < kLOADS; ++i)
+        {
+            shared.keys[i * kTHREADS + threadIdx.x] = loaded[i];
+        }
+        __syncthreads();
+        const int inChunk = count - base < kCHUNK ? count - base : kCHUNK;
+        for (int i = threadIdx.x % kPARTS; i < inChunk; i += kPARTS)
+        {
+            larger += shared.keys[i] > key ? 1 : 0;
+        }
+    }
+    for (int distance = kPARTS / 2; distance > 0; distance /= 2)
+    {
+        larger += __shfl_xor_sync(kALL_LANES, larger, distance);
+    }
+    return larger;
+}
 
 struct Anchor
 {
@@ -131,6 +172,7 @@ __global__ void __launch_bounds__(kTHREADS)
     decodeKernel(const __grid_constant__ AnchorGrid grid, const Float* deltas, const Float* landmarks,
         const Key* best, int topK, int cut, const MogfaceFrame* frames, const MogfaceCandidates out)
 {
+    awaitLaunchBefore();
     const int image = blockIdx.y;
     const int count = out.counts[image];
     if (static_cast<int>(blockIdx.x) * kKEYS >= count)
@@ -138,19 +180,10 @@ __global__ void __launch_bounds__(kTHREADS)
         return;
     }
     const int index = blockIdx.x * kKEYS + threadIdx.x / kPARTS;
-    const int part = threadIdx.x % kPARTS;
     const Key* keys = best + static_cast<size_t>(image) * topK;
     const Key key = index < count ? keys[index] : 0;
-    int place = 0;
-    for (int i = part; i < count; i += kPARTS)
-    {
-        place += keys[i] > key ? 1 : 0;
-    }
-    for (int distance = kPARTS / 2; distance > 0; distance /= 2)
-    {
-        place += __shfl_xor_sync(kALL_LANES, place, distance);
-    }
-    if (part != 0 || index >= count)
+    const int place = countLarger(sharedMemory<DecodeShared>(), keys, count, key);
+    if (threadIdx.x % kPARTS != 0 || index >= count)
     {
         return;
     }
@@ -180,13 +213,13 @@ __global__ void __launch_bounds__(kTHREADS)
 
 cudaError_t decode(const MogfaceOutputs& outputs, const AnchorGrid& grid, const Key* best,
     const MogfaceThresholds& thresholds, const MogfaceFrame* frames, const MogfaceCandidates& candidates,
-    cudaStream_t stream)
+    Launches& launches)
 {
     const dim3 blocks(ceilDiv(thresholds.topK, kKEYS), outputs.batch);
     const auto run = [&](auto kernel)
     {
-        return launch(kernel, blocks, kTHREADS, 0, stream, grid, outputs.deltas, outputs.landmarks, best,
-            thresholds.topK, thresholds.cut, frames, candidates);
+        return launches.add(kernel, blocks, kTHREADS, sizeof(DecodeShared), grid, outputs.deltas,
+            outputs.landmarks, best, thresholds.topK, thresholds.cut, frames, candidates);
     };
     return outputs.type == MOGFACE_FP16 ? run(decodeKernel<__half>) : run(decodeKernel<float>);
 }

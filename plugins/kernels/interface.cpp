@@ -1,5 +1,6 @@
 // The C interface: checks arguments, divides the workspace, starts the stages.
 #include "checks.h"
+#include "launch.h"
 #include "problem.h"
 #include "stages.h"
 #include "workspace.h"
@@ -9,25 +10,26 @@ namespace
 
 cudaError_t runDecode(const MogfaceOutputs& outputs, const AnchorGrid& grid,
     const MogfaceThresholds& thresholds, const MogfaceFrame* frames, const DecodeScratch& scratch,
-    const MogfaceCandidates& candidates, cudaStream_t stream)
+    const MogfaceCandidates& candidates, Launches& launches)
 {
-    cudaError_t error = collect(outputs, grid.anchorCount, thresholds.score, scratch.segments, stream);
+    cudaError_t error = collect(outputs, grid.anchorCount, thresholds.score, scratch.segments, launches);
     if (error == cudaSuccess)
     {
         error = cut(scratch.segments, outputs.batch, thresholds.topK, scratch.best, candidates.counts,
-            candidates.dropped, stream);
+            candidates.dropped, launches);
     }
-    return error == cudaSuccess ? decode(outputs, grid, scratch.best, thresholds, frames, candidates, stream)
-                                : error;
+    return error == cudaSuccess
+        ? decode(outputs, grid, scratch.best, thresholds, frames, candidates, launches)
+        : error;
 }
 
 cudaError_t runSelect(const MogfaceThresholds& thresholds, const MogfaceCandidates& candidates, int batch,
     int landmarkCount, const MogfaceFrame* frames, const MogfaceDetections& detections, uint64_t* suppressors,
-    cudaStream_t stream)
+    Launches& launches)
 {
-    const cudaError_t error = overlaps(candidates, thresholds, batch, suppressors, stream);
+    const cudaError_t error = overlaps(candidates, thresholds, batch, suppressors, launches);
     return error == cudaSuccess
-        ? sweep(candidates, thresholds, batch, landmarkCount, suppressors, frames, detections, stream)
+        ? sweep(candidates, thresholds, batch, landmarkCount, suppressors, frames, detections, launches)
         : error;
 }
 
@@ -112,7 +114,8 @@ cudaError_t mogfaceLetterbox(const MogfaceFrame* frames, int batch, uint32_t pad
     {
         return cudaErrorInvalidValue;
     }
-    return letterbox(frames, batch, pad, images, height, width, stream);
+    Launches launches(stream, false);
+    return letterbox(frames, batch, pad, images, height, width, launches);
 }
 
 cudaError_t mogfaceDecodeWorkspace(const MogfaceDetector* detector, const MogfaceThresholds* thresholds,
@@ -176,11 +179,13 @@ cudaError_t mogfaceDecode(const MogfaceDetector* detector, const MogfaceThreshol
     }
     Workspace laidOut(workspace);
     const DecodeScratch scratch = laidOut.decodeScratch(outputs->batch, grid.anchorCount, thresholds->topK);
-    if (isBad(checkWorkspace(laidOut, workspace, workspaceBytes)))
+    bool dependent = false;
+    if (isBad(checkWorkspace(laidOut, workspace, workspaceBytes)) || isBad(readLaunchKind(dependent)))
     {
         return cudaErrorInvalidValue;
     }
-    return runDecode(*outputs, grid, *thresholds, frames, scratch, *candidates, stream);
+    Launches launches(stream, dependent);
+    return runDecode(*outputs, grid, *thresholds, frames, scratch, *candidates, launches);
 }
 
 cudaError_t mogfaceSelect(const MogfaceThresholds* thresholds, const MogfaceCandidates* candidates, int batch,
@@ -200,12 +205,14 @@ cudaError_t mogfaceSelect(const MogfaceThresholds* thresholds, const MogfaceCand
     }
     Workspace laidOut(workspace);
     uint64_t* suppressors = laidOut.suppressors(batch, thresholds->topK);
-    if (isBad(checkWorkspace(laidOut, workspace, workspaceBytes)))
+    bool dependent = false;
+    if (isBad(checkWorkspace(laidOut, workspace, workspaceBytes)) || isBad(readLaunchKind(dependent)))
     {
         return cudaErrorInvalidValue;
     }
+    Launches launches(stream, dependent);
     return runSelect(
-        *thresholds, *candidates, batch, landmarkCount, frames, *detections, suppressors, stream);
+        *thresholds, *candidates, batch, landmarkCount, frames, *detections, suppressors, launches);
 }
 
 cudaError_t mogfaceDetect(const MogfaceDetector* detector, const MogfaceThresholds* thresholds,
@@ -224,7 +231,8 @@ cudaError_t mogfaceDetect(const MogfaceDetector* detector, const MogfaceThreshol
     }
     Workspace laidOut(workspace);
     DetectScratch scratch = laidOut.detectScratch(outputs->batch, grid, thresholds->topK);
-    if (isBad(checkWorkspace(laidOut, workspace, workspaceBytes)))
+    bool dependent = false;
+    if (isBad(checkWorkspace(laidOut, workspace, workspaceBytes)) || isBad(readLaunchKind(dependent)))
     {
         return cudaErrorInvalidValue;
     }
@@ -232,9 +240,10 @@ cudaError_t mogfaceDetect(const MogfaceDetector* detector, const MogfaceThreshol
     {
         scratch.candidates.dropped = detections->dropped;
     }
+    Launches launches(stream, dependent);
     const cudaError_t error
-        = runDecode(*outputs, grid, *thresholds, frames, scratch.decode, scratch.candidates, stream);
+        = runDecode(*outputs, grid, *thresholds, frames, scratch.decode, scratch.candidates, launches);
     return error == cudaSuccess ? runSelect(*thresholds, scratch.candidates, outputs->batch,
-                                      grid.landmarkCount, frames, *detections, scratch.suppressors, stream)
+                                      grid.landmarkCount, frames, *detections, scratch.suppressors, launches)
                                 : error;
 }

@@ -230,9 +230,9 @@ __global__ void __launch_bounds__(kTHREADS)
 } // namespace
 
 cudaError_t letterbox(const MogfaceFrame* frames, int batch, uint32_t pad, uint8_t* images, int height,
-    int width, cudaStream_t stream)
+    int width, Launches& launches)
 {
     const dim3 grid(ceilDiv(width, kCOLUMNS), ceilDiv(height, kROWS), batch);
-    return launch(
-        letterboxKernel, grid, kTHREADS, sizeof(LetterboxShared), stream, frames, pad, images, height, width);
+    return launches.add(
+        letterboxKernel, grid, kTHREADS, sizeof(LetterboxShared), frames, pad, images, height, width);
 }

@@ -3,7 +3,9 @@
 // overlaps: every pair of candidates is compared once, in tiles of 64 by 64 over the whole GPU; the results are bits.
 // sweep: one block per image walks 64 candidates at a time.  One warp decides all 64 together: a candidate without a
 // possible suppressor stays, one with a suppressor that stays is dropped, until all are decided.  The kept candidates then
-// strike out those after the 64.  So the walk has K / 64 steps, not K.
+// strike out those after the 64.  So the walk has K / 64 steps, not K.  The bits of up to 512 candidates are copied to
+// shared memory first, and no step of their walk waits for memory.
+#include "await_launch.cuh"
 #include "launch.h"
 #include "shared_memory.cuh"
 #include "stages.h"
@@ -21,7 +23,7 @@ struct Box
 {
     float4 corners;
     float area;
-    int present; // not dropped
+    bool present; // not dropped
 };
 
 struct OverlapShared
@@ -55,13 +57,9 @@ __device__ bool suppresses(const Box& winner, const Box& other, float threshold,
     return !(intersection / both <= threshold);
 }
 
-__device__ Box loadBox(const MogfaceCandidates& candidates, size_t index, float one)
+__device__ float4 cornersAt(const MogfaceCandidates& candidates, size_t index)
 {
-    Box box{};
-    box.corners = reinterpret_cast<const float4*>(candidates.boxes)[index];
-    box.area = areaOf(box.corners, one);
-    box.present = candidates.anchors[index] >= 0 ? 1 : 0;
-    return box;
+    return reinterpret_cast<const float4*>(candidates.boxes)[index];
 }
 
 // Words of one image: a row of topK for each tile of suppressors.
@@ -85,17 +83,22 @@ __device__ void tileAt(int number, int& row, int& column)
     row = number - column * (column + 1) / 2;
 }
 
+__device__ int atMost(int value, int limit)
+{
+    return value < limit ? value : limit;
+}
+
 // Candidates of an image, within bounds even if the caller's memory was overwritten.
 __device__ int countOf(const MogfaceCandidates& candidates, int image, int topK)
 {
-    const int count = candidates.counts[image];
-    const int most = count < topK ? count : topK;
-    return most > 0 ? most : 0;
+    const int count = atMost(candidates.counts[image], topK);
+    return count > 0 ? count : 0;
 }
 
 __global__ void __launch_bounds__(kOVERLAP_THREADS) overlapsKernel(
     const MogfaceCandidates candidates, int topK, float threshold, float one, uint16_t* suppressors)
 {
+    awaitLaunchBefore();
     OverlapShared& shared = sharedMemory<OverlapShared>();
     const int image = blockIdx.y;
     const int count = countOf(candidates, image, topK);
@@ -107,17 +110,21 @@ __global__ void __launch_bounds__(kOVERLAP_THREADS) overlapsKernel(
         int row = 0;
         int column = 0;
         tileAt(number, row, column);
+        const int candidate = column * kTILE + threadIdx.x / kPARTS;
+        const int part = threadIdx.x % kPARTS;
+        // Not used before the barrier, so that the accesses of both rows are on their way together.
+        const float4 corners = cornersAt(candidates, first + atMost(candidate, count - 1));
         const int loaded = row * kTILE + threadIdx.x;
         if (threadIdx.x < kTILE && loaded < count)
         {
-            shared.boxes[threadIdx.x + threadIdx.x / kPART] = loadBox(candidates, first + loaded, one);
+            const float4 winner = cornersAt(candidates, first + loaded);
+            const bool present = candidates.anchors[first + loaded] >= 0;
+            shared.boxes[threadIdx.x + threadIdx.x / kPART] = {winner, areaOf(winner, one), present};
         }
         __syncthreads();
-        const int candidate = column * kTILE + threadIdx.x / kPARTS;
-        const int part = threadIdx.x % kPARTS;
         if (candidate < count)
         {
-            const Box box = loadBox(candidates, first + candidate, one);
+            const Box box{corners, areaOf(corners, one), true};
             unsigned bits = 0;
             for (int i = 0; i < kPART; ++i)
             {
@@ -137,10 +144,14 @@ __global__ void __launch_bounds__(kOVERLAP_THREADS) overlapsKernel(
 
 constexpr int kSWEEP_THREADS = 1024;
 constexpr int kMAX_TILES = MOGFACE_MAX_TOP_K / kTILE;
+constexpr int kFEW_TILES = 8; // for whose words shared memory has room
+constexpr int kFEW = kFEW_TILES * kTILE;
+static_assert(kFEW <= kSWEEP_THREADS, "a thread copies the words of one candidate");
 
 struct SweepShared
 {
-    unsigned alive[2 * kMAX_TILES]; // one bit per candidate: neither dropped nor struck out so far
+    uint64_t words[kFEW_TILES * kFEW]; // suppressors of a few candidates
+    unsigned alive[2 * kMAX_TILES];    // one bit per candidate: neither dropped nor struck out so far
     uint64_t kept[kMAX_TILES];
     int before[kMAX_TILES + 1]; // kept in the tiles before this one
 };
@@ -150,16 +161,16 @@ struct Sweep
 {
     SweepShared& shared;
     const MogfaceCandidates& candidates;
-    const uint64_t* suppressors; // of this image
+    const uint64_t* suppressors; // of this image: a row for each tile; in shared memory those of a few
+    int pitch;                   // words of a row
     size_t first;                // candidate of this image
-    int topK;
     int count;
     int lane;
     int warp;
 
     __device__ const uint64_t* wordsOf(int tile) const
     {
-        return suppressors + static_cast<size_t>(tile) * topK;
+        return suppressors + static_cast<size_t>(tile) * pitch;
     }
 };
 
@@ -197,9 +208,16 @@ __device__ uint64_t resolve(uint64_t undecided, const Diagonal& by)
     return kept;
 }
 
-// Initially every candidate is alive that was not dropped.
-__device__ void begin(const Sweep& sweep, int tiles)
+// Initially every candidate is alive that was not dropped.  The words of a few are copied to shared memory.
+__device__ void begin(const Sweep& sweep, int tiles, const uint64_t* suppressors, int topK)
 {
+    uint64_t words[kFEW_TILES] = {};
+    const int own = threadIdx.x;
+    const bool copies = tiles <= kFEW_TILES && own < sweep.count;
+    for (int tile = 0; copies && tile < kFEW_TILES; ++tile) // all loads are issued before the first is used
+    {
+        words[tile] = suppressors[static_cast<size_t>(atMost(tile, own / kTILE)) * topK + own];
+    }
     for (int base = sweep.warp * kWARP; base < tiles * kTILE; base += kSWEEP_THREADS)
     {
         const int candidate = base + sweep.lane;
@@ -210,6 +228,10 @@ __device__ void begin(const Sweep& sweep, int tiles)
         {
             sweep.shared.alive[base / kWARP] = vote;
         }
+    }
+    for (int tile = 0; copies && tile < kFEW_TILES; ++tile)
+    {
+        sweep.shared.words[tile * kFEW + own] = words[tile];
     }
     if (threadIdx.x == 0)
     {
@@ -277,26 +299,25 @@ struct Mapping
 {
     float scaleX;
     float scaleY;
-    float width;
-    float height;
+    int width;
+    int height;
     bool clip;
 };
 
-__device__ float inFrame(float value, float scale, float limit, bool clip)
+__device__ float inFrame(float value, float scale, int limit, bool clip)
 {
     const float mapped = value / scale;
-    return clip ? fminf(fmaxf(mapped, 0.0F), limit) : mapped;
+    return clip ? fminf(fmaxf(mapped, 0.0F), static_cast<float>(limit)) : mapped;
 }
 
 __device__ Mapping mappingTo(const MogfaceFrame* frames, int image, bool clip)
 {
     if (frames == nullptr)
     {
-        return {1.0F, 1.0F, 0.0F, 0.0F, false};
+        return {1.0F, 1.0F, 0, 0, false};
     }
     const MogfaceFrame& frame = frames[image];
-    return {
-        frame.scaleX, frame.scaleY, static_cast<float>(frame.width), static_cast<float>(frame.height), clip};
+    return {frame.scaleX, frame.scaleY, frame.width, frame.height, clip};
 }
 
 __device__ void writeFace(const MogfaceCandidates& candidates, size_t from, int landmarkCount,
@@ -333,17 +354,20 @@ __global__ void __launch_bounds__(kSWEEP_THREADS, 1)
     sweepKernel(const MogfaceCandidates candidates, int topK, int maxDetections, int clip, int landmarkCount,
         const uint64_t* suppressors, const MogfaceFrame* frames, const MogfaceDetections out)
 {
+    awaitLaunchBefore();
     SweepShared& shared = sharedMemory<SweepShared>();
     const int image = blockIdx.x;
+    const Mapping mapping = mappingTo(frames, image, clip != 0); // on its way during the walk
     const size_t first = static_cast<size_t>(image) * topK;
     const int count = countOf(candidates, image, topK);
     const int tiles = ceilDiv(count, kTILE);
-    const Sweep sweep{shared, candidates, suppressors + wordAt(image, ceilDiv(topK, kTILE), topK, 0, 0),
-        first, topK, count, static_cast<int>(threadIdx.x) % kWARP, static_cast<int>(threadIdx.x) / kWARP};
-    begin(sweep, tiles);
+    const bool few = tiles <= kFEW_TILES;
+    suppressors += wordAt(image, ceilDiv(topK, kTILE), topK, 0, 0);
+    const Sweep sweep{shared, candidates, few ? shared.words : suppressors, few ? kFEW : topK, first, count,
+        static_cast<int>(threadIdx.x) % kWARP, static_cast<int>(threadIdx.x) / kWARP};
+    begin(sweep, tiles, suppressors, topK);
     const int walked = walk(sweep, tiles, maxDetections);
 
-    const Mapping mapping = mappingTo(frames, image, clip != 0);
     const size_t firstOut = static_cast<size_t>(image) * maxDetections;
     for (int candidate = threadIdx.x; candidate < walked * kTILE; candidate += kSWEEP_THREADS)
     {
@@ -355,7 +379,7 @@ __global__ void __launch_bounds__(kSWEEP_THREADS, 1)
             writeFace(candidates, first + candidate, landmarkCount, mapping, out, firstOut + place);
         }
     }
-    const int found = shared.before[walked] < maxDetections ? shared.before[walked] : maxDetections;
+    const int found = atMost(shared.before[walked], maxDetections);
     for (int place = found + static_cast<int>(threadIdx.x); place < maxDetections; place += kSWEEP_THREADS)
     {
         writeNothing(landmarkCount, out, firstOut + place);
@@ -369,21 +393,20 @@ __global__ void __launch_bounds__(kSWEEP_THREADS, 1)
 } // namespace
 
 cudaError_t overlaps(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch,
-    uint64_t* suppressors, cudaStream_t stream)
+    uint64_t* suppressors, Launches& launches)
 {
     const int tiles = ceilDiv(thresholds.topK, kTILE);
     const int all = tiles * (tiles + 1) / 2;
     const int share = ceilDiv(kTILES_IN_FLIGHT, batch);
-    return launch(overlapsKernel, dim3(all < share ? all : share, batch), kOVERLAP_THREADS,
-        sizeof(OverlapShared), stream, candidates, thresholds.topK, thresholds.iou,
+    return launches.add(overlapsKernel, dim3(all < share ? all : share, batch), kOVERLAP_THREADS,
+        sizeof(OverlapShared), candidates, thresholds.topK, thresholds.iou,
         thresholds.inclusiveAreas != 0 ? 1.0F : 0.0F, reinterpret_cast<uint16_t*>(suppressors));
 }
 
 cudaError_t sweep(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch,
     int landmarkCount, const uint64_t* suppressors, const MogfaceFrame* frames,
-    const MogfaceDetections& detections, cudaStream_t stream)
+    const MogfaceDetections& detections, Launches& launches)
 {
-    return launch(sweepKernel, batch, kSWEEP_THREADS, sizeof(SweepShared), stream, candidates,
-        thresholds.topK, thresholds.maxDetections, thresholds.clip, landmarkCount, suppressors, frames,
-        detections);
+    return launches.add(sweepKernel, batch, kSWEEP_THREADS, sizeof(SweepShared), candidates, thresholds.topK,
+        thresholds.maxDetections, thresholds.clip, landmarkCount, suppressors, frames, detections);
 }

@@ -7,6 +7,8 @@
 // bits order as they do; of equal scores the lower anchor index gives the larger key.  Keys of an image are distinct.
 using Key = uint64_t;
 
+class Launches; // launch.h
+
 constexpr int kSEGMENT = 1024; // anchors whose candidates one block stores side by side
 
 // Candidates by place of origin: those of segment s of image n begin at keys[(n * segments + s) * kSEGMENT].
@@ -46,26 +48,26 @@ struct AnchorGrid
 
 // frames -> the network input
 cudaError_t letterbox(const MogfaceFrame* frames, int batch, uint32_t pad, uint8_t* images, int height,
-    int width, cudaStream_t stream);
+    int width, Launches& launches);
 
 // scores -> segments
 cudaError_t collect(
-    const MogfaceOutputs& outputs, int anchorCount, float threshold, Segments segments, cudaStream_t stream);
+    const MogfaceOutputs& outputs, int anchorCount, float threshold, Segments segments, Launches& launches);
 
 // segments -> keys of the best topK of each image in any order [N, topK], their number and that of NaN scores [N]
 cudaError_t cut(
-    Segments segments, int batch, int topK, Key* best, int* counts, int* nans, cudaStream_t stream);
+    Segments segments, int batch, int topK, Key* best, int* counts, int* nans, Launches& launches);
 
 // keys, deltas, landmarks -> candidates, best first
 cudaError_t decode(const MogfaceOutputs& outputs, const AnchorGrid& grid, const Key* best,
     const MogfaceThresholds& thresholds, const MogfaceFrame* frames, const MogfaceCandidates& candidates,
-    cudaStream_t stream);
+    Launches& launches);
 
 // candidates -> bit i of suppressors[n, w, j]: candidate 64 w + i suppresses j; for 64 w + i < j only
 cudaError_t overlaps(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch,
-    uint64_t* suppressors, cudaStream_t stream);
+    uint64_t* suppressors, Launches& launches);
 
 // candidates and suppressors -> faces
 cudaError_t sweep(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch,
     int landmarkCount, const uint64_t* suppressors, const MogfaceFrame* frames,
-    const MogfaceDetections& detections, cudaStream_t stream);
+    const MogfaceDetections& detections, Launches& launches);

@@ -4,6 +4,7 @@
 // cut: one block per image.  Up to K keys are all taken.  Of more, radix selection finds the K-th largest, 11 bits at a
 // time from the top: count the keys of every digit, keep the digit with the K-th, continue with the keys that have it,
 // stop as soon as all of them are wanted.
+#include "await_launch.cuh"
 #include "launch.h"
 #include "network_float.cuh"
 #include "shared_memory.cuh"
@@ -43,6 +44,7 @@ template <typename Float>
 __global__ void __launch_bounds__(kCOLLECT_THREADS)
     collectKernel(const Float* scores, int anchorCount, float threshold, Segments out)
 {
+    awaitLaunchBefore();
     CollectShared& shared = sharedMemory<CollectShared>();
     const int lane = threadIdx.x % kWARP;
     const int warp = threadIdx.x / kWARP;
@@ -99,6 +101,8 @@ __global__ void __launch_bounds__(kCOLLECT_THREADS)
 
 constexpr int kCUT_THREADS = 1024;
 constexpr int kCUT_WARPS = kCUT_THREADS / kWARP;
+constexpr int kGROUP = 16;    // threads for a segment: the 34 of 34,125 anchors are read in one turn
+constexpr int kIN_FLIGHT = 8; // loads of a thread
 constexpr int kKEY_BITS = 64;
 constexpr int kDIGIT_BITS = 11;
 constexpr int kDIGITS = 1 << kDIGIT_BITS;
@@ -117,18 +121,30 @@ struct CutShared
     int inside; // keys with this one
 };
 
-// Calls visit(key) for every key of this image, once; each warp takes whole segments.
+// Calls visit(key) for every key of this image, once; a group of threads takes whole segments.
 template <typename Visit>
 __device__ void forEachKey(const Segments& segments, int image, Visit visit)
 {
-    const int lane = threadIdx.x % kWARP;
-    for (int s = threadIdx.x / kWARP; s < segments.segments; s += kCUT_WARPS)
+    for (int s = threadIdx.x / kGROUP; s < segments.segments; s += kCUT_THREADS / kGROUP)
     {
         const size_t segment = static_cast<size_t>(image) * segments.segments + s;
         const int count = segments.counts[segment];
-        for (int i = lane; i < count; i += kWARP)
+        const Key* keys = segments.keys + segment * kSEGMENT;
+        for (int base = threadIdx.x % kGROUP; base < count; base += kGROUP * kIN_FLIGHT)
         {
-            visit(segments.keys[segment * kSEGMENT + i]);
+            Key loaded[kIN_FLIGHT];
+            for (int i = 0; i < kIN_FLIGHT; ++i) // all loads are issued before the first is used
+            {
+                const int at = base + i * kGROUP;
+                loaded[i] = keys[at < count ? at : base];
+            }
+            for (int i = 0; i < kIN_FLIGHT; ++i)
+            {
+                if (base + i * kGROUP < count)
+                {
+                    visit(loaded[i]);
+                }
+            }
         }
     }
 }
@@ -198,6 +214,7 @@ __device__ Key radixSelect(CutShared& shared, const Segments& segments, int imag
 __global__ void __launch_bounds__(kCUT_THREADS)
     cutKernel(Segments segments, int topK, Key* best, int* counts, int* nans)
 {
+    awaitLaunchBefore();
     CutShared& shared = sharedMemory<CutShared>();
     const int image = blockIdx.x;
     if (threadIdx.x == 0)
@@ -210,8 +227,10 @@ __global__ void __launch_bounds__(kCUT_THREADS)
     for (int s = threadIdx.x; s < segments.segments; s += kCUT_THREADS)
     {
         const size_t segment = static_cast<size_t>(image) * segments.segments + s;
-        atomicAdd(&shared.total, segments.counts[segment]);
-        atomicAdd(&shared.nans, segments.nans[segment]);
+        const int count = segments.counts[segment];
+        const int nanCount = segments.nans[segment];
+        atomicAdd(&shared.total, count);
+        atomicAdd(&shared.nans, nanCount);
     }
     __syncthreads();
     const Key smallest = shared.total > topK ? radixSelect(shared, segments, image, topK) : 0;
@@ -234,19 +253,19 @@ __global__ void __launch_bounds__(kCUT_THREADS)
 } // namespace
 
 cudaError_t collect(
-    const MogfaceOutputs& outputs, int anchorCount, float threshold, Segments segments, cudaStream_t stream)
+    const MogfaceOutputs& outputs, int anchorCount, float threshold, Segments segments, Launches& launches)
 {
     const dim3 grid(segments.segments, outputs.batch);
-    return outputs.type == MOGFACE_FP16
-        ? launch(collectKernel<__half>, grid, kCOLLECT_THREADS, sizeof(CollectShared), stream, outputs.scores,
-              anchorCount, threshold, segments)
-        : launch(collectKernel<float>, grid, kCOLLECT_THREADS, sizeof(CollectShared), stream, outputs.scores,
-              anchorCount, threshold, segments);
+    const auto run = [&](auto kernel)
+    {
+        return launches.add(kernel, grid, kCOLLECT_THREADS, sizeof(CollectShared), outputs.scores,
+            anchorCount, threshold, segments);
+    };
+    return outputs.type == MOGFACE_FP16 ? run(collectKernel<__half>) : run(collectKernel<float>);
 }
 
-cudaError_t cut(
-    Segments segments, int batch, int topK, Key* best, int* counts, int* nans, cudaStream_t stream)
+cudaError_t cut(Segments segments, int batch, int topK, Key* best, int* counts, int* nans, Launches& launches)
 {
-    return launch(
-        cutKernel, batch, kCUT_THREADS, sizeof(CutShared), stream, segments, topK, best, counts, nans);
+    return launches.add(
+        cutKernel, batch, kCUT_THREADS, sizeof(CutShared), segments, topK, best, counts, nans);
 }

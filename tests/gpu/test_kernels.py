@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.device import LAUNCH_KINDS, launching
 from tests.support.frames import made_frame
 from tests.support.problems import CODINGS, Problem, made_up_scores, problem, solved, sprinkled
 from tests.support.specs import MOGFACE, small_spec
@@ -150,6 +151,7 @@ def cases() -> dict[str, Problem]:
         found[f"{kind}, broken numbers"] = made_up(spec, (97, 131), kind="odd", bad=0.05)
     crowd = dataclasses.replace(MOGFACE.thresholds, score_threshold=0.5)
     found["mogface at 640x640"] = made_up(dataclasses.replace(MOGFACE, thresholds=crowd), (640, 640), batch=2)
+    found["a few at 640x640"] = made_up(MOGFACE, (640, 640), batch=2, score_threshold=0.99)
     found["all of 1.4 million"] = made_up(MOGFACE, (4096, 4096), batch=1, score_threshold=0.0)
     found["all equal"] = made_up(MOGFACE, (640, 640), kind="equal", score_threshold=0.1)
     found["none"] = made_up(MOGFACE, (64, 64), score_threshold=1.0)
@@ -166,14 +168,27 @@ def test_faces_are_those_of_the_specification(torch: Any, kernels: Kernels, name
     on_gpu.check()
 
 
-def test_a_graph_is_captured_and_answers_to_new_inputs(torch: Any, kernels: Kernels) -> None:
+@pytest.mark.parametrize("name", CASES)
+def test_dependent_launches_give_the_same_faces(torch: Any, kernels: Kernels, name: str) -> None:
+    on_gpu = OnGpu(torch, kernels, CASES[name])
+    on_gpu.detect()
+    expected = on_gpu.bytes()
+    for _ in range(20):
+        on_gpu.workspace.random_(0, 255)
+        with launching("dependent"):
+            on_gpu.detect()
+        assert on_gpu.bytes() == expected
+
+
+@pytest.mark.parametrize("kind", LAUNCH_KINDS)
+def test_a_graph_is_captured_and_answers_to_new_inputs(torch: Any, kernels: Kernels, kind: str) -> None:
     """Capture forbids what allocates or waits: that it succeeds shows that nothing does."""
     asked = made_up(MOGFACE, (640, 640), score_threshold=0.9)
     on_gpu = OnGpu(torch, kernels, asked)
     on_gpu.detect()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph), launching(kind):
         on_gpu.detect(torch.cuda.current_stream())
     rng = np.random.default_rng(11)
     for _ in range(3):

@@ -154,6 +154,31 @@ def test_the_cut_is_exact_wherever_it_falls(
     check(decode(kernels, asked), asked)
 
 
+@pytest.mark.parametrize("count", [255, 257, 1023, 1024, 1025, 2049])
+def test_keys_are_ranked_in_chunks_of_any_number(kernels: Kernels, count: int) -> None:
+    size = (160, 160)
+    scores = np.zeros(MOGFACE.anchor_count(*size), np.float32)
+    rng = np.random.default_rng(count)
+    scores[rng.choice(len(scores), count, replace=False)] = rng.uniform(0.9, 1, count)
+    asked = problem(MOGFACE, scores, size=size, top_k=count + 7)
+    found = decode(kernels, asked)
+    check(found, asked)
+    assert found.counts.tolist() == [count]
+
+
+@pytest.mark.parametrize("top_k", [100, 1400])
+def test_an_image_may_have_more_segments_than_are_read_at_a_time(kernels: Kernels, top_k: int) -> None:
+    spec = dataclasses.replace(SMALL, levels=(Level(1, (8.0,)),))
+    size = (260, 260)
+    rng = np.random.default_rng(top_k)
+    scores = np.zeros(spec.anchor_count(*size), np.float32)
+    scores[rng.choice(len(scores), 500, replace=False)] = rng.uniform(0.6, 0.9, 500)
+    scores[-900:] = rng.uniform(0.6, 0.9, 900)  # a crowd at the end
+    assert len(scores) > 64 * 1024
+    asked = problem(spec, scores, size=size, top_k=top_k)
+    check(decode(kernels, asked), asked)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 33), (33, 1), (97, 131), (128, 5)])
 @pytest.mark.parametrize("spec", [MOGFACE, SMALL, ULFD, small_spec("ssd", landmarks=5)])
 def test_every_anchor_of_odd_sizes_comes_out_as_itself(

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import device
-from tests.support.device import HostFaces, arrays, reseed, same_bits
+from tests.support.device import LAUNCH_KINDS, HostFaces, arrays, launching, reseed, same_bits
 from tests.support.family_specs import FAMILY
 from tests.support.problems import Problem, decode, detect, problem, select, sprinkled
 from tests.support.specs import MOGFACE, small_spec
@@ -90,21 +90,25 @@ def check_close(found: HostFaces, asked: Problem) -> None:
 
 
 @examples(70)
-@given(asked=problems(), seed=st.integers(0, 2**31))
-def test_faces_are_those_of_the_specification(kernels: Kernels, asked: Problem, seed: int) -> None:
+@given(asked=problems(), seed=st.integers(0, 2**31), kind=st.sampled_from(LAUNCH_KINDS))
+def test_faces_are_those_of_the_specification(kernels: Kernels, asked: Problem, seed: int, kind: str) -> None:
     reseed(kernels.path, seed)
-    found = detect(kernels, asked)
+    with launching(kind):
+        found = detect(kernels, asked)
     check(kernels, asked, found)
     if asked.spec.coding.kind == "distance" or (asked.deltas[..., 2:] == 0).all():
         check_equal(found, asked)
 
 
 @examples(40)
-@given(asked=problems(most_pixels=60))
-def test_without_an_exp_everything_is_equal_to_the_last_bit(kernels: Kernels, asked: Problem) -> None:
+@given(asked=problems(most_pixels=60), kind=st.sampled_from(LAUNCH_KINDS))
+def test_without_an_exp_everything_is_equal_to_the_last_bit(
+    kernels: Kernels, asked: Problem, kind: str
+) -> None:
     coding = dataclasses.replace(asked.spec.coding, kind="distance")
     asked = dataclasses.replace(asked, spec=dataclasses.replace(asked.spec, coding=coding))
-    check_equal(detect(kernels, asked), asked)
+    with launching(kind):
+        check_equal(detect(kernels, asked), asked)
 
 
 def mogface_outputs(candidates: int, size: tuple[int, int], seed: int = 0) -> Problem:

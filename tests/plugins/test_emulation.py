@@ -47,6 +47,9 @@ def printed(kernel: str, *, seed: int = 0) -> list[list[int]]:
         "shuffle instead of a barrier",
         "count two blocks without an atomic",
         "count three blocks without an atomic",
+        "count two blocks of a dependent launch without an atomic",
+        "wait too late",
+        "chain whose last launch does not wait",
     ],
 )
 @pytest.mark.parametrize("seed", [0, 1])
@@ -64,6 +67,8 @@ def test_a_race_is_found(kernel: str, seed: int) -> None:
         "rounds",
         "count blocks",
         "count launches",
+        "chain",
+        "chain of dependent launches",
         "write global",
         "write shared",
         "warps",
@@ -106,6 +111,13 @@ def test_a_kernel_that_waits_for_nobody_is_stopped(kernel: str, message: str, sa
     done = run(kernel, sanitizer=sanitizer)
     assert done.returncode == ABORTED
     assert re.search(rf"^emulation: block \(0, 0, 0\), thread \d+: {message}", done.stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize("sanitizer", ["none", "address"])
+def test_a_dependent_launch_that_does_not_wait_is_stopped(sanitizer: str) -> None:
+    done = run("chain whose last launch does not wait", sanitizer=sanitizer)
+    assert done.returncode == ABORTED
+    assert "ends without having waited for the launch before its own" in done.stderr
 
 
 @pytest.mark.parametrize("seed", range(3))

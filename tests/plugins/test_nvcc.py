@@ -11,8 +11,11 @@ import pytest
 
 from tests.support.emulated import KERNELS, PLUGINS
 
-MAY_CALL = {"cudaLaunchKernelExC", "cudaGetErrorName", "cudaGetErrorString"}
-"""Of CUDA's runtime: nothing that allocates, copies, waits or asks the device."""
+MAY_CALL = {
+    *("cudaLaunchKernelExC", "cudaGetErrorName", "cudaGetErrorString"),
+    *("cudaFuncGetAttributes", "cudaDriverGetVersion"),  # whether dependent launches are possible
+}
+"""Of CUDA's runtime: nothing that allocates, copies or waits."""
 
 FOR_LOADING = re.compile(r"__cuda\w+|cudaGetParameterBuffer\w*")
 
@@ -21,7 +24,8 @@ SPILLS = re.compile(r"(\d+) bytes spill stores, (\d+) bytes spill loads")
 
 CUDA_12_2 = {
     *("cudaError_t", "cudaSuccess", "cudaErrorInvalidValue", "cudaStream_t"),
-    *("cudaGetErrorName", "cudaGetErrorString"),
+    *("cudaGetErrorName", "cudaGetErrorString", "cudaDriverGetVersion"),
+    *("cudaFuncAttributes", "cudaFuncGetAttributes"),
     # CUDA 11.8
     *("cudaLaunchConfig_t", "cudaLaunchKernelEx", "cudaLaunchKernelExC", "cudaLaunchAttribute"),
     *("cudaLaunchAttributeProgrammaticStreamSerialization",),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.device import LAUNCH_VARIABLE
 from tests.support.emulated import REPOSITORY, SANITIZER_OPTIONS, shared_library
 from tests.support.strategies import EXAMPLES
 from trt_mogface.kernels.library import VARIABLE
@@ -22,6 +23,9 @@ RUNTIMES = {"address": "libasan.so", "thread": "libtsan.so"}
 
 MOST_EXAMPLES = {"address": 10, "thread": 2}
 """ThreadSanitizer takes its time for every switch of threads."""
+
+LAUNCH = {"address": "plain", "thread": "dependent"}
+"""Dependent launches are ordered less than plain ones: whatever races in these races in them."""
 
 SHOWN = 6000
 """Characters of the end of a failed run."""
@@ -39,6 +43,7 @@ def sanitized(sanitizer: str, *command: str) -> subprocess.CompletedProcess[str]
         **SANITIZER_OPTIONS,
         VARIABLE: str(shared_library(sanitizer)),
         EXAMPLES: str(MOST_EXAMPLES[sanitizer]),
+        LAUNCH_VARIABLE: LAUNCH[sanitizer],
         "LD_PRELOAD": runtime,
         "OPENBLAS_NUM_THREADS": "1",
     }

@@ -153,6 +153,16 @@ def test_any_number_of_candidates_meets_any_limit(kernels: Kernels, top_k: int) 
     check(kernels, made, dataclasses.replace(LIMITS, top_k=top_k))
 
 
+@pytest.mark.parametrize("count", [449, 511, 512, 513, 640])
+def test_bits_in_shared_memory_and_beyond_it_select_the_same(kernels: Kernels, count: int) -> None:
+    """Up to 512 candidates are a few."""
+    images = [crowd(np.random.default_rng(seed), count, spread=300) for seed in range(2)]
+    few = crowd(np.random.default_rng(9), 70)
+    limits = dataclasses.replace(LIMITS, top_k=700, max_detections=600)
+    found = check(kernels, given_boxes(*images, few, top_k=700, points=5, gone=0.1), limits)
+    assert 100 < found.counts[0] < count
+
+
 @pytest.mark.parametrize("count", [1100, 2500])
 def test_more_candidates_than_threads(kernels: Kernels, count: int) -> None:
     boxes = crowd(np.random.default_rng(0), count, spread=1500)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import math
+import os
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -150,6 +153,36 @@ def faces(batch: int, most: int, points: int = 0) -> HostFaces:
 def arrays(results: HostCandidates | HostFaces) -> list[NDArray[Any]]:
     """The arrays of candidates or faces."""
     return [array for array in vars(results).values() if array is not None]
+
+
+LAUNCH_VARIABLE = "TRT_MOGFACE_LAUNCH"
+
+LAUNCH_KINDS = ("plain", "dependent")
+"""Values of the variable; the first is the default."""
+
+
+@contextmanager
+def launching(kind: str) -> Iterator[None]:
+    """Set `LAUNCH_VARIABLE` for the calls of a block of code."""
+    before = os.environ.get(LAUNCH_VARIABLE)
+    os.environ[LAUNCH_VARIABLE] = kind
+    try:
+        yield
+    finally:
+        del os.environ[LAUNCH_VARIABLE]
+        if before is not None:
+            os.environ[LAUNCH_VARIABLE] = before
+
+
+def launches(library: Path) -> tuple[int, int]:
+    """Return the number of plain launches and of dependent ones that the emulation has run."""
+    count = ctypes.CDLL(str(library)).emulationLaunches
+    return count(0), count(1)
+
+
+def become_gpu(library: Path, *, capability: int = 90, driver: int = 13000) -> None:
+    """Make the emulation a GPU of a compute capability, times ten, with a version of the driver."""
+    ctypes.CDLL(str(library)).emulationDevice(capability, driver)
 
 
 def reseed(library: Path, seed: int) -> None:

@@ -4,6 +4,9 @@
  * nothing.  The number and shape of its launches depend on its arguments only, never on the contents of device memory,
  * so that each can be captured in a CUDA graph.  The stream's device must be the current one.
  *
+ * TRT_MOGFACE_LAUNCH in the environment, read at each call, is "plain" or "dependent": the default, or programmatic
+ * dependent launches on compute capability 9.0 and later and plain ones elsewhere.
+ *
  * It returns cudaSuccess, the error of a launch, or cudaErrorInvalidValue for an argument that it refuses;
  * mogfaceProblem() then names the argument.  Nothing is launched in that case.
  *

@@ -4,9 +4,11 @@
 // wait for each other, both in an order drawn from a seed: a result that depends on the order changes with the seed.
 // ThreadSanitizer knows what CUDA promises, no more: blocks and threads run side by side, a barrier orders the
 // threads of its block, a launch is ordered after the one before it, and a shuffle or a vote orders nothing.
+// A dependent launch is ordered after what was done before the last plain one, until its threads wait for the launch before.
 // AddressSanitizer sees shared memory as a piece of heap of the size that the launch requested; it is full of garbage.
 //
 // A kernel that waits where not all of its block arrive, or exchanges values in a warp that is not whole, is stopped.
+// So is one of a dependent launch if a thread ends that has not waited for the launch before.
 #pragma once
 
 #include "cuda_runtime_api.h"
@@ -14,6 +16,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <memory>
 
 #define __global__
 #define __device__
@@ -42,18 +45,48 @@ struct alignas(16) float4
 // Of the thread that runs.
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
+enum cudaLaunchAttributeID
+{
+    cudaLaunchAttributeProgrammaticStreamSerialization = 6
+};
+
+struct cudaLaunchAttribute
+{
+    cudaLaunchAttributeID id;
+    union
+    {
+        int programmaticStreamSerializationAllowed;
+    } val;
+};
+
 struct cudaLaunchConfig_t
 {
     dim3 gridDim;
     dim3 blockDim;
     size_t dynamicSmemBytes;
     cudaStream_t stream;
+    cudaLaunchAttribute* attrs;
+    unsigned numAttrs;
+};
+
+struct cudaFuncAttributes
+{
+    int ptxVersion;
 };
 
 namespace emulation
 {
 // Runs a kernel at once, or in its turn where tests/support/driver is the CUDA driver of the process.
 cudaError_t launch(const cudaLaunchConfig_t& config, const std::function<void()>& kernel);
+
+// Hides the host's writes from ThreadSanitizer: those that belong to a launch come before its threads in any case.
+void hideWrites(bool hide);
+
+// Waits for the launch before this one.
+void awaitLaunch();
+
+// Of the GPU's code, such as 90.
+int ptxVersion();
 
 void* sharedMemory(size_t bytes);
 
@@ -86,7 +119,26 @@ template <typename... Parameters, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(
     const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments... arguments)
 {
-    return emulation::launch(*config, [=] { kernel(arguments...); });
+    emulation::hideWrites(true);
+    const auto body = std::make_unique<std::function<void()>>([=] { kernel(arguments...); });
+    emulation::hideWrites(false);
+    return emulation::launch(*config, *body);
+}
+
+template <typename Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel*)
+{
+    attributes->ptxVersion = emulation::ptxVersion();
+    return cudaSuccess;
+}
+
+inline void cudaGridDependencySynchronize()
+{
+    emulation::awaitLaunch();
+}
+
+inline void cudaTriggerProgrammaticLaunchCompletion()
+{
 }
 
 inline void __syncthreads()

@@ -28,6 +28,7 @@ extern "C"
 #endif
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
+cudaError_t cudaDriverGetVersion(int* version);
 #ifdef __cplusplus
 }
 #endif

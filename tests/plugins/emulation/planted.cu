@@ -1,4 +1,5 @@
 // Small kernels that show what the emulation does; the first argument names one, and the second seeds the order of threads.
+#include "await_launch.cuh"
 #include "launch.h"
 #include "shared_memory.cuh"
 
@@ -23,14 +24,19 @@ struct Values
     int of[kTHREADS];
 };
 
-template <typename... Parameters, typename... Arguments>
-void run(void (*kernel)(Parameters...), dim3 grid, int threads, size_t sharedBytes, Arguments... arguments)
+void say(cudaError_t error)
 {
-    const cudaError_t error = launch(kernel, grid, threads, sharedBytes, nullptr, arguments...);
     if (error != cudaSuccess)
     {
         std::printf("%s\n", cudaGetErrorName(error));
     }
+}
+
+template <typename... Parameters, typename... Arguments>
+void run(void (*kernel)(Parameters...), dim3 grid, int threads, size_t sharedBytes, Arguments... arguments)
+{
+    Launches launches(nullptr, false);
+    say(launches.add(kernel, grid, threads, sharedBytes, arguments...));
 }
 
 void print(const std::vector<int>& values)
@@ -139,6 +145,15 @@ __global__ void countKernel(int* sum, bool atomic)
     }
 }
 
+__global__ void awaitingCountKernel(int* sum)
+{
+    awaitLaunchBefore();
+    if (threadIdx.x == 0)
+    {
+        ++*sum;
+    }
+}
+
 void countBlocks(int blocks, bool atomic)
 {
     std::vector<int> sum(1);
@@ -153,6 +168,57 @@ void countLaunches()
     ++sum[0];
     run(countKernel, 1, kTHREADS, 0, sum.data(), false);
     print(sum);
+}
+
+// A chain: each launch reads what the one before it wrote, from another thread, and the third what the first one wrote.
+__global__ void linkKernel(const int* first, const int* second, int* out, bool wait)
+{
+    if (wait)
+    {
+        awaitLaunchBefore();
+    }
+    out[threadIdx.x]
+        = 1 + (first == nullptr ? 0 : first[opposite()]) + (second == nullptr ? 0 : second[opposite()]);
+}
+
+void chain(bool dependent, bool wait)
+{
+    std::vector<int> first(kTHREADS);
+    std::vector<int> second(kTHREADS);
+    std::vector<int> third(kTHREADS);
+    const int* none = nullptr;
+    Launches launches(nullptr, dependent);
+    say(launches.add(linkKernel, 1, kTHREADS, 0, none, none, first.data(), true));
+    say(launches.add(linkKernel, 1, kTHREADS, 0, first.data(), none, second.data(), true));
+    say(launches.add(linkKernel, 1, kTHREADS, 0, first.data(), second.data(), third.data(), wait));
+    print(third);
+}
+
+// Waits too late: after it has read.
+__global__ void lateKernel(const int* before, int* out)
+{
+    const int seen = before[opposite()];
+    awaitLaunchBefore();
+    out[threadIdx.x] = seen;
+}
+
+void waitLate()
+{
+    std::vector<int> first(kTHREADS);
+    std::vector<int> second(kTHREADS);
+    const int* none = nullptr;
+    Launches launches(nullptr, true);
+    say(launches.add(linkKernel, 1, kTHREADS, 0, none, none, first.data(), true));
+    say(launches.add(lateKernel, 1, kTHREADS, 0, first.data(), second.data()));
+}
+
+// A dependent launch orders its own blocks no more than another one does.
+void countInDependent()
+{
+    std::vector<int> sum(1);
+    Launches launches(nullptr, true);
+    say(launches.add(awaitingCountKernel, 1, kTHREADS, 0, sum.data()));
+    say(launches.add(awaitingCountKernel, 2, kTHREADS, 0, sum.data()));
 }
 
 __global__ void shiftKernel(int* out, int by)
@@ -319,8 +385,8 @@ void configurations()
         {1, 33, 0}, {1, dim3(32, 2), 0}, {1, 32, (48 << 10) + 1}};
     for (const auto& one : refused)
     {
-        std::printf(
-            "%s\n", cudaGetErrorName(launch(nothingKernel, one.grid, one.block, one.shared, nullptr)));
+        Launches launches(nullptr, false);
+        say(launches.add(nothingKernel, one.grid, one.block, one.shared));
     }
 }
 
@@ -344,6 +410,11 @@ const std::map<std::string, void (*)()> kKERNELS{
     {"count two blocks without an atomic", [] { countBlocks(2, false); }},
     {"count three blocks without an atomic", [] { countBlocks(3, false); }},
     {"count launches", countLaunches},
+    {"chain", [] { chain(false, true); }},
+    {"chain of dependent launches", [] { chain(true, true); }},
+    {"chain whose last launch does not wait", [] { chain(true, false); }},
+    {"wait too late", waitLate},
+    {"count two blocks of a dependent launch without an atomic", countInDependent},
     {"write global", [] { writeGlobal(0); }},
     {"write global beyond the end", [] { writeGlobal(1); }},
     {"write global before the start", [] { writeGlobal(-1); }},

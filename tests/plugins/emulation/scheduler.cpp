@@ -23,6 +23,8 @@ __attribute__((weak)) void* __tsan_create_fiber(unsigned flags);
 __attribute__((weak)) void __tsan_switch_to_fiber(void* fiber, unsigned flags);
 __attribute__((weak)) void __tsan_acquire(void* address);
 __attribute__((weak)) void __tsan_release(void* address);
+__attribute__((weak)) void AnnotateIgnoreWritesBegin(const char* file, int line);
+__attribute__((weak)) void AnnotateIgnoreWritesEnd(const char* file, int line);
 }
 
 dim3 threadIdx, blockIdx, blockDim, gridDim;
@@ -35,6 +37,7 @@ constexpr unsigned kMAX_THREADS = 1024;
 // Blocks take fibers in turn: ThreadSanitizer orders two blocks that have one in common.
 constexpr unsigned kFIBERS = 2048;
 constexpr size_t kMAX_SHARED = 48 << 10;
+constexpr int kDEPENDENT_SINCE = 90; // a GPU before it would not wait
 constexpr size_t kSTACK = 256 << 10;
 constexpr unsigned kTSAN_NO_ORDER = 1; // a switch of fibers is no synchronization
 
@@ -55,6 +58,7 @@ struct Fiber
     ucontext_t context;
     char* stack = nullptr;
     bool done = false;
+    bool hasAwaited = false; // the launch before
     const Meeting* waits = nullptr;
     unsigned since = 0; // the generation in which it began to wait
     void* fakeStack = nullptr;
@@ -84,10 +88,24 @@ size_t schedulerStackBytes;
 Block* block;
 Fiber* running;
 const std::function<void()>* body;
-// Their addresses stand for the order of launches: a kernel comes after what was done before its launch, and before
-// what is done after it.
+// Their addresses stand for the order of launches: a kernel comes before what is done after it, and after what was done
+// before its launch, of dependent launches before the last plain one.
 char begun;
-char ended;
+char ended[2]; // of this launch and of the one before, in turn
+bool dependent;
+unsigned launches[2]; // plain ones and dependent ones so far
+int device = 90;      // the GPU's compute capability and the driver's version
+int driver = 13000;
+
+char* endOf(unsigned launch)
+{
+    return ended + launch % 2;
+}
+
+unsigned launched()
+{
+    return launches[0] + launches[1];
+}
 
 [[noreturn]] void stop(const char* what)
 {
@@ -145,13 +163,27 @@ void threadMain()
         __tsan_acquire(&begun);
     }
     (*body)();
+    if (dependent && !self.hasAwaited)
+    {
+        stop("ends without having waited for the launch before its own");
+    }
     if (__tsan_release)
     {
-        __tsan_release(&ended);
+        __tsan_release(endOf(launched()));
     }
     self.done = true;
     --block->live;
     switchToScheduler(self);
+}
+
+// ThreadSanitizer orders a fiber after all that came before the one that makes it: so none of the kernels' writes may.
+void* makeTsanFiber()
+{
+    static void* maker = __tsan_create_fiber(0);
+    __tsan_switch_to_fiber(maker, kTSAN_NO_ORDER);
+    void* made = __tsan_create_fiber(0);
+    __tsan_switch_to_fiber(schedulerTsan, kTSAN_NO_ORDER);
+    return made;
 }
 
 void start(Fiber& fiber)
@@ -160,9 +192,10 @@ void start(Fiber& fiber)
     {
         fiber.stack = static_cast<char*>(mmap(
             nullptr, kSTACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-        fiber.tsan = __tsan_create_fiber ? __tsan_create_fiber(0) : nullptr;
+        fiber.tsan = __tsan_create_fiber ? makeTsanFiber() : nullptr;
     }
     fiber.done = false;
+    fiber.hasAwaited = false;
     fiber.waits = nullptr;
     getcontext(&fiber.context);
     fiber.context.uc_stack.ss_sp = fiber.stack;
@@ -207,7 +240,10 @@ using Memory = std::vector<std::unique_ptr<char[]>>;
 
 char* allocate(Memory& memory, size_t bytes)
 {
+    emulation::hideWrites(true);
     memory.emplace_back(new char[bytes]);
+    std::memset(memory.back().get(), static_cast<int>(random_() | 1), bytes); // garbage
+    emulation::hideWrites(false);
     return memory.back().get();
 }
 
@@ -221,8 +257,7 @@ void runBlock(const cudaLaunchConfig_t& config, Memory& memory)
     next += threads;
     Block now{threads, threads, {}, std::vector<Warp>((threads + kWARP - 1) / kWARP),
         allocate(memory, config.dynamicSmemBytes), config.dynamicSmemBytes, allocate(memory, 2)};
-    std::memset(now.shared, static_cast<int>(random_() | 1), config.dynamicSmemBytes);
-    if (__tsan_release)
+    if (__tsan_release && !dependent)
     {
         __tsan_release(&begun);
     }
@@ -259,6 +294,8 @@ void run(const cudaLaunchConfig_t& config, const std::function<void()>& kernel)
 {
     const dim3& blocks = config.gridDim;
     const std::lock_guard<std::mutex> lock(oneLaunch);
+    dependent = config.numAttrs > 0 && config.attrs->val.programmaticStreamSerializationAllowed != 0;
+    ++launches[dependent ? 1 : 0];
     Memory memory;
     blockDim = config.blockDim;
     gridDim = blocks;
@@ -274,7 +311,7 @@ void run(const cudaLaunchConfig_t& config, const std::function<void()>& kernel)
     }
     if (__tsan_acquire)
     {
-        __tsan_acquire(&ended);
+        __tsan_acquire(endOf(launched()));
     }
 }
 
@@ -298,7 +335,8 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const std::function<void()>
     const dim3& blocks = config.gridDim;
     if (threads.x == 0 || threads.x > kMAX_THREADS || threads.x % kWARP != 0 || threads.y != 1
         || threads.z != 1 || blocks.x == 0 || blocks.y == 0 || blocks.y > 65535 || blocks.z == 0
-        || blocks.z > 65535 || config.dynamicSmemBytes > kMAX_SHARED)
+        || blocks.z > 65535 || config.dynamicSmemBytes > kMAX_SHARED
+        || (config.numAttrs > 0 && device < kDEPENDENT_SINCE))
     {
         return cudaErrorInvalidConfiguration;
     }
@@ -314,8 +352,36 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const std::function<void()>
         const Launch& launch = *static_cast<Launch*>(data);
         run(launch.first, launch.second);
     };
-    return static_cast<cudaError_t>(queue(config.stream, once, new Launch(config, kernel),
+    // The driver of the tests runs a stream in order: a dependent launch is a plain one there, and its
+    // attributes, which the caller owns, are not kept.
+    cudaLaunchConfig_t plain = config;
+    plain.attrs = nullptr;
+    plain.numAttrs = 0;
+    return static_cast<cudaError_t>(queue(config.stream, once, new Launch(plain, kernel),
         [](void* data) { delete static_cast<Launch*>(data); }));
+}
+
+void hideWrites(bool hide)
+{
+    const auto annotate = hide ? AnnotateIgnoreWritesBegin : AnnotateIgnoreWritesEnd;
+    if (annotate)
+    {
+        annotate(__FILE__, __LINE__);
+    }
+}
+
+void awaitLaunch()
+{
+    running->hasAwaited = true;
+    if (__tsan_acquire)
+    {
+        __tsan_acquire(endOf(launched() - 1));
+    }
+}
+
+int ptxVersion()
+{
+    return device;
 }
 
 void* sharedMemory(size_t bytes)
@@ -399,6 +465,25 @@ const char* cudaGetErrorName(cudaError_t error)
 const char* cudaGetErrorString(cudaError_t error)
 {
     return described(error).text;
+}
+
+cudaError_t cudaDriverGetVersion(int* version)
+{
+    *version = driver;
+    return cudaSuccess;
+}
+
+// The GPU's compute capability, times ten, and the version of its driver.
+extern "C" __attribute__((visibility("default"))) void emulationDevice(int capability, int driverVersion)
+{
+    device = capability;
+    driver = driverVersion;
+}
+
+// The number of plain launches, or of dependent ones, so far.
+extern "C" __attribute__((visibility("default"))) unsigned emulationLaunches(int areDependent)
+{
+    return launches[areDependent];
 }
 
 // The order of blocks and threads of the launches that follow.
