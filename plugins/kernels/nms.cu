@@ -83,7 +83,7 @@ __device__ void tileAt(int number, int& row, int& column)
     row = number - column * (column + 1) / 2;
 }
 
-__device__ int atMost(int value, int limit)
+__device__ int limited(int value, int limit)
 {
     return value < limit ? value : limit;
 }
@@ -91,7 +91,7 @@ __device__ int atMost(int value, int limit)
 // Candidates of an image, within bounds even if the caller's memory was overwritten.
 __device__ int countOf(const MogfaceCandidates& candidates, int image, int topK)
 {
-    const int count = atMost(candidates.counts[image], topK);
+    const int count = limited(candidates.counts[image], topK);
     return count > 0 ? count : 0;
 }
 
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(kOVERLAP_THREADS) overlapsKernel(
         const int candidate = column * kTILE + threadIdx.x / kPARTS;
         const int part = threadIdx.x % kPARTS;
         // Not used before the barrier, so that the accesses of both rows are on their way together.
-        const float4 corners = cornersAt(candidates, first + atMost(candidate, count - 1));
+        const float4 corners = cornersAt(candidates, first + limited(candidate, count - 1));
         const int loaded = row * kTILE + threadIdx.x;
         if (threadIdx.x < kTILE && loaded < count)
         {
@@ -216,7 +216,7 @@ __device__ void begin(const Sweep& sweep, int tiles, const uint64_t* suppressors
     const bool copies = tiles <= kFEW_TILES && own < sweep.count;
     for (int tile = 0; copies && tile < kFEW_TILES; ++tile) // all loads are issued before the first is used
     {
-        words[tile] = suppressors[static_cast<size_t>(atMost(tile, own / kTILE)) * topK + own];
+        words[tile] = suppressors[static_cast<size_t>(limited(tile, own / kTILE)) * topK + own];
     }
     for (int base = sweep.warp * kWARP; base < tiles * kTILE; base += kSWEEP_THREADS)
     {
@@ -379,7 +379,7 @@ __global__ void __launch_bounds__(kSWEEP_THREADS, 1)
             writeFace(candidates, first + candidate, landmarkCount, mapping, out, firstOut + place);
         }
     }
-    const int found = atMost(shared.before[walked], maxDetections);
+    const int found = limited(shared.before[walked], maxDetections);
     for (int place = found + static_cast<int>(threadIdx.x); place < maxDetections; place += kSWEEP_THREADS)
     {
         writeNothing(landmarkCount, out, firstOut + place);
