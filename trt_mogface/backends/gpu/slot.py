@@ -82,12 +82,10 @@ class Key(NamedTuple):
     Attributes:
         shape: Number of frames, height and width of the network input.
         nbytes: Uploaded bytes.
-        generation: `FrameBuffer.generation`.
     """
 
     shape: Shape
     nbytes: int
-    generation: int
 
 
 class GpuSlot:
@@ -144,6 +142,7 @@ class GpuSlot:
             except OutOfMemoryError as error:
                 raise _advised(error, cuda, sum(sizes.values()), batch) from error
             self._input = keep(closing(FrameBuffer(cuda, kernels)))
+            self._generation = self._input.generation
             self._open = made.pop_all()
 
     def submit(self, frames: Sequence[Frame]) -> None:
@@ -156,7 +155,7 @@ class GpuSlot:
                 for stream in {stream_handle(frame.stream) for frame in frames if frame.stream is not None}:
                     self._cuda.wait_stream(self._stream, stream)
                 nbytes = self._input.fill(frames, placements, shape[1:], self._stream)
-                self._launch(Key(shape, nbytes, self._input.generation))
+                self._launch(Key(shape, nbytes))
                 self._cuda.record(self._done, self._stream)
             except BaseException:
                 with suppress(CudaError):  # the next batch overwrites what launched steps still read
@@ -193,7 +192,8 @@ class GpuSlot:
             )
 
     def _launch(self, key: Key) -> None:
-        if any(known.generation != key.generation for known in self._warm):
+        if self._generation != self._input.generation:  # graphs have the addresses of the freed memory
+            self._generation = self._input.generation
             self._warm.clear()
             self._keep_graphs(0)
         graph = self._graphs.get(key)
