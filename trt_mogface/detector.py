@@ -6,7 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, overload
 
 from typing_extensions import Self, Unpack
 
@@ -15,12 +15,9 @@ from trt_mogface.backends.options import DetectorOptions
 from trt_mogface.backends.registry import open_backend
 from trt_mogface.detections import Detections
 from trt_mogface.errors import ImageError, RunnerError
-from trt_mogface.frame import Frame, Image
+from trt_mogface.frame import Frame, ImageOrFrame
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.spec import Thresholds
-
-One: TypeAlias = "Image | Frame"
-"""A BGR array of numpy or on a GPU, or a frame."""
 
 
 class Detector:
@@ -90,13 +87,13 @@ class Detector:
         return self._backend.info.thresholds
 
     @overload
-    def __call__(self, images: One, *, stream: object = None) -> Detections: ...
+    def __call__(self, images: ImageOrFrame, *, stream: object = None) -> Detections: ...
 
     @overload
-    def __call__(self, images: Sequence[One], *, stream: object = None) -> list[Detections]: ...
+    def __call__(self, images: Sequence[ImageOrFrame], *, stream: object = None) -> list[Detections]: ...
 
     def __call__(
-        self, images: One | Sequence[One], *, stream: object = None
+        self, images: ImageOrFrame | Sequence[ImageOrFrame], *, stream: object = None
     ) -> Detections | list[Detections]:
         """Find the faces of one image, or of several.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,3 +182,6 @@ def _to_bytes(image: Any, dtype: np.dtype[Any]) -> str:
 
 Image = NDArray[np.uint8]
 """A still image in host memory: uint8 [H, W, 3], BGR."""
+
+ImageOrFrame: TypeAlias = Image | Frame
+"""Input of a detector: a BGR array of numpy or on a GPU, or a frame."""

@@ -10,11 +10,10 @@ from typing import Any, TypeAlias
 
 from trt_mogface.detections import Detections
 from trt_mogface.errors import RunnerError
-from trt_mogface.frame import Frame, Image
+from trt_mogface.frame import ImageOrFrame
 
-One: TypeAlias = Image | Frame
-Frames: TypeAlias = Iterable[One] | AsyncIterable[One]
-Submit: TypeAlias = Callable[[One], "Future[Detections]"]
+Frames: TypeAlias = Iterable[ImageOrFrame] | AsyncIterable[ImageOrFrame]
+Submit: TypeAlias = Callable[[ImageOrFrame], "Future[Detections]"]
 
 
 class Results:
@@ -61,7 +60,7 @@ class Results:
         frames = self._frames if isinstance(self._frames, AsyncIterable) else _each(self._frames)
         source, failure, over = aiter(frames), None, threading.Event()
 
-        def submit(frame: One) -> None:
+        def submit(frame: ImageOrFrame) -> None:
             pending.append(self._submit(frame))
             if over.is_set():  # the loop ended while this waited for space
                 _cancel(pending)
@@ -107,7 +106,7 @@ async def _arrived(pending: deque[Future[Detections]]) -> Detections:
     return _faces(pending.popleft())
 
 
-async def _each(frames: Iterable[One]) -> AsyncIterator[One]:
+async def _each(frames: Iterable[ImageOrFrame]) -> AsyncIterator[ImageOrFrame]:
     import asyncio
 
     end: Any = object()
