@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from functools import cache
 
 COMPUTE_CAPABILITY_MAJOR, COMPUTE_CAPABILITY_MINOR = 75, 76
 """Attributes of a device in ``cuda.h``."""
@@ -87,6 +88,7 @@ def bindings_extra() -> str:
     return f"cuda{min(max(major, OLDEST_BINDINGS), NEWEST_BINDINGS)}"
 
 
+@cache
 def _library() -> ctypes.CDLL | None:
     try:
         return ctypes.CDLL("libcuda.so.1")
