@@ -39,13 +39,13 @@ def open_backend(
     name = os.fspath(model)
     scheme = re.match(r"([a-z][a-z0-9+.-]*)://", name)
     if scheme:
-        raise ModelError(f"{name}: unknown scheme {scheme[1]!r} (none is known); pass a file or a model name")
+        raise ModelError(f"{name}: unknown scheme {scheme[1]!r}; pass a file or a model name")
     if Path(name).suffix not in ENGINES and not is_engine(name):
         return CpuBackend(contract_file(name, options.get("weights"), options.get("min_face")), options)
     for option in ("weights", "min_face", "threads"):
         value = options.get(option)
         if value is not None:
-            raise ArgumentError(option, f"an engine takes none, it was fixed when {name} was built", value)
+            raise ArgumentError(option, f"does not apply to {name}, an engine; omit it", value)
     from trt_mogface.backends.gpu.backend import open_engine
 
     return open_engine(Path(name), device, options)

@@ -136,7 +136,7 @@ def bench(
 
 
 def _is_unknown(model: str, group: PrecisionGroup) -> bool:
-    """Whether the model is a user's ONNX file, run as it is."""
+    """Return whether the model is a user's ONNX file, run as it is."""
     return group.precision is None and not is_engine(model) and model not in options.model_names()
 
 

@@ -58,9 +58,7 @@ class PyCuda(Cuda):
         current = self._driver.Context.get_current()
         if current is None or current.get_device() != gpu:
             current = self._ask(what, gpu.retain_primary_context)
-            _leak(
-                current
-            )  # PyCUDA would destroy it as if it were not the primary context, which CUDA refuses
+            _leak(current)  # PyCUDA would destroy it like any other context, which CUDA refuses
         self._context = current
         with self.current():
             integrated = gpu.get_attribute(self._driver.device_attribute.INTEGRATED)

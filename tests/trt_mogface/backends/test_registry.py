@@ -117,7 +117,7 @@ def test_missing_kernels_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("option", [{"threads": 2}, {"min_face": 16.0}, {"weights": "w.pt"}])
 def test_options_of_other_models_are_refused(tmp_path: Path, option: dict[str, object]) -> None:
-    with pytest.raises(ArgumentError, match="an engine takes none"):
+    with pytest.raises(ArgumentError, match="an engine; omit it"):
         open_backend(engine(tmp_path), **option)  # type: ignore[arg-type]
 
 

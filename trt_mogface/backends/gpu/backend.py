@@ -79,9 +79,9 @@ class GpuBackend:
         with self._cuda.current():
             number = self._cuda.foreign_device(handle)
         if number is not None:
-            here, context = self._cuda.device.number, "a CUDA context"
-            problem = f"belongs to {context} of GPU {number}, but frames are read in {context} of GPU {here}"
-            raise ArgumentError("stream", f"{problem}; pass a stream of the latter", f"{handle:#x}")
+            here = self._cuda.device.number
+            problem = f"belongs to a CUDA context of GPU {number}, but frames are read in one of GPU {here}"
+            raise ArgumentError("stream", f"{problem}; pass a stream of that context", f"{handle:#x}")
 
     def slot(self, batch: int, on_stage: OnStage | None = None, *, views: bool = False) -> GpuSlot:
         """Open a slot; all its memory but that of large frames is allocated here."""

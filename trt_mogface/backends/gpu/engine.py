@@ -129,9 +129,7 @@ class TensorRTNetwork:
 
     def close(self) -> None:
         """Free the contexts, and the plan with its last clone; closing twice is harmless."""
-        with ExitStack() as stack:
-            with suppress(CudaError):  # the device may be lost
-                stack.enter_context(self._plan.cuda.current())
+        with _current_if_alive(self._plan.cuda):
             self._runs.clear()
             if not self._closed:
                 self._closed = True
@@ -185,9 +183,7 @@ class TensorRTRun:
 
     def close(self) -> None:
         """Free the context; closing twice is harmless."""
-        with ExitStack() as stack:
-            with suppress(CudaError):  # the device may be lost
-                stack.enter_context(self._plan.cuda.current())
+        with _current_if_alive(self._plan.cuda):
             self._context = None
 
     def _require(self, done: bool, problem: str) -> None:
@@ -267,6 +263,14 @@ class _Plan:
                 self._cache.deserialize(self._cache_path.read_bytes())
         config.set_runtime_cache(self._cache)
         return config
+
+
+def _current_if_alive(cuda: Cuda) -> ExitStack:
+    """Return a context in which the device is current; if it is lost, objects of TensorRT still end."""
+    stack = ExitStack()
+    with suppress(CudaError):
+        stack.enter_context(cuda.current())
+    return stack
 
 
 def _plan_reader(trt: Any) -> Any:
