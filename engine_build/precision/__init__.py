@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from trt_mogface.errors import ArgumentError
+from trt_mogface._names import parse_names
 
 Precision = Literal["fp32", "fp16", "bf16", "int8", "fp8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -19,9 +19,5 @@ QUANTIZED: tuple[Precision, ...] = ("int8", "fp8")
 
 def parse_precisions(precision: str) -> list[Precision]:
     """Return the precisions of a list separated by commas, in the order of `PRECISIONS`."""
-    names = precision.split(",")
-    unknown = sorted(set(names).difference(PRECISIONS))
-    if unknown:
-        known = f"unknown precision {unknown[0]!r} (choose from {', '.join(PRECISIONS)})"
-        raise ArgumentError("precision", known, precision)
+    names = parse_names("precision", precision, PRECISIONS)
     return [name for name in PRECISIONS if name in names]

@@ -9,12 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from trt_mogface._names import parse_names
 from trt_mogface.bench import network
 from trt_mogface.bench.load import Load, LoadResult, open_loop
 from trt_mogface.bench.measurement import Measurement, MeasureOptions
 from trt_mogface.bench.pipeline import measure_pipeline
 from trt_mogface.bench.sources import Source
-from trt_mogface.errors import ArgumentError
 from trt_mogface.machine.sensors import Readings, Sensors, gpu_reader
 from trt_mogface.runner import Runner
 from trt_mogface.spec import DetectorSpec
@@ -116,10 +116,7 @@ class LoadRow:
 
 def parse_modes(names: str) -> list[Mode]:
     """Return modes by their names, which are separated by commas, in the order of `MODES`."""
-    wanted = names.split(",")
-    for name in wanted:
-        if name not in MODES:
-            raise ArgumentError("mode", f"unknown mode (choose from {', '.join(MODES)})", repr(name[:40]))
+    wanted = parse_names("mode", names, MODES)
     return [mode for mode in MODES if mode in wanted]
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
+from trt_mogface._names import parse_names
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.backends.registry import is_engine
 from trt_mogface.cli import options
-from trt_mogface.errors import ArgumentError, UsageError
+from trt_mogface.errors import UsageError
 from trt_mogface.models.files import contract_file
 from trt_mogface.models.manifest import load_manifest
 
@@ -47,15 +48,11 @@ def model_files(model: str, group: PrecisionGroup, folder: Path) -> Iterator[tup
             raise UsageError(f"{model}: precision and weights of an engine were decided when it was built")
         yield load_manifest(Path(model)).precision, Path(model)
         return
-    wanted = ["fp32"] if group.precision is None else [name.strip() for name in group.precision.split(",")]
-    for name in wanted:
-        if name not in RUNNABLE:
-            problem = f"not a precision that runs without an engine (choose from {', '.join(RUNNABLE)})"
-            raise ArgumentError("precision", problem, name[:20])
+    wanted = parse_names("precision", "fp32" if group.precision is None else group.precision, RUNNABLE)
     if {"int8", "fp8"} & set(wanted) and group.calib is None and group.calib_cache is None:
         raise UsageError("int8 and fp8 need calibration: --calib IMAGES, or --calib-cache FILE")
     lowering = None if set(wanted) == {"fp32"} else _lowering(model, group)
-    for name in dict.fromkeys(wanted):
+    for name in wanted:
         if lowering is None or name == "fp32":
             yield name, contract_file(model, group.weights)
         else:

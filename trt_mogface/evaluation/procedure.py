@@ -7,8 +7,8 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from trt_mogface._names import parse_names
 from trt_mogface.backends.options import DetectorOptions
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ArgumentError
@@ -16,11 +16,10 @@ from trt_mogface.evaluation.average_precision import Floats
 from trt_mogface.evaluation.box_voting import vote
 from trt_mogface.evaluation.predictions import Predicted
 from trt_mogface.evaluation.scales import MULTI, MULTI_HARD, MultiScale, Run, limit, runs
+from trt_mogface.frame import Image
 
 SCORE = 0.01
 """Score threshold of every procedure: average precision needs the uncertain faces too."""
-
-Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -84,11 +83,7 @@ authors resize floats and this resizes bytes: at most half a gray level apart.""
 
 def procedures(names: str) -> dict[str, Procedure]:
     """Return procedures by their names, which are separated by commas."""
-    wanted = [name.strip() for name in names.split(",")]
-    for name in wanted:
-        if name not in PROCEDURES:
-            raise ArgumentError("procedure", f"unknown (choose from {', '.join(PROCEDURES)})", name[:40])
-    return {name: PROCEDURES[name] for name in wanted}
+    return {name: PROCEDURES[name] for name in parse_names("procedure", names, PROCEDURES)}
 
 
 def _corners(detect: Detector, image: Image) -> tuple[Floats, Floats]:

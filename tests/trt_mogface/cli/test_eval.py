@@ -112,11 +112,11 @@ def test_missing_text_files_are_said(run: Run, annotated_photos: Path, few: Path
         (["--predictions", "{empty}", "--precision", "int8"], "leave out --images and the model's"),
         (
             ["--images", "{images}", "--procedure", "best"],
-            "--procedure best: unknown (choose from original, ",
+            "--procedure 'best': unknown procedure (choose from original, ",
         ),
         (
             ["--images", "{images}", "--precision", "bf16"],
-            "--precision bf16: not a precision that runs without an engine",
+            "--precision 'bf16': unknown precision (choose from fp32, fp16, int8, fp8)",
         ),
         (["--images", "{images}", "--precision", "int8"], "int8 and fp8 need calibration"),
         (["--images", "{images}", "--model", "no-such-model"], "unknown model"),

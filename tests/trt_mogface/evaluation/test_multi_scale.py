@@ -178,5 +178,7 @@ def test_published_procedures_take_no_size_and_the_original_passes_it_on() -> No
 
 def test_names_with_commas_and_unknown_ones() -> None:
     assert list(procedures("single, multi-hard")) == ["single", "multi-hard"]
-    with pytest.raises(ArgumentError, match=r"procedure best: unknown \(choose from original, single"):
+    with pytest.raises(
+        ArgumentError, match=r"procedure 'best': unknown procedure \(choose from original, single"
+    ):
         procedures("single,best")

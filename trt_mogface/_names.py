@@ -1,0 +1,27 @@
+"""Lists of names in one argument, separated by commas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from trt_mogface.errors import ArgumentError
+
+
+def parse_names(argument: str, text: str, known: Iterable[str]) -> list[str]:
+    """Return the names in a text, each once, in their order there; spaces around a name do not count.
+
+    Args:
+        argument: Name of the argument, for the message.
+        text: Names, separated by commas.
+        known: Names to choose from.
+
+    Raises:
+        ArgumentError: If a name is unknown.
+    """
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in known:
+            raise ArgumentError(
+                argument, f"unknown {argument} (choose from {', '.join(known)})", repr(name[:40])
+            )
+    return names
