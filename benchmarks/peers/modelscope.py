@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.peers.peer import FACES, Loop, Opened, SkippedError, Task, only_for
 from benchmarks.peers.published import published, published_network
-from trt_mogface.bench.sources import Image
+from trt_mogface.frame import Image
 
 MEAN = np.array([[103.53, 116.28, 123.675]])
 STD = np.array([[57.375, 57.120003, 58.395]])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_mogface.bench.measurement import Latency, repeat
-from trt_mogface.bench.sources import Image
+from trt_mogface.frame import Image
 from trt_mogface.spec import Thresholds
 
 Does = Literal["images to faces", "network only"]

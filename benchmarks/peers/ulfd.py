@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.peers.peer import FACES, Loop, Opened, Task, model_file
 from trt_mogface.backends.onnxruntime import session
-from trt_mogface.bench.sources import Image
+from trt_mogface.frame import Image
 from trt_mogface.reference.nms import nms
 
 Floats = NDArray[np.float32]

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from trt_mogface.errors import ImageError
+from trt_mogface.frame import Image
 from trt_mogface.images import find_images, read_image
 from trt_mogface.reference.resize import paint, place_letterbox
 
-Image = NDArray[np.uint8]
 Source = Iterator[Image]
 """Endless iterator of uint8 [H, W, 3], BGR."""
 

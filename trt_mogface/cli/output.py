@@ -26,7 +26,7 @@ def say(text: str, console: Console = err) -> None:
 
 
 def is_folder(text: str) -> bool:
-    """Whether a destination is a folder: one that exists, or a path that ends in a slash."""
+    """Return whether a destination is a folder: one that exists, or a path that ends in a slash."""
     return text.endswith("/") or Path(text).is_dir()
 
 

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from trt_mogface.detections import Detections
 from trt_mogface.evaluation.average_precision import as_xywh
 from trt_mogface.evaluation.matching import match
-
-Floats = NDArray[np.float32]
+from trt_mogface.reference.decode import Floats
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from trt_mogface.detections import Detections
 from trt_mogface.errors import ImageError
 from trt_mogface.evaluation.average_precision import MATCH_IOU
 from trt_mogface.evaluation.disagreement import Disagreement, summary
 from trt_mogface.evaluation.matching import match
+from trt_mogface.frame import Image
 from trt_mogface.images import read_image
+from trt_mogface.reference.decode import Floats
 from trt_mogface.reporting.drawing import Color, extent, label
 from trt_mogface.reporting.html import Section, page, picture, plot, table
 
@@ -41,9 +42,6 @@ OVERVIEW = (
     "was not found scores 0, and of 1 - IoU over the faces that both found. IoU and scores are means "
     "over the faces that both found, which are labeled with A's score and B's."
 )
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)

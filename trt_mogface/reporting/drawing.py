@@ -6,10 +6,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from trt_mogface._files import whole_file
 from trt_mogface.errors import OutputError
+from trt_mogface.frame import Image
+from trt_mogface.reference.decode import Floats
 
 BOX = (80, 220, 60)
 POINT = (60, 60, 240)
@@ -17,8 +18,6 @@ INK = (0, 0, 0)
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 Color = tuple[int, int, int]
 
 
