@@ -395,7 +395,7 @@ BAD_OPTIONS: list[tuple[tuple[str, ...], str]] = [
     (("--shapes", "nonsense"), "MIN:OPT:MAX"),
     (("--shapes", "0x32x32"), "must lie within"),
     (("--shapes", "1x32x32", "--shapes", "1x32"), "1x32"),
-    (("--precision", "fp15"), "'fp15' (choose from fp32, fp16, bf16, int8, fp8)"),
+    (("--precision", "fp15"), "'fp15': unknown precision (choose from fp32, fp16, bf16, int8, fp8)"),
     (("--precision", ""), "choose from"),
     (("--precision", "fp16,"), "choose from"),
     (("--precision", "FP16"), "choose from"),
