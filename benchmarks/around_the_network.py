@@ -13,7 +13,6 @@ from functools import partial
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -24,6 +23,7 @@ from benchmarks._lib.results import record
 from benchmarks._lib.timing import in_turn
 from benchmarks.peers.published import Published, published
 from engine_build.models.mogface.spec import EXTRA_DIVISOR, MEAN, STD, mogface_spec
+from trt_mogface.backends.onnxruntime import session
 from trt_mogface.reference.resize import paint, place_native
 from trt_mogface.reference.select import select
 
@@ -131,11 +131,7 @@ class Normalization:
     """
 
     def __init__(self) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = THREADS
-        self._session = onnxruntime.InferenceSession(
-            graph().SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = session(graph().SerializeToString(), THREADS)
         self._binding = self._session.io_binding()
 
     def __call__(self, batch: NDArray[np.uint8]) -> None:

@@ -19,7 +19,7 @@ from engine_build.precision.prepare import at_precision, normalized
 from engine_build.validation.agreement import Agreement
 from engine_build.validation.annotations import read_annotations
 from engine_build.validation.choice import choose
-from engine_build.validation.comparison import Comparison, check_on_noise
+from engine_build.validation.comparison import Comparison, check_on_noise, check_optimized
 from engine_build.validation.sensitivity import Sensitivity, nodes_matching
 from engine_build.workload.convolutions import work_by_convolution
 from trt_mogface.backends.onnxruntime import read_spec
@@ -208,6 +208,8 @@ class Lowering:
         """Compare with FP32, and refuse outputs that are not finite and losses that are too large."""
         if precision == "fp32":
             return None
+        if precision in QUANTIZED:
+            check_optimized(lowered, precision)
         self.status(f"comparing {precision} with FP32")
         if self._comparison is None:
             check_on_noise(model, lowered, precision)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -14,7 +15,7 @@ from trt_mogface.backends.base import Backend, ModelInfo, Shared
 from trt_mogface.backends.options import DetectorOptions
 from trt_mogface.backends.registry import open_backend
 from trt_mogface.detections import Detections
-from trt_mogface.errors import ImageError, RunnerError
+from trt_mogface.errors import FORKED, ImageError, RunnerError
 from trt_mogface.frame import Frame, ImageOrFrame
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.spec import Thresholds
@@ -53,10 +54,12 @@ class Detector:
         views: bool = False,
         **options: Unpack[DetectorOptions],
     ) -> None:
-        self._open(Shared(open_backend(model, device=device, **options)), views)
+        self._arguments: dict[str, Any] = {"model": model, "device": device, "views": views, **options}
+        self._open(Shared(open_backend(model, device=device, **options)))
 
-    def _open(self, shared: Shared[Backend], views: bool) -> None:
-        self._shared, self._views, self._backend = shared, views, shared.value
+    def _open(self, shared: Shared[Backend]) -> None:
+        self._shared, self._backend, self._process = shared, shared.value, os.getpid()
+        views = self._arguments["views"]
         self._lock, self._closed = threading.Lock(), False
         try:
             self._slot = self._backend.slot(self._backend.max_batch, views=views)
@@ -73,8 +76,15 @@ class Detector:
         """
         self._check_open()
         twin = object.__new__(Detector)
-        twin._open(self._shared.retain(), self._views)
+        twin._arguments = self._arguments
+        twin._open(self._shared.retain())
         return twin
+
+    def __reduce__(self) -> tuple[Callable[..., Detector], tuple[dict[str, Any]]]:
+        """Pickle the model and the options; another process opens the model itself when it unpickles."""
+        if not isinstance(self._arguments["model"], (str, os.PathLike)):
+            raise RunnerError("a detector of an opened backend cannot be pickled; open it by name or file")
+        return _opened, (self._arguments,)
 
     @property
     def info(self) -> ModelInfo:
@@ -119,6 +129,8 @@ class Detector:
 
     def close(self) -> None:
         """Free the detector, and the model with its last clone; closing twice is harmless."""
+        if os.getpid() != self._process:  # threads and GPU memory belong to the other process
+            return
         with self._lock:  # not during a call
             if not self._closed:
                 self._closed = True
@@ -132,6 +144,8 @@ class Detector:
         self.close()
 
     def _check_open(self) -> None:
+        if os.getpid() != self._process:
+            raise RunnerError(FORKED.format("detector"))
         if self._closed:
             raise RunnerError("the detector is closed; open a new one")
 
@@ -156,3 +170,7 @@ class Detector:
                     self._slot.submit([frames[index] for index in part])
                     found.update(zip(part, self._slot.wait()))
         return [found[index] for index in range(len(frames))]
+
+
+def _opened(arguments: dict[str, Any]) -> Detector:
+    return Detector(**arguments)

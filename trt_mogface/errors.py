@@ -108,6 +108,13 @@ class RunnerError(MogFaceError):
     """A detector or runner that takes no images: closed, broken by an earlier failure, or forked."""
 
 
+FORKED = (
+    "the {} belongs to the process that this one was forked from; open one after the fork, or use the start "
+    "method spawn"
+)
+"""Message of a `RunnerError`: threads and GPU contexts do not survive a fork."""
+
+
 class OutputError(MogFaceError):
     """A result that could not be written."""
 

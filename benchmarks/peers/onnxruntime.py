@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.peers.peer import NETWORK, Loop, Opened, SkippedError, Task, batch_of
+from trt_mogface.backends.onnxruntime import onnxruntime
 from trt_mogface.spec import INPUT
 
 
@@ -21,19 +22,19 @@ class OnnxRuntime:
     provider: str
 
     def open(self, task: Task) -> Opened:
-        import onnxruntime
+        ort = onnxruntime()
 
         if task.is_engine:
             raise SkippedError("the model under test is an engine, not an ONNX file")
-        if self.provider not in onnxruntime.get_available_providers():
+        if self.provider not in ort.get_available_providers():
             raise SkippedError(
                 f"the installed onnxruntime has no {self.provider}: pip install onnxruntime-gpu"
             )
-        options = onnxruntime.SessionOptions()
+        options = ort.SessionOptions()
         options.intra_op_num_threads = task.threads
         settings = {"device_id": task.device} if self.provider == "CUDAExecutionProvider" else {}
         providers = [(self.provider, settings)]
-        session = onnxruntime.InferenceSession(str(task.model), options, providers=providers)
+        session = ort.InferenceSession(str(task.model), options, providers=providers)
         if self.provider not in session.get_providers():  # it falls back to the CPU silently
             raise SkippedError(f"{self.provider} is installed, but cannot be used")
         images = batch_of(task)

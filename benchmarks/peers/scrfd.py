@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.peers.peer import FACES, Loop, Opened, Task, model_file
+from trt_mogface.backends.onnxruntime import onnxruntime
 from trt_mogface.errors import ModelError
 
 
@@ -16,12 +17,12 @@ class Scrfd:
 
     def open(self, task: Task) -> Opened:
         path, chosen = model_file(task, self.name), task.thresholds
-        import onnxruntime
+        ort = onnxruntime()
         from insightface.model_zoo import get_model  # type: ignore[import-not-found]
 
-        on_gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        on_gpu = "CUDAExecutionProvider" in ort.get_available_providers()
         provider = "CUDAExecutionProvider" if on_gpu else "CPUExecutionProvider"
-        options = onnxruntime.SessionOptions()
+        options = ort.SessionOptions()
         options.intra_op_num_threads = task.threads
         model = get_model(str(path), providers=[provider], sess_options=options)
         if model is None or not hasattr(model, "detect"):

@@ -12,6 +12,7 @@ from engine_build.onnx.probe import probe
 from engine_build.precision.bias import Means
 from engine_build.precision.equalize import Peaks
 from engine_build.precision.quantize import scale_of
+from trt_mogface.backends.onnxruntime import onnxruntime
 from trt_mogface.errors import ModelError
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ def _percentile(counts: NDArray[np.int64], largest: float) -> float:
 
 
 def _entropy(counts: NDArray[np.int64], largest: float) -> float:
+    onnxruntime()  # not imported here first, see there
     from onnxruntime.quantization.calibrate import HistogramCollector
 
     both = np.concatenate([counts[::-1], counts])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine_build.calibration.images import Images
 from engine_build.onnx import contract
@@ -17,16 +18,21 @@ from engine_build.validation.agreement import Agreement, compare
 from engine_build.validation.annotations import Annotations, ap_by_size
 from engine_build.validation.candidates import candidates
 from engine_build.validation.sensitivity import drift
-from trt_mogface.backends.onnxruntime import OnnxNetwork
+from trt_mogface.backends.onnxruntime import OnnxNetwork, session
 from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.reference.select import Selection
+from trt_mogface.spec import INPUT, SCORES
 
 if TYPE_CHECKING:
     import onnx
 
 NOISE_SIDE = 256
+SMALL_NOISE_SIDE = 128
 MAX_NOISE_DIFFERENCE = 0.1
 """Largest difference of a score from FP32's on noise, which resembles no face."""
+
+MAX_OPTIMIZED_SCORE, MAX_OPTIMIZED_SHARE = 0.05, 0.05
+"""Largest effects of graph optimization: rounding gives less than a thousandth, wrong arithmetic a third."""
 
 
 class Comparison:
@@ -101,7 +107,7 @@ def check_on_noise(model: onnx.ModelProto, other: onnx.ModelProto, precision: st
 
     ``model`` is in FP32, ``other`` in the precision that messages name.
     """
-    noise = np.random.default_rng(0).integers(0, 256, (1, NOISE_SIDE, NOISE_SIDE, 3), np.uint8)
+    noise = _noise(NOISE_SIDE)
     outputs = []
     for each in (model, other):
         with tempfile.TemporaryDirectory() as folder, OnnxNetwork(_stored(each, folder)) as network:
@@ -120,6 +126,34 @@ def check_on_noise(model: onnx.ModelProto, other: onnx.ModelProto, precision: st
             f"{precision} refused: its scores differ from FP32's by up to {apart:.2f} on noise; "
             "use bf16, or keep more layers in FP16 (keep_fp16)"
         )
+
+
+def check_optimized(model: onnx.ModelProto, precision: str) -> None:
+    """Check that ONNX Runtime gives a model's results whether or not it optimizes the graph.
+
+    A verdict on a quantized model is worth nothing if an optimizer changes its arithmetic, as
+    `trt_mogface.backends.onnxruntime.HARMFUL` did.
+
+    Raises:
+        EngineError: If scores differ by more than `MAX_OPTIMIZED_SCORE`, or another output on average by more
+            than the share `MAX_OPTIMIZED_SHARE` of its magnitude.
+    """
+    noise = _noise(SMALL_NOISE_SIDE)
+    content = model.SerializeToString()
+    plain, optimized = (session(content, optimize=each).run(None, {INPUT: noise}) for each in (False, True))
+    names = [value.name for value in model.graph.output]
+    for name, expected, found in zip(names, plain, optimized):
+        apart = np.abs(found - expected)
+        share = float(apart.mean() / max(float(np.abs(expected).mean()), 1e-6))
+        if (name == SCORES and apart.max() > MAX_OPTIMIZED_SCORE) or not share <= MAX_OPTIMIZED_SHARE:
+            raise EngineError(
+                f"{precision} refused: graph optimization by ONNX Runtime changes its {name} by {share:.0%} "
+                "on average, so it cannot be judged here; use another version of onnxruntime, or fp16"
+            )
+
+
+def _noise(side: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
 
 
 def _stored(model: onnx.ModelProto, folder: str) -> Path:

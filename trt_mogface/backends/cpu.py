@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_mogface.backends.base import Network, OnStage
-from trt_mogface.backends.onnxruntime import OnnxNetwork
+from trt_mogface.backends.base import Network, OnStage, Outputs
+from trt_mogface.backends.onnxruntime import CPU, OnnxNetwork
 from trt_mogface.backends.options import DetectorOptions, SlotOptions
 from trt_mogface.detections import Detections
 from trt_mogface.errors import ImageError
 from trt_mogface.frame import Frame
+from trt_mogface.machine.cpu import available_cores
 from trt_mogface.reference.color import to_bgr
 from trt_mogface.reference.decode import Floats
 from trt_mogface.reference.resize import Placement, paint
@@ -27,12 +29,17 @@ class CpuBackend:
     Args:
         path: Contract ONNX file.
         options: Checked options; ``weights`` and ``min_face`` are part of `path` already.
+        device: Number of the GPU, for execution providers that have any.
+        slots: Number of slots that will run at a time.
     """
 
     max_batch = sys.maxsize
 
-    def __init__(self, path: Path, options: DetectorOptions) -> None:
-        self.network = OnnxNetwork(path, threads=options.get("threads"))
+    def __init__(self, path: Path, options: DetectorOptions, device: int = 0, slots: int = 1) -> None:
+        providers = options.get("providers") or (CPU,)
+        # Networks side by side, each on its share of the cores, do more together than one on all of them.
+        threads = options.get("threads") or max(1, available_cores() // slots)
+        self.network = OnnxNetwork(path, threads=threads, providers=providers, device=device)
         self.options = SlotOptions.resolve(self.network.spec, options)
         self.info, self.place = self.options.info, self.options.place
 
@@ -59,16 +66,19 @@ class CpuBackend:
 class CpuSlot:
     """One batch on the CPU; see `trt_mogface.backends.base.Slot`.
 
-    `submit` converts and resizes frames; `wait` runs the network, which stays the caller's, and selects.
+    `submit` converts and resizes frames, and starts the network in a thread of the slot, so that networks of
+    several slots run side by side; `wait` waits for it and selects.
     """
 
     def __init__(self, network: Network, options: SlotOptions) -> None:
         self._network, self._options = network, options
         self._placed: list[tuple[tuple[int, int], Placement]] = []
         self._batch: NDArray[np.uint8] = np.empty((0, 1, 1, 3), np.uint8)
+        self._thread = ThreadPoolExecutor(1, "trt-mogface-network")
+        self._outputs: Future[Outputs] = Future()
 
     def submit(self, frames: Sequence[Frame]) -> None:
-        """Write the network input; the frames may change afterwards."""
+        """Write the network input and start the network; the frames may change afterwards."""
         placed = [(frame.size, self._options.place(*frame.size)) for frame in frames]
         shape = (len(frames), *placed[0][1].canvas, 3)
         if self._batch.shape != shape:
@@ -76,16 +86,18 @@ class CpuSlot:
         for frame, (_, placement), out in zip(frames, placed, self._batch):
             paint(to_bgr(frame), placement, self._options.spec.input.pad, out)
         self._placed = placed
+        self._outputs = self._thread.submit(self._network.run, self._batch)
 
     def wait(self) -> list[Detections]:
-        """Run the network and select the faces."""
+        """Wait for the network and select the faces."""
         placed, self._placed = self._placed, []
-        scores, deltas, landmarks = self._network.run(self._batch)
+        scores, deltas, landmarks = self._outputs.result()
         parts = zip(scores, deltas, [None] * len(placed) if landmarks is None else landmarks)
         return [self._detections(*each, *outputs) for each, outputs in zip(placed, parts)]
 
     def close(self) -> None:
-        """Forget the frames; the network is the caller's."""
+        """End the thread, after a run that it is in; the network is the caller's."""
+        self._thread.shutdown()
         self._placed = []
 
     def _detections(

@@ -1,8 +1,12 @@
-"""`OnnxNetwork`: a contract ONNX file, run by ONNX Runtime on the CPU."""
+"""`OnnxNetwork`: a contract ONNX file, run by ONNX Runtime.  No other module imports ONNX Runtime."""
 
 from __future__ import annotations
 
 import copy
+import logging
+import math
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_mogface.backends.base import Outputs
-from trt_mogface.errors import ModelError, RunnerError, first_line
+from trt_mogface.errors import ArgumentError, ModelError, RunnerError, first_line
+from trt_mogface.machine.cpu import available_cores
 from trt_mogface.models.manifest import Shape
 from trt_mogface.models.onnx_file import read_onnx
 from trt_mogface.spec import INPUT, METADATA_KEY, DetectorSpec, Layout
 
 FATAL_ONLY = 4
+
+CPU = "CPUExecutionProvider"
+
+HARMFUL = ["WeightBiasQuantization"]
+"""Optimizers of ONNX Runtime that change results.
+
+This one stores the bias of a quantized convolution in steps of the input's step times the weight's.  Where
+those are FP16, as in lowered INT8 files, the product underflows, and networks find nothing (seen in 1.32).
+"""
+
+LARGE = 4_000_000
+"""Pixels of a batch from which memory is given back: small runs would get 3 to 5% slower by it."""
+
+log = logging.getLogger(__name__)
 
 TYPES = {1: "float32", 2: "uint8", 10: "float16", 11: "float64"}
 """Names of ``TensorProto.DataType``, as far as messages need them."""
@@ -28,18 +47,23 @@ class OnnxNetwork:
 
     Args:
         path: Contract ONNX file.
-        threads: CPU threads of a run; None lets ONNX Runtime choose.
+        threads, providers, device: See `session`.
 
     Raises:
         ModelError: If the file is missing, not ONNX, or not a contract file.
+        ArgumentError: If a provider is not available.
     """
 
     max_shapes: tuple[Shape, ...] = ()
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, *, threads: int | None = None, providers: Sequence[str] = (CPU,), device: int = 0
+    ) -> None:
         self.path, self.spec = path, read_spec(path)
         try:
-            self._session = session(str(path), threads)
+            self._session = session(str(path), threads, providers=providers, device=device)
+        except ArgumentError:
+            raise
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
             raise ModelError(f"{path}: the model cannot be loaded: {first_line(error)}") from error
 
@@ -60,7 +84,7 @@ class OnnxNetwork:
             pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
         names = list(self.spec.outputs)
         try:
-            values = self._session.run(names, {INPUT: pixels})
+            values = self._session.run(names, {INPUT: pixels}, _run_options(images))
         except Exception as error:  # see above
             raise ModelError(f"{self.path}: the network failed: {first_line(error)}") from error
         batch, height, width, _ = images.shape
@@ -115,6 +139,18 @@ def read_spec(path: Path) -> DetectorSpec:
     return spec
 
 
+def onnxruntime() -> Any:
+    """Return the module of ONNX Runtime, which sends no telemetry.
+
+    Otherwise its import would look up a host of its maker, and write an identifier of this machine into the
+    user's cache folder.  ``ORT_DISABLE_TELEMETRY=0`` in the environment lets it.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
 def session(
     model: bytes | str,
     threads: int | None = None,
@@ -122,28 +158,64 @@ def session(
     optimize: bool = True,
     arena: bool = True,
     profile: Path | None = None,
+    providers: Sequence[str] = (CPU,),
+    device: int = 0,
 ) -> Any:
-    """Open an ONNX Runtime session on the CPU.
+    """Open an ONNX Runtime session.
 
     Args:
         model: A path, or the bytes of a model.
-        threads: CPU threads of a run; None lets ONNX Runtime choose.
+        threads: CPU threads of a run; None for all cores that this process may use.  More than those are not
+            used, because they would only wait for each other.
         optimize: Whether the graph is optimized.
         arena: Whether memory is kept for later runs; without, a session is slower and its peak smaller.
         profile: Prefix of a file that receives the time of each node.
+        providers: Execution providers, in order of preference; the CPU runs what they cannot.
+        device: Number of the GPU, for providers that have any.
 
     Raises:
+        ArgumentError: If a provider is not part of the installed ONNX Runtime, or does not start here.
         Exception: Any that ONNX Runtime raises; they share no public base class.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+    ort = onnxruntime()
+    options = ort.SessionOptions()
     options.log_severity_level = FATAL_ONLY  # errors arrive as exceptions
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    options.intra_op_num_threads = _limited(threads)
+    # Idle threads that spin take a core from whatever else the process does.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_cpu_mem_arena = arena
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
     if not optimize:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    _check_available(ort, providers)
+    settings = [{} if name == CPU else {"device_id": str(device)} for name in providers]
+    opened = ort.InferenceSession(model, options, list(providers), settings, disabled_optimizers=HARMFUL)
+    missing = [name for name in providers if name not in opened.get_providers()]
+    if missing:
+        raise ArgumentError("providers", "does not start on this machine; check its driver", missing[0])
+    return opened
+
+
+def _run_options(images: NDArray[np.uint8]) -> Any:
+    """Return options that give memory back after a run of large images; None keeps it for the next run."""
+    if math.prod(images.shape[:3]) < LARGE:
+        return None
+    options = onnxruntime().RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
+
+
+def _limited(threads: int | None) -> int:
+    cores = available_cores()
+    if threads is not None and threads > cores:
+        log.warning("threads %d: this process may use only %d cores; using %d", threads, cores, cores)
+    return cores if threads is None else min(threads, cores)
+
+
+def _check_available(ort: Any, providers: Sequence[str]) -> None:
+    known = ort.get_available_providers()
+    for name in providers:
+        if name not in known:
+            problem = f"not in the installed ONNX Runtime (choose from {', '.join(known)})"
+            raise ArgumentError("providers", problem, name)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict
 
@@ -14,8 +16,11 @@ from trt_mogface.frame import MAX_PIXELS
 from trt_mogface.reference.resize import Placement, place_letterbox, place_native, place_stretch
 from trt_mogface.spec import UNLIMITED, DetectorSpec, Resize, Thresholds
 
-Size: TypeAlias = "tuple[int, int] | Literal['native']"
-"""Width and height of the network input in pixels, or each image's own."""
+Size: TypeAlias = "tuple[int, int] | int | Literal['native']"
+"""Width and height of the network input in pixels, the side of a square one, or each image's own."""
+
+FixedSize: TypeAlias = "tuple[int, int] | Literal['native'] | None"
+"""A size in its long form; None for the model's own."""
 
 
 class DetectorOptions(TypedDict, total=False):
@@ -25,8 +30,8 @@ class DetectorOptions(TypedDict, total=False):
         weights: Trained weights for a named model that does not bring its own.
         min_face: Side in pixels of the smallest face to find; pyramid levels that only see smaller faces are
             left out, which saves time.
-        size: Width and height of the network input in pixels; every image is scaled into it.  ``"native"``
-            runs each image at its own size.
+        size: Width and height of the network input in pixels, or one number for a square; every image is
+            scaled into it.  ``"native"`` runs each image at its own size.
         pad: Whether an image at its own size is padded to a multiple of the model's stride, as published;
             default True.
         shrink: Whether an image at its own size is scaled down where the model limits its longer side;
@@ -35,7 +40,10 @@ class DetectorOptions(TypedDict, total=False):
         iou: IoU threshold of the non-maximum suppression, within 0..1.
         top_k: Number of best candidates that enter the suppression.
         max_det: Largest number of faces of an image.
-        threads: CPU threads of the network; None lets ONNX Runtime choose.
+        threads: CPU threads of the network; None for all cores that the process may use, of which the
+            slots of a `Runner` get equal shares.
+        providers: Execution providers of ONNX Runtime in order of preference, such as
+            ``CUDAExecutionProvider``; None for the CPU.
         provider: Python library that provides CUDA: ``cuda-python`` or ``pycuda``; None chooses, see
             `trt_mogface.cuda.open_cuda`.
     """
@@ -50,10 +58,16 @@ class DetectorOptions(TypedDict, total=False):
     top_k: int | None
     max_det: int | None
     threads: int | None
+    providers: Sequence[str] | None
     provider: str | None
 
 
 NAMES = tuple(DetectorOptions.__annotations__)
+NUMBERS: dict[str, type] = {
+    **dict.fromkeys(("min_face", "conf", "iou"), Real),
+    **dict.fromkeys(("top_k", "max_det", "threads"), Integral),
+}
+"""Options that are numbers, and their kind; numpy's numbers are of these kinds too."""
 
 
 def check_options(options: DetectorOptions) -> None:
@@ -66,16 +80,39 @@ def check_options(options: DetectorOptions) -> None:
     for name, value in given.items():
         if name not in NAMES:
             raise ArgumentError(name, f"unknown option (choose from {', '.join(NAMES)})")
+        if name in NUMBERS and (isinstance(value, bool) or not isinstance(value, NUMBERS[name])):
+            whole = "a whole number" if NUMBERS[name] is Integral else "a number"
+            raise ArgumentError(name, f"must be {whole}", repr(value)[:40])
         if name in ("conf", "iou") and not 0 <= value <= 1:
             raise ArgumentError(name, "must be within 0..1", value)
         if name in ("top_k", "max_det") and not 0 < value <= UNLIMITED:
             raise ArgumentError(name, f"must be within 1..{UNLIMITED}", value)
         if name in ("min_face", "threads") and not 0 < value < math.inf:
             raise ArgumentError(name, "must be positive", value)
-    size = given.get("size", "native")
-    if size != "native" and (len(size) != 2 or min(size) < 1 or math.prod(size) > MAX_PIXELS):
+        if name == "providers" and not _are_names(value):
+            raise ArgumentError(name, "must be a list of names, such as ['CUDAExecutionProvider']", value)
+    _size(options)
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+
+
+def _size(options: DetectorOptions) -> FixedSize:
+    """Return the option ``size`` without its short form; refuse what is not a size."""
+    size = options.get("size")
+    if size is None or size == "native":
+        return size
+    sides: Any = (size, size) if isinstance(size, Integral) else size
+    is_pair = isinstance(sides, Sequence) and len(sides) == 2 and not isinstance(size, (str, bool))
+    if not is_pair or not all(isinstance(side, Integral) for side in sides):
+        raise ArgumentError(
+            "size", "must be 'native', (width, height), or the side of a square", repr(size)[:40]
+        )
+    if min(sides) < 1 or math.prod(sides) > MAX_PIXELS:
         limit = f"width and height must be positive, and at most {MAX_PIXELS // 1_000_000} megapixels"
-        raise ArgumentError("size", limit, _shown(size))
+        raise ArgumentError("size", limit, _shown(sides))
+    return int(sides[0]), int(sides[1])
 
 
 @dataclass(frozen=True)
@@ -107,7 +144,7 @@ class SlotOptions:
         renamed = {"conf": "score_threshold", "iou": "iou_threshold", "max_det": "max_detections"}
         given: dict[str, Any] = {name: options.get(name) for name in (*renamed, "top_k")}
         changes = {renamed.get(name, name): value for name, value in given.items() if value is not None}
-        size, pad = options.get("size") or spec.input.size, options.get("pad", True)
+        size, pad = _size(options) or spec.input.size, options.get("pad", True)
         _check_accepted(spec, size, pad)
         return SlotOptions(
             spec,
@@ -132,7 +169,7 @@ class SlotOptions:
         return place(height, width, self.canvas)
 
 
-def _check_accepted(spec: DetectorSpec, size: Size | None, pad: bool) -> None:
+def _check_accepted(spec: DetectorSpec, size: FixedSize, pad: bool) -> None:
     given = spec.input
     if not given.strict:
         return
@@ -148,5 +185,5 @@ def _check_accepted(spec: DetectorSpec, size: Size | None, pad: bool) -> None:
         raise ArgumentError("size", multiples, _shown(size))
 
 
-def _shown(size: Size | None) -> str:
+def _shown(size: FixedSize) -> str:
     return size if isinstance(size, str) else "x".join(map(str, size or ()))

@@ -10,6 +10,7 @@ from typing_extensions import Unpack
 
 from trt_mogface.backends.base import Backend
 from trt_mogface.backends.cpu import CpuBackend
+from trt_mogface.backends.onnxruntime import CPU
 from trt_mogface.backends.options import DetectorOptions, check_options
 from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.files import contract_file
@@ -17,14 +18,15 @@ from trt_mogface.models.manifest import ENGINES, manifest_path
 
 
 def open_backend(
-    model: str | Path | Backend, *, device: int = 0, **options: Unpack[DetectorOptions]
+    model: str | Path | Backend, *, device: int = 0, slots: int = 1, **options: Unpack[DetectorOptions]
 ) -> Backend:
     """Open a model.
 
     Args:
         model: Contract ONNX file or name of a model, for the CPU; TensorRT engine, for the GPU; or an opened
             backend, which is returned as it is.
-        device: Number of the GPU that runs an engine.
+        device: Number of the GPU that runs an engine, or an ONNX file with a provider that has GPUs.
+        slots: Number of slots that will run at a time; they share the cores of a CPU.
         **options: See `DetectorOptions`.
 
     Raises:
@@ -35,14 +37,24 @@ def open_backend(
     """
     check_options(options)
     if not isinstance(model, (str, os.PathLike)):
+        if not hasattr(model, "slot"):
+            raise ModelError(
+                f"model: must be a name, a file or an opened backend, not {type(model).__name__}"
+            )
         return model
     name = os.fspath(model)
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ModelError(f"model {name!r:.40}: must be a name or a file")
     scheme = re.match(r"([a-z][a-z0-9+.-]*)://", name)
     if scheme:
         raise ModelError(f"{name}: unknown scheme {scheme[1]!r}; pass a file or a model name")
     if Path(name).suffix not in ENGINES and not is_engine(name):
-        return CpuBackend(contract_file(name, options.get("weights"), options.get("min_face")), options)
-    for option in ("weights", "min_face", "threads"):
+        for_cpu = list(options.get("providers") or [CPU]) == [CPU]
+        if device and for_cpu:
+            raise ArgumentError("device", f"names a GPU, and {name} runs on the CPU; omit it", device)
+        file = contract_file(name, options.get("weights"), options.get("min_face"), for_cpu=for_cpu)
+        return CpuBackend(file, options, device, slots)
+    for option in ("weights", "min_face", "threads", "providers"):
         value = options.get(option)
         if value is not None:
             raise ArgumentError(option, f"does not apply to {name}, an engine; omit it", value)

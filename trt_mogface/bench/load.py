@@ -20,6 +20,9 @@ from typing_extensions import override
 from trt_mogface.bench.measurement import Latency
 from trt_mogface.errors import ArgumentError
 
+MAX_RATE = 100_000
+"""Largest rate of arrivals in images per second: more than this generator can keep up with."""
+
 
 @dataclass(frozen=True)
 class Load:
@@ -32,7 +35,7 @@ class Load:
         seed: Seed of a Poisson process; None spaces arrivals evenly.
 
     Raises:
-        ArgumentError: If a value is not positive and finite.
+        ArgumentError: If a value is not positive and finite, or the rate is beyond `MAX_RATE`.
     """
 
     rate: float
@@ -44,6 +47,8 @@ class Load:
         for name, value in (("rate", self.rate), ("duration", self.duration), ("queue", self.queue)):
             if not 0 < value < float("inf"):
                 raise ArgumentError(name, "must be positive", f"{value:g}")
+        if self.rate > MAX_RATE:
+            raise ArgumentError("rate", f"must be at most {MAX_RATE} images a second", f"{self.rate:g}")
 
     def arrivals(self) -> Iterator[float]:
         """Yield the arrival times in seconds from the start, in order."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import sys
@@ -25,6 +24,7 @@ from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
 from trt_mogface.cli.precisions import PrecisionGroup, model_files
 from trt_mogface.errors import ArgumentError, UsageError
+from trt_mogface.machine.cpu import available_cores
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.files import contract_file
 from trt_mogface.models.manifest import load_manifest
@@ -95,7 +95,7 @@ def bench(
     if engine is not None and model:
         raise UsageError("--model and --engine: give one of them")
     name = str(engine) if engine is not None else model or DEFAULT
-    length, cores = MeasureOptions(measurement.duration), len(os.sched_getaffinity(0))
+    length, cores = MeasureOptions(measurement.duration), available_cores()
     session = Session(
         Conditions(_size(measurement.size), threads or cores, device, length),
         batches=_batches(measurement.batch),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from trt_mogface.detector import Detector
 from trt_mogface.evaluation.predictions import Predicted
 from trt_mogface.evaluation.procedure import Procedure
 from trt_mogface.images import read_image
+from trt_mogface.machine.cpu import available_cores
 
 ON_GPU = 2
 """Images at a time of an engine: while one is on the GPU, the next is read."""
@@ -29,7 +29,7 @@ def at_a_time(model: str | Path, threads: int | None) -> int:
     """
     if is_engine(model):
         return ON_GPU
-    return 1 if threads is None else max(1, len(os.sched_getaffinity(0)) // threads)
+    return 1 if threads is None else max(1, available_cores() // threads)
 
 
 def detect_all(

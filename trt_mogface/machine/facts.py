@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from contextlib import suppress
@@ -10,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from trt_mogface.machine.cpu import available_cores
 from trt_mogface.machine.gpu import find_gpu
 from trt_mogface.machine.sensors import gpu_facts
 
@@ -28,7 +28,7 @@ def machine(device: int = 0) -> dict[str, Any]:
             versions[name] = version(name)
     return {
         "cpu": cpu_name(),
-        "cores": os.cpu_count(),
+        "cores": available_cores(),
         **({} if gpu is None else {"gpu": gpu.name, "driver": gpu.driver, **gpu_facts(device)}),
         "python": platform.python_version(),
         "versions": versions,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
+import numpy as np
 
 from trt_mogface.frame import Image
 from trt_mogface.spec import InputSpec
@@ -71,7 +72,8 @@ def paint(image: Image, placement: Placement, pad: tuple[int, int, int], out: Im
     which is what the published code does.
     """
     rows, columns = placement.content
-    out[rows:] = pad
+    if rows < len(out):
+        out[rows:] = np.array([pad], np.uint8).repeat(out.shape[1], axis=0)  # whole rows are copied fast
     out[:rows, columns:] = pad
     if placement.content == image.shape[:2]:
         scaled = image

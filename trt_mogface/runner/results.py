@@ -6,17 +6,22 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
-from typing import Any, TypeAlias
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 from trt_mogface.detections import Detections
-from trt_mogface.errors import RunnerError
+from trt_mogface.errors import MogFaceError, RunnerError
 from trt_mogface.frame import ImageOrFrame
+
+R_co = TypeVar("R_co", covariant=True)
 
 Frames: TypeAlias = Iterable[ImageOrFrame] | AsyncIterable[ImageOrFrame]
 Submit: TypeAlias = Callable[[ImageOrFrame], "Future[Detections]"]
 
 
-class Results:
+OnError: TypeAlias = Literal["raise", "yield"]
+
+
+class Results(Generic[R_co]):
     """Result of `Runner.map`, to be iterated once with ``for`` or ``async for``.
 
     If the source fails, the detections of the images before come first.  If the loop ends early, waiting
@@ -25,12 +30,13 @@ class Results:
     Args:
         frames, submit: Source of images, and function that queues one.
         window: Largest number of images that are taken ahead of their detections.
+        on_error: Whether an image that fails raises at its place, or yields its exception there.
     """
 
-    def __init__(self, frames: Frames, submit: Submit, window: int) -> None:
-        self._frames, self._submit, self._window = frames, submit, window
+    def __init__(self, frames: Frames, submit: Submit, window: int, on_error: OnError = "raise") -> None:
+        self._frames, self._submit, self._window, self._on_error = frames, submit, window, on_error
 
-    def __iter__(self) -> Iterator[Detections]:
+    def __iter__(self) -> Iterator[R_co]:
         if not isinstance(self._frames, Iterable):
             raise TypeError("the source is async; iterate with `async for`")
         pending: deque[Future[Detections]] = deque()
@@ -45,15 +51,15 @@ class Results:
                     failure = error
                     break
                 while self._is_due(pending):
-                    yield _faces(pending.popleft())
+                    yield self._result(pending.popleft())
             while pending:
-                yield _faces(pending.popleft())
+                yield self._result(pending.popleft())
             if failure is not None:
                 raise failure
         finally:
             _cancel(pending)
 
-    async def __aiter__(self) -> AsyncIterator[Detections]:
+    async def __aiter__(self) -> AsyncIterator[R_co]:
         import asyncio  # half the time of importing this package
 
         pending: deque[Future[Detections]] = deque()
@@ -77,33 +83,39 @@ class Results:
                     failure = error
                     break
                 while self._is_due(pending):
-                    yield await _arrived(pending)
+                    yield self._result(await _arrived(pending))
             while pending:
-                yield await _arrived(pending)
+                yield self._result(await _arrived(pending))
             if failure is not None:
                 raise failure
         finally:
             over.set()
             _cancel(pending)
 
+    def _result(self, future: Future[Detections]) -> R_co:
+        result: Any
+        try:
+            result = future.result()
+        except CancelledError as error:
+            raise RunnerError("the runner was closed while this image waited; open a new one") from error
+        except MogFaceError as error:
+            # What breaks the runner is not about this image.
+            if self._on_error == "raise" or isinstance(error, RunnerError) or error.is_fatal:
+                raise
+            result = error
+        return cast("R_co", result)
+
     def _is_due(self, pending: deque[Future[Detections]]) -> bool:
         return bool(pending) and (len(pending) >= self._window or pending[0].done())
 
 
-def _faces(future: Future[Detections]) -> Detections:
-    try:
-        return future.result()
-    except CancelledError as error:
-        raise RunnerError("the runner was closed while this image waited; open a new one") from error
-
-
-async def _arrived(pending: deque[Future[Detections]]) -> Detections:
+async def _arrived(pending: deque[Future[Detections]]) -> Future[Detections]:
     """Wait for the first future, which stays in `pending` meanwhile, to be cancelled with the others."""
     import asyncio
 
     # Awaiting the future itself would mix up its cancellation with that of this task.
     await asyncio.wait([asyncio.wrap_future(pending[0])])
-    return _faces(pending.popleft())
+    return pending.popleft()
 
 
 async def _each(frames: Iterable[ImageOrFrame]) -> AsyncIterator[ImageOrFrame]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, overload
 
 from typing_extensions import Self, Unpack
 
@@ -17,11 +17,11 @@ from trt_mogface.backends.base import Backend, ModelInfo
 from trt_mogface.backends.options import DetectorOptions
 from trt_mogface.backends.registry import open_backend
 from trt_mogface.detections import Detections
-from trt_mogface.errors import ArgumentError, ImageError, RunnerError
+from trt_mogface.errors import FORKED, ArgumentError, ImageError, MogFaceError, RunnerError
 from trt_mogface.frame import Frame
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.runner.batching import BatchQueue, Job
-from trt_mogface.runner.results import Frames, Results
+from trt_mogface.runner.results import Frames, OnError, Results
 from trt_mogface.runner.ring import Ring
 from trt_mogface.runner.stats import Counters, Stats
 from trt_mogface.spec import Thresholds
@@ -84,7 +84,7 @@ class Runner:
         with ExitStack() as opening:
             keep, on_stage = opening.enter_context, self._counters.add if measure else None
             self._backends: list[Backend] = [
-                keep(closing(open_backend(model, device=each, **options))) for each in devices
+                keep(closing(open_backend(model, device=each, slots=slots, **options))) for each in devices
             ]
             opened = [keep(closing(each.slot(batch, on_stage))) for each in self._backends * slots]
             self._ring = Ring(self._queue, opened, self._counters)
@@ -141,16 +141,31 @@ class Runner:
             raise RunnerError(f"the queue was full for {timeout:g} s; submit more slowly, or wait longer")
         return job.future
 
-    def map(self, images: Frames) -> Results:
+    @overload
+    def map(self, images: Frames, *, on_error: Literal["raise"] = "raise") -> Results[Detections]: ...
+
+    @overload
+    def map(self, images: Frames, *, on_error: Literal["yield"]) -> Results[Detections | MogFaceError]: ...
+
+    def map(self, images: Frames, *, on_error: OnError = "raise") -> Results[Any]:
         """Return the detections of images, in order, with few of them in flight.
 
         Args:
             images: Images as for `submit`, from an iterable or an async iterable.
+            on_error: ``raise`` ends the iteration at an image that fails; ``yield`` yields its exception in
+                place of detections, and goes on.
 
         Returns:
-            Iterator for ``for`` or ``async for``; an image that cannot be used raises at its place.
+            Iterator for ``for`` or ``async for``.
+
+        Raises:
+            ArgumentError: If `on_error` is neither.
         """
-        return Results(images, self.submit, self._window)
+        if on_error not in get_args(OnError):
+            raise ArgumentError(
+                "on_error", f"must be one of {', '.join(get_args(OnError))}", repr(on_error)[:40]
+            )
+        return Results(images, self.submit, self._window, on_error)
 
     def stats(self) -> Stats:
         """Return counts and times up to now."""
@@ -184,10 +199,7 @@ class Runner:
 
     def _check_usable(self) -> None:
         if os.getpid() != self._process:
-            raise RunnerError(
-                "the runner belongs to the process that this one was forked from; open a runner after the "
-                "fork, or use the start method spawn"
-            )
+            raise RunnerError(FORKED.format("runner"))
         if self._closed:
             raise RunnerError("the runner is closed; open a new one")
         if self._ring.failure is not None:

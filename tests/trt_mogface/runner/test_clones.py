@@ -37,6 +37,7 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
 @pytest.fixture(scope="module")
 def detect() -> Iterator[Detector]:
     with Detector(threads=1) as detector:
+        detector(np.zeros((32, 32, 3), np.uint8))  # starts its thread
         yield detector
 
 

@@ -6,7 +6,6 @@ may be low, and a network may then exceed it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +18,7 @@ from trt_mogface.backends.onnxruntime import session
 from trt_mogface.bench.measurement import repeat
 from trt_mogface.bench.roofline.ceilings import Ceilings, gathered
 from trt_mogface.errors import ArgumentError
+from trt_mogface.machine.cpu import available_cores
 from trt_mogface.machine.facts import cpu_name
 
 COPIED = 256 << 20
@@ -47,7 +47,7 @@ def measure_cpu(threads: int | None = None, *, seconds: float = SECONDS, copied:
     if threads is not None and threads < 1:
         raise ArgumentError("threads", "must be positive", threads)
     require("onnx", extra="bench")
-    count = threads or len(os.sched_getaffinity(0))
+    count = threads or available_cores()
 
     def unsupported() -> float:
         raise NotImplementedError("ONNX Runtime has no such products on CPUs")

@@ -352,12 +352,15 @@ def test_faces_are_views_where_that_is_asked_for(
 
 
 def test_a_forked_process_is_refused(library: Path, photo: Photo, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Detector(opened(library, HostCuda())) as detect:
+    with contextlib.ExitStack() as opening:
+        on_gpu = opening.enter_context(contextlib.closing(opened(library, HostCuda())))
+        slot = opening.enter_context(contextlib.closing(on_gpu.slot(1)))
         monkeypatch.setattr(os, "getpid", lambda: -1)
         with pytest.raises(CudaError, match="forked"):
-            detect(photo)
+            slot.submit([Frame.of(photo)])
         monkeypatch.undo()
-        detect(photo)
+        slot.submit([Frame.of(photo)])
+        slot.wait()
 
 
 def test_a_clone_shares_the_engine_and_outlives_its_original(
