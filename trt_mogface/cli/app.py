@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 from io import TextIOWrapper
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typing_extensions import override
 
 from trt_mogface._optional import require
+from trt_mogface.cli import signals
 from trt_mogface.errors import ArgumentError, MogFaceError, UsageError
 
 NAME = "trt-mogface"
@@ -20,7 +22,7 @@ COMPLETION = "_TRT_MOGFACE_COMPLETE"
 """Variable by which a shell asks for completions."""
 
 FAILED = 2
-INTERRUPTED = 130
+NO_READER = 128 + signal.SIGPIPE
 
 VERBS = {
     "detect": "Find the faces in images.",
@@ -89,28 +91,33 @@ for _name, _line in VERBS.items():
 def main() -> None:
     """Run the command line.
 
-    Exit status: 0; 1 if some of several images failed; 2 if the command failed, with one line on stderr;
-    130 if it was interrupted.
+    Exit status: 0; 1 if some of several images failed; 2 if the command failed, with one line on stderr; as
+    shells have it for signals: 130 if interrupted, 143 if terminated, 129 if hung up, 141 without a reader.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name need not be text
     try:
-        status = _run(sys.argv[1:])
-        sys.stdout.flush()
+        with signals.raised():
+            status = _run(sys.argv[1:])
+            if sys.stdout is not None:  # it may have been closed by our parent
+                sys.stdout.flush()
     except ArgumentError as error:
         _fail(str(ArgumentError(flag(error.argument), error.problem, error.value)), FAILED)
     except MogFaceError as error:
         _fail(str(error), FAILED)
-    except KeyboardInterrupt:
-        _fail("interrupted", INTERRUPTED)
+    except signals.Ended as end:
+        _fail(str(end), end.status)
     except MemoryError:
         _fail("out of memory: use smaller images or --size", FAILED)
     except BrokenPipeError:
-        _discard_stdout()  # whoever read our output is gone: say nothing
-        sys.exit(FAILED)
+        _leave_quietly()
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # Rich turns one into its own exit status
+            _leave_quietly()
+        raise
     except OSError as error:
-        _discard_stdout()
+        _discard(sys.stdout)
         _fail(f"{error.filename or 'output'}: {error.strerror or error}", FAILED)
     sys.exit(status)
 
@@ -142,11 +149,21 @@ def _run(arguments: list[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _discard_stdout() -> None:
+def _leave_quietly() -> NoReturn:
+    """Exit as a Unix tool does whose reader has gone."""
+    _discard(sys.stdout)
+    _discard(sys.stderr)  # its reader may be the same
+    sys.exit(NO_READER)
+
+
+def _discard(stream: TextIO) -> None:
     """Drop buffered output, or the interpreter would complain about it at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    print(f"{NAME}: {' '.join(message.split())}", file=sys.stderr)
+    try:
+        print(f"{NAME}: {' '.join(message.split())}", file=sys.stderr)
+    except BrokenPipeError:
+        _leave_quietly()
     sys.exit(status)

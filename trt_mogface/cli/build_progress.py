@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -11,11 +10,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from trt_mogface.cli import signals
+
 
 class BuildProgress:
     """Shows the steps of a build, and the phases of TensorRT while it builds.
 
-    Exceptions cannot pass through TensorRT's C++, so Ctrl-C is only recorded while TensorRT works.
+    Exceptions cannot pass through TensorRT's C++, so signals are only recorded while TensorRT works.
     """
 
     def __init__(self, console: Console) -> None:
@@ -24,7 +25,7 @@ class BuildProgress:
         self._bar = Progress(*columns, console=console, transient=True)
         self._main = self._bar.add_task("", total=None)
         self._phases: dict[str, TaskID] = {}
-        self._interrupted = False
+        self._ended: Callable[[], bool] = lambda: False
 
     def __enter__(self) -> BuildProgress:
         if self._console.is_terminal:  # elsewhere a bar would leave an empty line
@@ -47,14 +48,9 @@ class BuildProgress:
 
     @contextmanager
     def building(self) -> Iterator[None]:
-        """Return a context in which Ctrl-C stops TensorRT at its next step, and is raised afterwards."""
-        before = signal.signal(signal.SIGINT, self._interrupt)
-        try:
+        """Return a context in which a signal stops TensorRT at its next step, and is raised afterwards."""
+        with signals.deferred() as self._ended:
             yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-            if self._interrupted:
-                raise KeyboardInterrupt from None
 
     def start(self, phase: str, parent: str | None, steps: int) -> None:
         """Start a phase, with a bar of its own."""
@@ -64,11 +60,8 @@ class BuildProgress:
     def step(self, phase: str, step: int) -> bool:
         """Record a completed step; False stops TensorRT."""
         self._bar.update(self._phases[phase], completed=step)
-        return not self._interrupted
+        return not self._ended()
 
     def finish(self, phase: str) -> None:
         """End a phase."""
         self._bar.remove_task(self._phases.pop(phase))
-
-    def _interrupt(self, *_: object) -> None:
-        self._interrupted = True

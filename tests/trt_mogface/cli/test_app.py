@@ -51,6 +51,7 @@ def test_help_imports_no_verb_and_nothing_heavy() -> None:
         "trt_mogface._optional",
         "trt_mogface.cli",
         "trt_mogface.cli.app",
+        "trt_mogface.cli.signals",
         "trt_mogface.errors",
     }
 

@@ -273,8 +273,8 @@ def test_a_reader_that_has_gone_is_not_addressed(photo: Path, options: list[str]
     assert result.err == ""
 
 
-def test_a_reader_that_has_gone_is_a_failed_command(photo: Path) -> None:
-    assert without_a_reader("detect", photo, "--json", "-").status == 2
+def test_a_reader_that_has_gone_has_the_status_of_its_signal(photo: Path) -> None:
+    assert without_a_reader("detect", photo, "--json", "-").status == 141
 
 
 def interrupted(photo: Path, folder: Path, drawn: Path, json_path: Path) -> Result:
