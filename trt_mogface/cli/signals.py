@@ -21,7 +21,7 @@ class Ended(KeyboardInterrupt):
 
     def __init__(self, number: int) -> None:
         self.number = number
-        super().__init__(signal.Signals(number).name)
+        super().__init__(number)
 
     @property
     def status(self) -> int:
@@ -29,7 +29,8 @@ class Ended(KeyboardInterrupt):
         return 128 + self.number
 
     def __str__(self) -> str:
-        return "interrupted" if self.number == signal.SIGINT else f"ended by {signal.Signals(self.number).name}"
+        name = signal.Signals(self.number).name
+        return "interrupted" if self.number == signal.SIGINT else f"ended by {name}"
 
 
 @contextmanager
