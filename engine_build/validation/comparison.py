@@ -18,10 +18,10 @@ from engine_build.validation.agreement import Agreement, compare
 from engine_build.validation.annotations import Annotations, ap_by_size
 from engine_build.validation.candidates import candidates
 from engine_build.validation.sensitivity import drift
-from trt_mogface.backends.onnxruntime import OnnxNetwork, session
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.reference.select import Selection
-from trt_mogface.spec import INPUT, SCORES
+from trt_mogface.spec import SCORES
 
 if TYPE_CHECKING:
     import onnx
@@ -31,8 +31,12 @@ SMALL_NOISE_SIDE = 128
 MAX_NOISE_DIFFERENCE = 0.1
 """Largest difference of a score from FP32's on noise, which resembles no face."""
 
-MAX_OPTIMIZED_SCORE, MAX_OPTIMIZED_SHARE = 0.05, 0.05
-"""Largest effects of graph optimization: rounding gives less than a thousandth, wrong arithmetic a third."""
+MAX_OPTIMIZED_SHARE = 0.01
+"""Largest effect of graph optimization, as a share of an output.
+
+On seven networks in INT8 and FP8 the right share is 0, and quantization itself costs 0.03 to 0.5; the wrong
+biases of ONNX Runtime 1.32 cost 0.03 to 27.
+"""
 
 
 class Comparison:
@@ -107,20 +111,14 @@ def check_on_noise(model: onnx.ModelProto, other: onnx.ModelProto, precision: st
 
     ``model`` is in FP32, ``other`` in the precision that messages name.
     """
-    noise = _noise(NOISE_SIDE)
-    outputs = []
-    for each in (model, other):
-        with tempfile.TemporaryDirectory() as folder, OnnxNetwork(_stored(each, folder)) as network:
-            outputs.append(network.run(noise))
-    reference, result = outputs
-    for name in ("scores", "deltas", "landmarks"):
-        value = getattr(result, name)
-        if value is not None and not np.isfinite(value).all():
+    reference, result = (_on_noise(each, NOISE_SIDE) for each in (model, other))
+    for name, value in result.items():
+        if not np.isfinite(value).all():
             raise EngineError(
                 f"{precision} refused: its {name} are not finite where FP32's are; "
                 "use bf16, or keep the layers that overflow in FP16 (keep_fp16)"
             )
-    apart = float(np.abs(reference.scores - result.scores).max())
+    apart = float(np.abs(reference[SCORES] - result[SCORES]).max())
     if apart > MAX_NOISE_DIFFERENCE:
         raise EngineError(
             f"{precision} refused: its scores differ from FP32's by up to {apart:.2f} on noise; "
@@ -135,25 +133,28 @@ def check_optimized(model: onnx.ModelProto, precision: str) -> None:
     `trt_mogface.backends.onnxruntime.HARMFUL` did.
 
     Raises:
-        EngineError: If scores differ by more than `MAX_OPTIMIZED_SCORE`, or another output on average by more
-            than the share `MAX_OPTIMIZED_SHARE` of its magnitude.
+        EngineError: If an output differs on average by more than the share `MAX_OPTIMIZED_SHARE` of its
+            magnitude.
     """
-    noise = _noise(SMALL_NOISE_SIDE)
-    content = model.SerializeToString()
-    plain, optimized = (session(content, optimize=each).run(None, {INPUT: noise}) for each in (False, True))
-    names = [value.name for value in model.graph.output]
-    for name, expected, found in zip(names, plain, optimized):
-        apart = np.abs(found - expected)
-        share = float(apart.mean() / max(float(np.abs(expected).mean()), 1e-6))
-        if (name == SCORES and apart.max() > MAX_OPTIMIZED_SCORE) or not share <= MAX_OPTIMIZED_SHARE:
+    plain, optimized = (_on_noise(model, SMALL_NOISE_SIDE, optimize=each) for each in (False, True))
+    for name, expected in plain.items():
+        share = float(np.abs(optimized[name] - expected).mean() / max(float(np.abs(expected).mean()), 1e-6))
+        if not share <= MAX_OPTIMIZED_SHARE:
             raise EngineError(
                 f"{precision} refused: graph optimization by ONNX Runtime changes its {name} by {share:.0%} "
                 "on average, so it cannot be judged here; use another version of onnxruntime, or fp16"
             )
 
 
-def _noise(side: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
+def _on_noise(model: onnx.ModelProto, side: int, *, optimize: bool = True) -> dict[str, NDArray[np.float32]]:
+    """Return a model's outputs by name."""
+    noise = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        OnnxNetwork(_stored(model, folder), optimize=optimize) as network,
+    ):
+        outputs = network.run(noise)
+        return {name: getattr(outputs, name) for name in network.spec.outputs}
 
 
 def _stored(model: onnx.ModelProto, folder: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from engine_build.onnx.graph import rename_tensor
 from tests.support.specs import small_spec
-from trt_mogface.spec import METADATA_KEY
+from trt_mogface.spec import INPUT, METADATA_KEY, DetectorSpec, InputSpec, Layout, Level
 
 node = helper.make_node
 
@@ -34,19 +36,28 @@ def contract_file(
     *,
     domains: Sequence[str] = (),
     opset: int = 17,
+    spec: DetectorSpec | None = None,
 ) -> Path:
     """Write a contract file; ``nodes`` read ``pixels`` and write ``scores`` and ``deltas``."""
+    spec = spec or small_spec()
+    planes = spec.input.layout == "nchw-float32"
+    image = helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", "H", "W", 3])
+    if planes:
+        image = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["N", 3, "H", "W"])
     outputs: dict[str, list[str | int]] = {"scores": ["N", "A"], "deltas": ["N", "A", 4]}
     graph = helper.make_graph(
-        [*BEGINNING, *nodes],
+        nodes if planes else [*BEGINNING, *nodes],
         "tiny",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", "H", "W", 3])],
+        [image],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
         [numpy_helper.from_array(value, name) for name, value in stored.items()],
     )
     opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(domain, 1) for domain in domains)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
-    helper.set_model_props(model, {METADATA_KEY: small_spec().to_json()})
+    helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    if planes:
+        rename_tensor(model, "pixels", INPUT)
+        model.graph.input[0].name = INPUT
     onnx.save(model, str(path))
     return path
 
@@ -90,3 +101,31 @@ def residual_file(path: Path, opset: int = 17) -> Path:
         "wd": weight(4, 16, 1, 1),
     }
     return contract_file(path, nodes, {**stored, **ENDS}, opset=opset)
+
+
+def faint_file(path: Path, *, layout: Layout = "nhwc-uint8") -> Path:
+    """A 4x4 convolution with a bias on pixels scaled to 0..0.01, as MogFace's are, and two 1x1 heads.
+
+    At INT8 the steps of the first input and weight are so small that their product is zero in FP16.
+    """
+    nodes = [
+        node("Mul", ["pixels", "scale"], ["x"], "scale"),
+        node("Conv", ["x", "wa", "ba"], ["a0"], "a", strides=[4, 4]),
+        node("Relu", ["a0"], ["a"], "relu a"),
+        node("Conv", ["a", "ws", "bs"], ["s0"], "s"),
+        node("Sigmoid", ["s0"], ["s"], "sigmoid"),
+        node("Conv", ["a", "wd"], ["d"], "d"),
+        *heads("s", "d"),
+    ]
+    stored = {
+        "scale": np.array([0.01 / 255], np.float32),
+        "wa": 0.01 * weight(8, 3, 4, 4),
+        "ba": 0.001 * weight(8),
+        "ws": 3000 * weight(1, 8, 1, 1),
+        "bs": np.array([-6.0], np.float32),
+        "wd": 2000 * weight(4, 8, 1, 1),
+    }
+    spec = dataclasses.replace(
+        small_spec(), name="faint", levels=(Level(4, (8.0,)),), input=InputSpec(layout=layout)
+    )
+    return contract_file(path, nodes, {**stored, **ENDS}, spec=spec)

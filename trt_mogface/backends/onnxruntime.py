@@ -28,7 +28,8 @@ HARMFUL = ["WeightBiasQuantization"]
 """Optimizers of ONNX Runtime that change results.
 
 This one stores the bias of a quantized convolution in steps of the input's step times the weight's.  Where
-those are FP16, as in lowered INT8 files, the product underflows, and networks find nothing (seen in 1.32).
+those are FP16, as in lowered INT8 and FP8 files, the product underflows, and networks find nothing (seen in
+1.32).
 """
 
 LARGE = 4_000_000
@@ -47,7 +48,7 @@ class OnnxNetwork:
 
     Args:
         path: Contract ONNX file.
-        threads, providers, device: See `session`.
+        threads, optimize, providers, device: See `session`.
 
     Raises:
         ModelError: If the file is missing, not ONNX, or not a contract file.
@@ -57,11 +58,17 @@ class OnnxNetwork:
     max_shapes: tuple[Shape, ...] = ()
 
     def __init__(
-        self, path: Path, *, threads: int | None = None, providers: Sequence[str] = (CPU,), device: int = 0
+        self,
+        path: Path,
+        *,
+        threads: int | None = None,
+        optimize: bool = True,
+        providers: Sequence[str] = (CPU,),
+        device: int = 0,
     ) -> None:
         self.path, self.spec = path, read_spec(path)
         try:
-            self._session = session(str(path), threads, providers=providers, device=device)
+            self._session = session(str(path), threads, optimize=optimize, providers=providers, device=device)
         except ArgumentError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
