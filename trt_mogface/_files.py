@@ -2,42 +2,123 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trt_mogface.errors import OutputError
 
+REMEDIES = {
+    errno.ENOSPC: "free disk space, or choose another place",
+    errno.EDQUOT: "free disk space, or choose another place",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f), or choose another place",
+    errno.EACCES: "allow writing in the folder, or choose another place",
+    errno.EROFS: "choose a place that can be written",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path, which becomes ``path`` if the block ends without an exception.
+
+    Args:
+        path: File to write.
+        durable: Whether to wait until the disk has the contents, so that they outlive a power failure.
 
     Raises:
         OutputError: If the folder is missing or not writable, the disk is full, or ``path`` is no file.
     """
     if path.exists() and not path.is_file():
         raise OutputError(f"{path}: exists and is not a plain file; choose another name")
-    path = path.resolve()  # a symbolic link stays, and its target is replaced
+    target = Path(os.path.realpath(path))  # a symbolic link stays, and its target is replaced
     # The suffix stays last, because writers such as OpenCV choose the format by it.
+    temporary = target.with_name(f".tmp-{secrets.token_hex(8)}{target.suffix}")
     try:
-        handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
+        # Named before it exists: an interrupt finds it wherever it strikes.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
-        _make_durable(temporary)
-        temporary.replace(path)
+        if durable:
+            _flush(temporary)
+        temporary.replace(target)
     except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(f"{path}: cannot be written ({reason}); choose another place") from error
+        raise cannot_write(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # such as of a missing folder
+            temporary.unlink()
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that could not be written later; nothing is left behind.
+
+    Raises:
+        OutputError: If the folder is missing or not writable, or ``path`` is a folder.
+    """
+    try:
+        if stat.S_ISDIR(path.stat().st_mode):
+            raise OutputError(f"{path}: cannot be written, it is a folder; name a file in it")
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise cannot_write(path, error) from error
+    parent = Path(os.path.realpath(path)).parent
+    try:
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except FileNotFoundError as error:
+        raise OutputError(f"{path}: cannot be written, no such folder; mkdir -p {parent}") from error
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that could not be created or written to later; nothing is left behind.
+
+    Raises:
+        OutputError: If a part of its path is not a folder, or not writable.
+    """
+    try:
+        nearest = next(each for each in (folder, *folder.parents) if _exists(each))
+        if not nearest.is_dir():
+            raise OutputError(f"{folder}: cannot be written, {nearest} is not a folder; choose another name")
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except (OSError, ValueError) as error:
+        raise cannot_write(folder, error) from error
+
+
+def _exists(path: Path) -> bool:
+    """Return whether a name is taken; names that are impossible raise OSError."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def cannot_write(path: Path, error: OSError | ValueError) -> OutputError:
+    """Return the error for a file that the system refuses to write, with the remedy for its reason."""
+    number = error.errno if isinstance(error, OSError) else None
+    remedy = REMEDIES.get(number or 0, "choose another place")
+    return OutputError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); {remedy}")
+
+
+def identity(path: Path) -> tuple[object, ...]:
+    """Return what is equal for two names of one file: its device and inode, or its place if it is missing."""
+    with suppress(OSError, ValueError):
+        found = path.stat()
+        return found.st_dev, found.st_ino
+    place = Path(os.path.realpath(path))
+    with suppress(OSError, ValueError):
+        folder = place.parent.stat()
+        return folder.st_dev, folder.st_ino, place.name
+    return (place,)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -55,10 +136,6 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _make_durable(path: Path) -> None:
+def _flush(path: Path) -> None:
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
-        # mkstemp makes the file private; a result gets the permissions of any new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        path.chmod(0o666 & ~mask)

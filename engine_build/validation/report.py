@@ -15,16 +15,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def report_paths(engine: Path) -> tuple[Path, Path]:
+    """Return the paths ``NAME.engine.sensitivity.json`` and ``.html``."""
+    stem = f"{engine.name}.sensitivity"
+    return engine.with_name(f"{stem}.json"), engine.with_name(f"{stem}.html")
+
+
 def write_report(engine: Path, network: str, precision: str, found: Sensitivity) -> None:
-    """Write ``NAME.engine.sensitivity.json`` and ``.html``.
+    """Write the files of `report_paths`.
 
     Raises:
         OutputError: If a file cannot be written.
     """
-    stem = f"{engine.name}.sensitivity"
+    data, report = report_paths(engine)
     fields = {"network": network, "precision": precision, "summary": str(found), **dataclasses.asdict(found)}
-    write_text(engine.with_name(f"{stem}.json"), json.dumps(fields, indent=1) + "\n")
-    write_text(engine.with_name(f"{stem}.html"), _page(f"{network} in {precision.upper()}", found))
+    write_text(data, json.dumps(fields, indent=1) + "\n")
+    write_text(report, _page(f"{network} in {precision.upper()}", found))
 
 
 def _page(title: str, found: Sensitivity) -> str:

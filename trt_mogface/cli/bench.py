@@ -24,6 +24,7 @@ from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
 from trt_mogface.cli.precisions import PrecisionGroup, model_files
 from trt_mogface.errors import ArgumentError, UsageError
+from trt_mogface.images import find_images
 from trt_mogface.machine.cpu import available_cores
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.files import contract_file
@@ -95,6 +96,8 @@ def bench(
     if engine is not None and model:
         raise UsageError("--model and --engine: give one of them")
     name = str(engine) if engine is not None else model or DEFAULT
+    inputs = [*precision.inputs(name), bounds.counted, measurement.video, *_images(measurement.images)]
+    output.check_targets([files.json_path, precision.written], inputs, html=files.html)
     length, cores = MeasureOptions(measurement.duration), available_cores()
     session = Session(
         Conditions(_size(measurement.size), threads or cores, device, length),
@@ -106,7 +109,6 @@ def bench(
         roofline=bounds.roofline,
         cards=cards(bounds.simulate),
     )
-    output.check_targets([files.json_path], html=files.html)
     counts = bounds.roofline or bounds.simulate is not None
     if counts and bounds.counted is None and is_engine(name):
         raise UsageError(
@@ -133,6 +135,10 @@ def bench(
     output.write(files.json_path, report.to_json())
     if files.html is not None:
         output.write(files.html, report_page(report))
+
+
+def _images(folder: Path | None) -> list[Path]:
+    return [] if folder is None else find_images([str(folder)])
 
 
 def _is_unknown(model: str, group: PrecisionGroup) -> bool:

@@ -23,6 +23,7 @@ from trt_mogface.errors import OutputError, UsageError
 from trt_mogface.machine.gpu import find_gpu
 from trt_mogface.machine.tensorrt import find_tensorrt, flavor_name
 from trt_mogface.models.files import contract_file
+from trt_mogface.models.manifest import manifest_path
 
 if TYPE_CHECKING:
     from engine_build.build import Outcome
@@ -107,6 +108,14 @@ class CalibrationGroup:
     def is_quantization(self) -> bool:
         """Whether an option is given that only INT8 and FP8 have."""
         return self.sensitivity or self.boxes is not None or self.keep_fp16 != "none"
+
+    def files(self, model: str, weights: Path | None) -> tuple[list[Path | None], Path | None]:
+        """Return the files that are read for a model of this name, and the calibration file if written."""
+        images = options.calibration_files(self.calib)
+        read = options.model_files(model, weights, self.boxes, *images)
+        if self.calib is None:
+            return [*read, self.calib_cache], None
+        return read, self.calib_cache
 
     def images(self, model: Path, profiles: Sequence[Profile]) -> Images | None:
         """Find the images to calibrate and compare on, if any are given."""
@@ -213,11 +222,13 @@ def build(
     builder_options = tensorrt.options()
     folder = Path(target) if target is not None and output.is_folder(target) else None
     path = None if target is None else Path(target)
-    if path is not None and folder is None:
-        if len(wanted) > 1:
-            problem = f"one file cannot hold {len(wanted)} precisions"
-            raise OutputError(f"{path}: {problem}; use a folder, {path.parent}/")
-        output.check_targets([path])
+    if path is not None and folder is None and len(wanted) > 1:
+        problem = f"one file cannot hold {len(wanted)} precisions"
+        raise OutputError(f"{path}: {problem}; use a folder, {path.parent}/")
+    beside = [] if path is None or folder is not None else _beside(path)
+    read, written = calibration.files(model, weights)
+    place = Path() if path is None else folder  # names in a folder have a digest, no other file has them
+    output.check_targets([*beside, written, tensorrt.timing_cache_file], read, folder=place)
     with BuildProgress(output.err) as progress, output.created(folder):
         progress.status(f"reading {model}")
         file = contract_file(model, weights, min_face, for_cpu=False)
@@ -243,6 +254,13 @@ def build(
         output.say(f"{len(images.skipped)} images could not be used:")
         for reason in images.skipped.values():
             output.say(f"  {reason}")
+
+
+def _beside(path: Path) -> list[Path]:
+    """Return the files that are written for one target: an engine has others beside it."""
+    from engine_build.validation.report import report_paths
+
+    return [path] if path.suffix == ".onnx" else [path, manifest_path(path), *report_paths(path)]
 
 
 def _engines(

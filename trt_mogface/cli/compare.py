@@ -48,7 +48,8 @@ def compare(
     paths = find_images([*(named or []), *(images or [])])
     if not paths:
         raise UsageError("no images to compare on; name files, folders or patterns after A and B")
-    output.check_targets([files.json_path], [Path(a), Path(b), *paths], html=files.html)
+    inputs = [*options.model_files(a, weights), *options.model_files(b), *paths]
+    output.check_targets([files.json_path], inputs, html=files.html)
     results: list[tuple[Path, Disagreement]] = []
     failures: list[ImageError] = []
     shown: list[ComparedImage] = []

@@ -46,7 +46,8 @@ def detect(
     """
     paths = find_images(images)
     drawings, folder = _drawings(save, paths)
-    output.check_targets([*drawings.values(), json_path], paths, folder=folder)
+    inputs = [*options.model_files(model, weights), *paths]
+    output.check_targets([*drawings.values(), json_path], inputs, folder=folder)
     results: list[dict[str, Any]] = []
     failures: list[ImageError] = []
     arguments: dict[str, Any] = {"weights": weights, "min_face": min_face, "pad": pad, "threads": threads}

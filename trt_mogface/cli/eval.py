@@ -21,9 +21,10 @@ from trt_mogface.cli.precisions import PrecisionGroup, model_files
 from trt_mogface.errors import UsageError
 from trt_mogface.evaluation.curves_page import curves_page
 from trt_mogface.evaluation.evaluation import COLUMNS, ap_cells
+from trt_mogface.evaluation.predictions import prediction_file
 from trt_mogface.evaluation.procedure import PROCEDURES, procedures
 from trt_mogface.evaluation.run import Row, evaluate_model, evaluate_predictions, image_files
-from trt_mogface.evaluation.wider_face import read_ground_truth, read_subset
+from trt_mogface.evaluation.wider_face import ground_truth_files, read_ground_truth, read_subset
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.reporting.tables import print_whole
 
@@ -63,10 +64,15 @@ def wider(
     save: Annotated[Path | None, options.in_output("DIR", SAVE_HELP)] = None,
 ) -> None:
     """WIDER FACE's easy, medium and hard AP, and AP by face size, of a detector or of its text files."""
-    output.check_targets([report.json_path], html=report.html)
     truth = read_ground_truth(gt)
     if subset is not None:
         truth = read_subset(subset, truth)
+    read = [*ground_truth_files(gt), subset, *precision.inputs(model)]
+    if predictions is not None:
+        read += [prediction_file(predictions, image) for image in truth]
+    files = {} if images is None else image_files(images, truth)
+    written = [report.json_path, precision.written]
+    output.check_targets(written, [*read, *files], html=report.html, folder=save)
     if predictions is not None:
         if images is not None or save is not None or precision != PrecisionGroup():
             raise UsageError("--predictions evaluates text files; leave out --images and the model's options")
@@ -74,7 +80,7 @@ def wider(
     elif images is None:
         raise UsageError("give --images DIR to run a detector, or --predictions DIR for text files")
     else:
-        files, fixed = image_files(images, truth), options.parse_size("size", size)
+        fixed = options.parse_size("size", size)
         # Refused before anything is calibrated.
         chosen = procedures(procedure)
         tests = {name: (each, each.options(fixed) | {"threads": threads}) for name, each in chosen.items()}

@@ -26,7 +26,7 @@ def export(
     """Write a model as a contract ONNX file, for ONNX Runtime, TensorRT and others."""
     folder = Path(target) if output.is_folder(target) else None
     path = Path(target) if folder is None else folder / f"{Path(model).name.removesuffix('.onnx')}.onnx"
-    output.check_targets([path], [Path(model)], folder=folder)
+    output.check_targets([path], options.model_files(model, weights), folder=folder)
     with output.err.status(f"exporting {model}"):
         made = contract_file(model, weights, min_face, for_cpu=cpu)
         with output.created(folder), whole_file(path) as file:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import typer
 
 from trt_mogface.errors import ArgumentError
+from trt_mogface.models.manifest import manifest_path
 
 Size = tuple[int, int] | Literal["native"] | None
 OWN = "the model's"
@@ -59,6 +60,20 @@ def parse_size(argument: str, text: str | None) -> Size:
     if match is None:
         raise ArgumentError(argument, "use native, or WIDTHxHEIGHT such as 640x480", text)
     return int(match[1]), int(match[2])
+
+
+def model_files(model: str | Path | None, *more: Path | None) -> list[Path | None]:
+    """Return the files that a model option names: it, the manifest of an engine, and `more`."""
+    if model is None:
+        return [*more]
+    return [Path(model), manifest_path(Path(model)), *more]
+
+
+def calibration_files(calib: str | None) -> list[Path]:
+    """Return the images, or the video, that ``--calib`` names."""
+    from trt_mogface.images import find_images
+
+    return [] if calib is None else find_images([calib])
 
 
 named_model = partial(in_model.__call__, autocompletion=completion(model_names))

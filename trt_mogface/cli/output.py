@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from trt_mogface._files import write_text
+from trt_mogface._files import check_folder, check_writable, identity, write_text
 from trt_mogface.errors import OutputError
 from trt_mogface.reporting.html import check_packages
 
@@ -27,7 +29,7 @@ def say(text: str, console: Console = err) -> None:
 
 def is_folder(text: str) -> bool:
     """Return whether a destination is a folder: one that exists, or a path that ends in a slash."""
-    return text.endswith("/") or Path(text).is_dir()
+    return text.endswith("/") or os.path.isdir(text)  # noqa: PTH112 -- also answers to impossible names
 
 
 @contextmanager
@@ -46,31 +48,55 @@ def created(folder: Path | None) -> Iterator[None]:
 
 
 def check_targets(
-    targets: Sequence[Path | None],
-    inputs: Sequence[Path] = (),
+    targets: Iterable[Path | None],
+    inputs: Iterable[str | Path | None] = (),
     *,
     html: Path | None = None,
     folder: Path | None = None,
+    inside: Iterable[Path] = (),
 ) -> None:
-    """Refuse destinations that cannot be written, before any work is done.
+    """Refuse destinations that cannot be written or are inputs, before any work is done.
+
+    Links, symbolic and hard ones, are the file that they lead to.
 
     Args:
-        targets: Files to write; None and `STDOUT` are accepted.
-        inputs: Files that must not be overwritten.
+        targets: Files to write, with those that a verb writes beside them; None and `STDOUT` are accepted.
+        inputs: Files that must not be overwritten; None and names of models are accepted.
         html: Page to write, which needs optional packages.
-        folder: Parent of files that is created if it is missing.
+        folder: Folder that is created if it is missing.
+        inside: Files to write in it, in folders that are created.
+
+    Raises:
+        OutputError: If a file cannot be written, is an input, or is named for two results.
+        MissingExtraError: If the packages for a page are not installed.
     """
-    places = [path for path in (*targets, html) if path is not None and path != STDOUT]
-    originals = {path.resolve() for path in inputs}
-    for place in places:
-        if not place.parent.is_dir() and place.parent != folder:
-            raise OutputError(f"{place}: cannot be written, no such folder; mkdir -p {place.parent}")
-        if place.resolve() in originals:
-            raise OutputError(f"{place}: is one of the inputs itself; choose another name")
+    named = [path for path in (*targets, html) if path is not None]
+    places = [path for path in named if path != STDOUT]
+    if len(named) - len(places) > 1:
+        raise OutputError("-: stdout takes one result only; give the others a file")
     if html is not None:
         check_packages()
-    if len({place.resolve() for place in places}) < len(places):
-        raise OutputError(f"{places[0]}: named for two results; give each a file of its own")
+    if folder is not None:
+        check_folder(folder)
+    written: dict[object, Path] = {}
+    for place in places:
+        if folder != place.parent or folder.is_dir():
+            check_writable(place)
+    for place in chain(places, inside):
+        if os.path.isdir(place):  # noqa: PTH112
+            raise OutputError(f"{place}: cannot be written, it is a folder; choose another name")
+        file = identity(place)
+        if file in written:
+            raise OutputError(f"{place}: named for two results; give each a file of its own")
+        written[file] = place
+    for source in (Path(each) for each in inputs if each is not None):
+        overwritten = written.get(identity(source)) if written else None
+        if overwritten is not None and source.exists():
+            raise OutputError(f"{overwritten}: {_same_as(source, overwritten)}; choose another name")
+
+
+def _same_as(source: Path, place: Path) -> str:
+    return "is one of the inputs itself" if source == place else f"the same file as the input {source}"
 
 
 def write(path: Path | None, text: str) -> None:

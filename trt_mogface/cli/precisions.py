@@ -40,6 +40,16 @@ class PrecisionGroup:
     calib: options.Calib = None
     calib_cache: options.CalibCache = None
 
+    def inputs(self, model: str) -> list[Path | None]:
+        """Return the files that are read for a model of this name."""
+        read = self.calib_cache if self.calib is None else None
+        return [*options.model_files(model, self.weights, read), *options.calibration_files(self.calib)]
+
+    @property
+    def written(self) -> Path | None:
+        """Calibration file that is written."""
+        return None if self.calib is None else self.calib_cache
+
 
 def model_files(model: str, group: PrecisionGroup, folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield each precision and the file that runs in it, made in `folder`; an engine yields its own."""

@@ -51,7 +51,7 @@ def read_predictions(folder: Path, truth: Sequence[Annotated]) -> Predictions:
         EvaluationError: If no image has a file, or a file has a wrong count, a line that is not five numbers
             or a number that is not finite.
     """
-    paths = [_path(folder, image) for image in truth]
+    paths = [prediction_file(folder, image) for image in truth]
     exist = [path.is_file() for path in paths]
     if not any(exist):
         raise EvaluationError(
@@ -68,7 +68,7 @@ def write_prediction(folder: Path, image: Annotated, predicted: Predicted) -> No
     Raises:
         OutputError: If the file cannot be written.
     """
-    path = _path(folder, image)
+    path = prediction_file(folder, image)
     faces = zip(predicted.boxes, predicted.scores)
     lines = ["{:.2f} {:.2f} {:.2f} {:.2f} {:.6f}".format(*box, score) for box, score in faces]
     text = "\n".join([f"{image.key}.jpg", str(len(lines)), *lines, ""])
@@ -81,7 +81,8 @@ def write_prediction(folder: Path, image: Annotated, predicted: Predicted) -> No
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def _path(folder: Path, image: Annotated) -> Path:
+def prediction_file(folder: Path, image: Annotated) -> Path:
+    """Return the path ``FOLDER/EVENT/NAME.txt``."""
     return folder / image.event / f"{image.name}.txt"
 
 

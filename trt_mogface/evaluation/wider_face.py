@@ -65,6 +65,13 @@ def read_ground_truth(path: Path) -> list[Annotated]:
     return images
 
 
+def ground_truth_files(path: Path) -> list[Path]:
+    """Return the files that `read_ground_truth` reads."""
+    if path.suffix == ".json":
+        return [path]
+    return [path / f"wider_{name}_val.mat" for name in ("face", *SETTINGS)]
+
+
 def read_subset(path: Path, truth: Sequence[Annotated]) -> list[Annotated]:
     """Return the part of the ground truth that a file names.
 
