@@ -19,7 +19,7 @@ from engine_build.precision.prepare import at_precision, normalized
 from engine_build.validation.agreement import Agreement
 from engine_build.validation.annotations import read_annotations
 from engine_build.validation.choice import choose
-from engine_build.validation.comparison import Comparison, check_on_noise, check_optimized
+from engine_build.validation.comparison import Comparison, check_finite, check_on_noise, check_optimized
 from engine_build.validation.sensitivity import Sensitivity, nodes_matching
 from engine_build.workload.convolutions import work_by_convolution
 from trt_mogface.backends.onnxruntime import read_spec
@@ -121,7 +121,7 @@ class Lowering:
 
         Raises:
             ArgumentError: If an option that the precision needs is missing, or fits nothing in the model.
-            EngineError: If outputs are not finite where FP32's are, or the loss is too large.
+            EngineError: If outputs are not finite, in FP32 too, or the loss is too large.
             ModelError: If the model or the calibration file is unusable.
             ImageError: If the images or the annotations are unusable.
             OutputError: If the calibration file cannot be written.
@@ -207,6 +207,7 @@ class Lowering:
     ) -> Agreement | None:
         """Compare with FP32, and refuse outputs that are not finite and losses that are too large."""
         if precision == "fp32":
+            check_finite(model, "fp32", "repair the model")
             return None
         if precision in QUANTIZED:
             check_optimized(lowered, precision)
@@ -219,9 +220,9 @@ class Lowering:
             images = self._comparison.images
             first = next(iter(images.skipped.values()), "")
             raise ImageError(f"{images.sources[0].parent}: none of these images can be used ({first})")
-        if agreement.dropped > 0:
+        if agreement.dropped:
             raise EngineError(
-                f"{precision} refused: {agreement.dropped} candidates are not finite where FP32's are; "
+                f"{precision} refused: {agreement.dropped} candidates are not finite; "
                 "use bf16, or keep the layers that overflow in FP16 (keep_fp16)"
             )
         allowed = MAX_LOSS if self.options.max_loss is None else self.options.max_loss

@@ -135,13 +135,16 @@ class Detections:
         return made
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values: width, height and faces with box, confidence, landmarks and tracker_id."""
+        """Return plain values: width, height, dropped and faces.
+
+        A face has box and confidence, and landmarks and tracker_id if there are any.
+        """
         columns = {"box": self.xyxy, "confidence": self.confidence}
         more = {"landmarks": self.landmarks, "tracker_id": self.tracker_id}
         lists = {n: v.tolist() for n, v in {**columns, **more}.items() if v is not None}
         faces = [dict(zip(lists, face)) for face in zip(*lists.values())]
         height, width = self.image_size
-        return {"width": width, "height": height, "faces": faces}
+        return {"width": width, "height": height, "dropped": self.dropped, "faces": faces}
 
     def to_json(self) -> str:
         """Return `to_dict` as one line of JSON."""

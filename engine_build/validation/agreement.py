@@ -35,7 +35,7 @@ class Agreement:
         ap: Average precision with FP32's faces as the ground truth, within 0..1; None with too few faces.
         score_difference: Mean absolute difference of the scores of faces found again.
         iou: Mean IoU of faces found again.
-        dropped: Number of candidates that are not finite, beyond those of FP32.
+        dropped: Number of candidates that are not finite.
     """
 
     images: int
@@ -87,5 +87,5 @@ def compare(reference: Sequence[Selection], other: Sequence[Selection], threshol
         ap=round(average_precision(results, SCORES), 9) if faces >= MIN_FACES else None,
         score_difference=float(np.mean(differences)) if differences else 0.0,
         iou=float(np.mean(overlaps)) if overlaps else 0.0,
-        dropped=sum(s.dropped for s in other) - sum(s.dropped for s in reference),
+        dropped=sum(s.dropped for s in other),
     )

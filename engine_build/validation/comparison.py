@@ -56,7 +56,13 @@ class Comparison:
         return "AP on the annotated faces" if self._annotations else "AP against FP32"
 
     def agreement(self, model: onnx.ModelProto) -> Agreement:
-        """Compare a model's faces with FP32's."""
+        """Compare a model's faces with FP32's.
+
+        Raises:
+            EngineError: If FP32's are not finite.
+        """
+        if dropped := sum(each.dropped for each in self._reference):
+            raise EngineError(f"fp32 refused: {dropped} candidates are not finite; repair the model")
         return compare(self._reference, self._run(model), self._threshold)
 
     def drift(self, model: onnx.ModelProto) -> float:
@@ -111,19 +117,30 @@ def check_on_noise(model: onnx.ModelProto, other: onnx.ModelProto, precision: st
 
     ``model`` is in FP32, ``other`` in the precision that messages name.
     """
-    reference, result = (_on_noise(each, NOISE_SIDE) for each in (model, other))
-    for name, value in result.items():
-        if not np.isfinite(value).all():
-            raise EngineError(
-                f"{precision} refused: its {name} are not finite where FP32's are; "
-                "use bf16, or keep the layers that overflow in FP16 (keep_fp16)"
-            )
+    reference = check_finite(model, "fp32", "repair the model")
+    remedy = "use bf16, or keep the layers that overflow in FP16 (keep_fp16)"
+    result = check_finite(other, precision, remedy)
     apart = float(np.abs(reference[SCORES] - result[SCORES]).max())
     if apart > MAX_NOISE_DIFFERENCE:
         raise EngineError(
             f"{precision} refused: its scores differ from FP32's by up to {apart:.2f} on noise; "
             "use bf16, or keep more layers in FP16 (keep_fp16)"
         )
+
+
+def check_finite(model: onnx.ModelProto, precision: str, remedy: str) -> dict[str, NDArray[np.float32]]:
+    """Return a model's outputs on noise by name, all finite.
+
+    Raises:
+        EngineError: If they are not; the message ends in `remedy`.
+    """
+    outputs = _on_noise(model, NOISE_SIDE)
+    for name, value in outputs.items():
+        if wrong := np.count_nonzero(~np.isfinite(value)):
+            raise EngineError(
+                f"{precision} refused: {wrong} of {value.size} numbers in its {name} are not finite; {remedy}"
+            )
+    return outputs
 
 
 def check_optimized(model: onnx.ModelProto, precision: str) -> None:

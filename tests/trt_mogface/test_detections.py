@@ -64,6 +64,7 @@ def test_json_holds_everything() -> None:
     assert json.loads(FACES.to_json()) == {
         "width": 30,
         "height": 20,
+        "dropped": 0,
         "faces": [
             {"box": BOXES[0].tolist(), "confidence": 0.75, "landmarks": POINTS[0].tolist()},
             {"box": BOXES[1].tolist(), "confidence": 0.5, "landmarks": POINTS[1].tolist()},

@@ -24,16 +24,19 @@ class PipelineResult:
             included) to its detections.
         stages: Mean milliseconds of each stage, see `trt_mogface.runner.Stats`.
         faces: Number of faces found in all images.
+        dropped: Number of candidates that were not finite; above 0 the model is broken.
     """
 
     measurement: Measurement
     stages: dict[str, float]
     faces: int
+    dropped: int
 
 
 class _Pass(NamedTuple):
     milliseconds: list[float]
     faces: int
+    dropped: int
     seconds: float
 
 
@@ -56,14 +59,14 @@ def measure_pipeline(
     before = runner.stats().stages
     done = _pump(runner, source, in_flight, options.duration, options.iterations * batch, batch)
     measurement = Measurement.of(done.milliseconds, done.seconds, len(done.milliseconds))
-    return PipelineResult(measurement, _means(before, runner.stats().stages), done.faces)
+    return PipelineResult(measurement, _means(before, runner.stats().stages), done.faces, done.dropped)
 
 
 def _pump(runner: Runner, source: Source, in_flight: int, seconds: float, least: int, batch: int) -> _Pass:
     """Submit at least `least` images, in full batches: others would wait until they time out."""
     pending: deque[Future[Detections]] = deque()
     milliseconds: list[float] = []
-    faces = submitted = 0
+    faces = dropped = submitted = 0
     begun = time.perf_counter()
     try:
         while submitted < least or submitted % batch or time.perf_counter() < begun + seconds:
@@ -74,16 +77,18 @@ def _pump(runner: Runner, source: Source, in_flight: int, seconds: float, least:
             pending.append(future)
             submitted += 1
             while len(pending) >= in_flight:
-                faces += len(pending.popleft().result())
+                found = pending.popleft().result()
+                faces, dropped = faces + len(found), dropped + found.dropped
         while pending:
-            faces += len(pending.popleft().result())
+            found = pending.popleft().result()
+            faces, dropped = faces + len(found), dropped + found.dropped
     finally:
         for future in pending:
             future.cancel()
     # Callbacks run after the waiting thread is woken, so the last of them may be outstanding.
     while len(milliseconds) < submitted:
         time.sleep(1e-4)
-    return _Pass(milliseconds, faces, time.perf_counter() - begun)
+    return _Pass(milliseconds, faces, dropped, time.perf_counter() - begun)
 
 
 def _since(moment: float) -> float:

@@ -138,7 +138,8 @@ def latency_cells(latency: Latency | None) -> list[str]:
 def stages_line(row: Row) -> str:
     """Return the mean times of a pipeline's stages and the number of faces, as one line."""
     stages = ", ".join(f"{name} {value:.2f}" for name, value in row.stages.items())
-    return f"{row.mode}, {row.precision}, batch {row.batch}: {row.faces} faces; mean ms: {stages}"
+    dropped = f", {row.dropped} candidates not finite" if row.dropped else ""
+    return f"{row.mode}, {row.precision}, batch {row.batch}: {row.faces} faces{dropped}; mean ms: {stages}"
 
 
 def readings_line(readings: Readings) -> str:

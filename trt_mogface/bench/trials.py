@@ -81,7 +81,8 @@ class Row:
         measurement: Throughput and latency: of a run in mode ``network``, else of an image.
         readings: Readings of the sensors.
         stages: Mean milliseconds of each stage of the pipeline; empty in mode ``network``.
-        faces: Number of faces found; None in mode ``network``.
+        faces, dropped: Number of faces found, and of candidates that were not finite; None in mode
+            ``network``.
     """
 
     mode: Mode
@@ -91,6 +92,7 @@ class Row:
     readings: Readings
     stages: dict[str, float] = field(default_factory=dict)
     faces: int | None = None
+    dropped: int | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ def pipeline_row(
     with conditions.runner(subject, batch, max_delay_ms=FILL_MS) as runner, conditions.sensors() as sensors:
         found = measure_pipeline(runner, source(), batch, SLOTS, conditions.options)
     measured, readings = found.measurement, sensors.readings
-    return Row(mode, subject.precision, batch, measured, readings, found.stages, found.faces)
+    counts = found.faces, found.dropped
+    return Row(mode, subject.precision, batch, measured, readings, found.stages, *counts)
 
 
 def load_row(

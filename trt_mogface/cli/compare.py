@@ -14,7 +14,7 @@ from rich.table import Column, Table
 from trt_mogface.backends.registry import is_engine
 from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
-from trt_mogface.cli.images import report, usable
+from trt_mogface.cli.images import SOME_FAILED, not_finite, report, usable
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ImageError, UsageError
 from trt_mogface.evaluation.disagreement import Disagreement, disagreement, in_sum, summary
@@ -43,7 +43,7 @@ def compare(
 
     A and B may differ in network, precision or backend. Faces are matched one to one if their IoU is at
     least 0.5; the others are faces that only one of the two finds. Images that cannot be used are listed at
-    the end (exit status 1).
+    the end, as are candidates that are not finite (exit status 1).
     """
     paths = find_images([*(named or []), *(images or [])])
     if not paths:
@@ -63,6 +63,10 @@ def compare(
             shown = _worst([*shown, ComparedImage(path, faces_a, faces_b, found)], worst)
     status = report(paths, failures)
     total = in_sum([found for _, found in results])
+    for model, dropped in ((a, total.dropped_a), (b, total.dropped_b)):
+        if dropped:
+            output.say(f"trt-mogface: {model}: {not_finite(dropped)}; the model is broken")
+            status = SOME_FAILED
     if files.json_path != output.STDOUT:
         _show(a, b, total, len(results), shown)
     if files.html is not None:

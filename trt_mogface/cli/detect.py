@@ -11,7 +11,7 @@ from rich.table import Column, Table
 
 from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
-from trt_mogface.cli.images import report, usable
+from trt_mogface.cli.images import SOME_FAILED, not_finite, report, usable
 from trt_mogface.cli.options import in_detection, in_output
 from trt_mogface.detections import Detections
 from trt_mogface.detector import Detector
@@ -43,6 +43,7 @@ def detect(
     """Find the faces in images.
 
     Images that cannot be used are listed at the end; the results of the others are written (exit status 1).
+    Candidates that are not finite are counted; the model is broken (exit status 1).
     """
     paths = find_images(images)
     drawings, folder = _drawings(save, paths)
@@ -62,6 +63,10 @@ def detect(
                 faces.save_picture(drawings[path], image)
                 output.say(f"drawn: {drawings[path]}")
         status = report(paths, failures)
+    dropped = sum(result["dropped"] for result in results)
+    if dropped:
+        output.say(f"trt-mogface: {model}: {not_finite(dropped)}; the model is broken")
+        status = SOME_FAILED
     output.write(json_path, json.dumps(results, indent=1) + "\n")
     return status
 
@@ -70,7 +75,7 @@ def _show(path: Path, faces: Detections) -> None:
     height, width = faces.image_size
     title = f"{path}: {len(faces)} {'face' if len(faces) == 1 else 'faces'} in {width}x{height}"
     if faces.dropped:
-        title += f", {faces.dropped} candidates were not finite"
+        title += f", {not_finite(faces.dropped)}"
     output.say(title, output.out)
     if not len(faces):
         return

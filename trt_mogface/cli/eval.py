@@ -17,6 +17,7 @@ from rich.table import Column, Table
 
 from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
+from trt_mogface.cli.images import SOME_FAILED, not_finite
 from trt_mogface.cli.precisions import PrecisionGroup, model_files
 from trt_mogface.errors import UsageError
 from trt_mogface.evaluation.curves_page import curves_page
@@ -62,8 +63,11 @@ def wider(
     device: options.Device = 0,
     report: options.ReportGroup,
     save: Annotated[Path | None, options.in_output("DIR", SAVE_HELP)] = None,
-) -> None:
-    """WIDER FACE's easy, medium and hard AP, and AP by face size, of a detector or of its text files."""
+) -> int:
+    """WIDER FACE's easy, medium and hard AP, and AP by face size, of a detector or of its text files.
+
+    A model with candidates that are not finite is broken; they are counted (exit status 1).
+    """
     truth = read_ground_truth(gt)
     if subset is not None:
         truth = read_subset(subset, truth)
@@ -94,17 +98,27 @@ def wider(
                     files,
                     (Path(made) if save is None else save) / name / how,
                     device=device,
-                    watch=partial(track, total=len(files), console=output.err, transient=True),
+                    watch=partial(
+                        track,
+                        total=len(files),
+                        console=output.err,
+                        transient=True,
+                        disable=not output.err.is_terminal,
+                    ),
                 )
                 for name, file in model_files(model, precision, Path(made))
                 for how, (each, detector_options) in tests.items()
             ]
     _report(rows, report)
+    broken = [row for row in rows if row.dropped]
+    for row in broken:
+        output.say(f"trt-mogface: {row.label}: {not_finite(row.dropped)}; its AP is not valid")
+    return SOME_FAILED if broken else 0
 
 
 def _report(rows: Sequence[Row], files: options.ReportGroup) -> None:
     if files.html is not None:
-        output.write(files.html, curves_page({row.label: row.result for row in rows}))
+        output.write(files.html, curves_page({_named(row): row.result for row in rows}))
     output.write(files.json_path, json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
     if files.json_path != output.STDOUT:
         print_whole(output.out, _table(rows))
@@ -112,6 +126,10 @@ def _report(rows: Sequence[Row], files: options.ReportGroup) -> None:
         if row.missing:
             problem = f"{len(row.missing)} images have no file, their faces count as missed"
             output.say(f"{row.label}: {problem}; the first is {row.missing[0]}")
+
+
+def _named(row: Row) -> str:
+    return f"{row.label} ({not_finite(row.dropped)})" if row.dropped else row.label
 
 
 def _table(rows: Sequence[Row]) -> Table:
@@ -122,5 +140,5 @@ def _table(rows: Sequence[Row]) -> Table:
     table = Table(Column(no_wrap=True), *columns, box=box.SIMPLE, title=title, title_justify="left")
     for row in rows:
         seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
-        table.add_row(escape(row.label), *ap_cells(row.result.ap), seconds)
+        table.add_row(escape(_named(row)), *ap_cells(row.result.ap), seconds)
     return table

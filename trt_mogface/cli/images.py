@@ -14,7 +14,7 @@ from trt_mogface.errors import ImageError
 from trt_mogface.images import read_image
 
 SOME_FAILED = 1
-"""Exit status if some images failed and the others did not."""
+"""Exit status if some images failed, or had candidates that were not finite, and the others did not."""
 
 
 def usable(
@@ -24,13 +24,20 @@ def usable(
 
     The progress bar is named `task`.
     """
-    for path in track(paths, task, console=output.err, transient=True, disable=len(paths) == 1):
+    # Elsewhere than on a terminal a bar leaves an empty line.
+    hidden = len(paths) == 1 or not output.err.is_terminal
+    for path in track(paths, task, console=output.err, transient=True, disable=hidden):
         try:
             image = read_image(path)
         except ImageError as failure:  # noqa: PERF203 -- one image is not the others
             failures.append(failure)
         else:
             yield path, image
+
+
+def not_finite(dropped: int) -> str:
+    """Return a number of candidates that were not finite in words."""
+    return f"{dropped} {'candidate was' if dropped == 1 else 'candidates were'} not finite"
 
 
 def report(paths: Sequence[Path], failures: Sequence[ImageError]) -> int:

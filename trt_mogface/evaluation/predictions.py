@@ -20,10 +20,12 @@ class Predicted:
     Attributes:
         boxes: float64 [p, 4], x, y, w, h in pixels of the image.
         scores: float64 [p].
+        dropped: Number of candidates that were not finite; above 0 the model is broken.
     """
 
     boxes: Floats
     scores: Floats
+    dropped: int = 0
 
 
 NOTHING = Predicted(np.empty((0, 4)), np.empty(0))

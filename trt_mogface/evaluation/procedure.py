@@ -57,17 +57,20 @@ class Procedure:
         """Return the predictions for an image, uint8 [H, W, 3] in BGR, of a detector with `options`."""
         height, width = image.shape[:2]
         if not self.published:
-            boxes, scores = _corners(detect, image)
-            return Predicted(_as_xywh(boxes), scores)
+            boxes, scores, dropped = _corners(detect, image)
+            return Predicted(_as_xywh(boxes), scores, dropped)
         if self.multi_scale is None:
-            boxes, scores = _run(detect, image, Run(min(1.0, limit(height, width))))
+            boxes, scores, dropped = _run(detect, image, Run(min(1.0, limit(height, width))))
         else:
             found = [_run(detect, image, run) for run in runs(height, width, self.multi_scale)]
-            boxes, scores = (np.concatenate(parts) for parts in zip(*found))
+            *arrays, counts = zip(*found)
+            boxes, scores = map(np.concatenate, arrays)
+            dropped = sum(counts)
             boxes, scores = vote(boxes, scores, self.multi_scale.vote_iou)
         boxes[:, :2] = boxes[:, :2].clip(0)
         boxes[:, 2:] = np.minimum(boxes[:, 2:], (width - 1, height - 1))
-        return Predicted(_as_xywh(boxes).round(0 if self.multi_scale else 1), scores.round(3))
+        rounded = _as_xywh(boxes).round(0 if self.multi_scale else 1)
+        return Predicted(rounded, scores.round(3), dropped)
 
 
 PROCEDURES = {
@@ -86,13 +89,13 @@ def procedures(names: str) -> dict[str, Procedure]:
     return {name: PROCEDURES[name] for name in parse_names("procedure", names, PROCEDURES)}
 
 
-def _corners(detect: Detector, image: Image) -> tuple[Floats, Floats]:
-    """Return scores, and corners that are pixels of the face: a box is x1 - x0 + 1 wide."""
+def _corners(detect: Detector, image: Image) -> tuple[Floats, Floats, int]:
+    """Return corners that are pixels of the face (x1 - x0 + 1 wide), scores and `Predicted.dropped`."""
     found = detect(image)
     boxes = found.xyxy.astype(np.float64)
     if not detect.info.inclusive_boxes:
         boxes[:, 2:] -= 1
-    return boxes, found.confidence.astype(np.float64)
+    return boxes, found.confidence.astype(np.float64), found.dropped
 
 
 def _as_xywh(boxes: Floats) -> Floats:
@@ -100,15 +103,15 @@ def _as_xywh(boxes: Floats) -> Floats:
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], axis=1)
 
 
-def _run(detect: Detector, image: Image, run: Run) -> tuple[Floats, Floats]:
-    """Return corners in the image, and scores, of the faces that one run contributes."""
+def _run(detect: Detector, image: Image, run: Run) -> tuple[Floats, Floats, int]:
+    """Return corners in the image, scores and `Predicted.dropped` of one run."""
     turned = np.ascontiguousarray(image[:, ::-1]) if run.flip else image
     scaled = turned if run.scale == 1 else cv2.resize(turned, None, fx=run.scale, fy=run.scale)
-    boxes, scores = _corners(detect, scaled.astype(np.uint8, copy=False))
+    boxes, scores, dropped = _corners(detect, scaled.astype(np.uint8, copy=False))
     extent = (boxes[:, 2:] - boxes[:, :2] + 1) / run.scale
     boxes[:, :2] /= run.scale
     boxes[:, 2:] = boxes[:, :2] + extent - 1
     if run.flip:
         boxes[:, [0, 2]] = image.shape[1] - boxes[:, [2, 0]] - 1
     kept = run.keeps(boxes)
-    return boxes[kept], scores[kept]
+    return boxes[kept], scores[kept], dropped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,18 +30,21 @@ class Row:
         result: Figures.
         missing: Images without a file of predictions.
         seconds: Time of the detection; None if predictions were read.
+        dropped: Number of candidates that were not finite; above 0 the model is broken.
     """
 
     label: str
     result: Evaluation
     missing: Sequence[str] = ()
     seconds: float | None = None
+    dropped: int = 0
 
     def to_dict(self) -> dict[str, object]:
         """Return the figures as plain data, for JSON."""
         found = self.result
         figures = {"ap": found.ap, "faces": dict(found.faces), "images": found.images, "boxes": found.boxes}
-        return {"label": self.label, **figures, "missing": list(self.missing), "seconds": self.seconds}
+        more = {"missing": list(self.missing), "seconds": self.seconds, "dropped": self.dropped}
+        return {"label": self.label, **figures, **more}
 
 
 def image_files(folder: Path, truth: Sequence[Annotated]) -> dict[Path, Annotated]:
@@ -89,12 +93,23 @@ def evaluate_model(
         folder: Folder for the text files.
         device: Number of the GPU that runs an engine.
         watch: Passes the predictions through.
+
+    Raises:
+        EvaluationError: If nothing in an image is finite, or the predictions cannot be ranked.
     """
     with Detector(model, device=device, **options) as detector:
         started = time.perf_counter()
         together = at_a_time(model, options.get("threads"))
         found = watch(detect_all(detector, procedure, list(images), together), label)
+        dropped = 0
         for image, predicted in zip(images.values(), found):
+            dropped += predicted.dropped
+            if predicted.dropped and not len(predicted.scores):
+                raise EvaluationError(
+                    f"{label}: none of {predicted.dropped} candidates in {image.key} is finite; "
+                    "the model is broken, or overflows at this precision"
+                )
             write_prediction(folder, image, predicted)
         seconds = time.perf_counter() - started
-    return evaluate_predictions(label, folder, list(images.values()), seconds)
+    row = evaluate_predictions(label, folder, list(images.values()), seconds)
+    return dataclasses.replace(row, dropped=dropped)

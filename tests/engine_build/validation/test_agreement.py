@@ -139,10 +139,10 @@ def test_faces_on_the_wrong_image_are_not_found() -> None:
     assert (found.found, found.loss) == (0, 100)
 
 
-def test_dropped_candidates_are_those_that_fp32_has_not() -> None:
+def test_dropped_candidates_are_counted() -> None:
     one, two = selection([], [], dropped=1), selection([], [], dropped=2)
-    assert compare([one, NOTHING], [two, two], 0.5).dropped == 3
-    assert compare([two], [one], 0.5).dropped == -1
+    assert compare([one, NOTHING], [two, two], 0.5).dropped == 4
+    assert compare([two], [one], 0.5).dropped == 1
 
 
 def test_the_same_faces_with_one_score_for_all_agree() -> None:
