@@ -120,8 +120,9 @@ def test_build_refuses_on_images(
 
 def test_bench_counts(run: Run, annotated_photos: Path, tmp_path: Path) -> None:
     result = run(
-        "bench", "--model", broken_model(tmp_path, ALL), "--mode", "memory", "--images", annotated_photos / "images" / "0--Parade",
-        "--size", "320x320", "--duration", 0.1, "--json", tmp_path / "a.json",
+        "bench", "--model", broken_model(tmp_path, ALL), "--mode", "memory",
+        "--images", annotated_photos / "images" / "0--Parade", "--size", "320x320", "--duration", 0.1,
+        "--json", tmp_path / "a.json",
     )  # fmt: skip
     assert result.status == 0
     (row,) = json.loads((tmp_path / "a.json").read_text())["rows"]
