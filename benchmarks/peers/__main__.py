@@ -33,6 +33,7 @@ from benchmarks.peers.registry import PEERS, chosen_peers
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.backends.registry import is_engine
 from trt_mogface.bench.sources import from_memory, noise, photos
+from trt_mogface.images import find_images
 from trt_mogface.machine.facts import machine
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.files import contract_file
@@ -97,7 +98,7 @@ def contests(given: argparse.Namespace) -> Contests:
     spec = load_manifest(model).spec if engine else read_spec(model)
     width, _, height = given.size.partition("x")
     size = int(width), int(height)
-    held = photos(given.images, size) if given.images.is_dir() else noise(size, 8)
+    held = photos(find_images([str(given.images)]).paths, size) if given.images.is_dir() else noise(size, 8)
     status = Console(stderr=True)
     found: Contests = {}
     with status.status("", refresh_per_second=2) as line:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import starmap
 from pathlib import Path
@@ -48,6 +48,7 @@ class Images:
         size: Width and height of the network input, or ``native`` for each image's own size; None for the
             model's, else ``native``.
         limit: Largest number of images, spread evenly over all sources.
+        left_out: Reason for each file of a folder that is not among the sources, by path.
         skipped: Reason for each image that could not be used, by path; filled by the iteration.
     """
 
@@ -55,6 +56,7 @@ class Images:
     input: InputSpec
     size: Size = None
     limit: int = 512
+    left_out: Mapping[Path, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Input]:
@@ -114,11 +116,12 @@ def find_images(calib: str, input: InputSpec, size: Size, limit: int) -> Images:
         raise ImageError(f"{calib}: no such folder, image or video to calibrate on")
     if isinstance(size, tuple) and min(size) < 1:
         raise ArgumentError("calib_size", "width and height must be positive", f"{size[0]}x{size[1]}")
-    sources = [path] if _is_video(path) else images.find_images([calib])
+    found = images.ImageFiles([path]) if _is_video(path) else images.find_images([calib])
+    sources = found.paths
     videos = [source for source in sources if _is_video(source)]
     if videos and len(sources) > 1:
         raise ImageError(f"{calib}: holds a video, {videos[0].name}; name the video, or images without it")
-    return Images(sources, input, size, limit)
+    return Images(sources, input, size, limit, found.skipped)
 
 
 def _is_video(path: Path) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
 from itertools import product
@@ -19,6 +19,7 @@ from trt_mogface.bench.report import Report
 from trt_mogface.bench.roofline import Ceilings, Roofline
 from trt_mogface.bench.trials import Conditions, LoadRow, Mode, Row, Subject
 from trt_mogface.errors import ArgumentError, EngineError
+from trt_mogface.images import ImageFiles, find_images
 from trt_mogface.machine.facts import machine
 from trt_mogface.models.manifest import load_manifest
 
@@ -41,6 +42,7 @@ class Session:
         video: Video of mode ``video``.
         roofline: Whether to measure this machine's ceilings and the share that is reached.
         cards: Ceilings of other machines, by data sheet.
+        skipped: Reason for each file of the folder that is not used, by path.
 
     Raises:
         ArgumentError: If a mode lacks its images or video.
@@ -55,22 +57,25 @@ class Session:
     video: Path | None = None
     roofline: bool = False
     cards: Sequence[Ceilings] = ()
+    skipped: Mapping[Path, str] = field(init=False)
 
     def __post_init__(self) -> None:
         self._load_before = os.getloadavg()[0]  # later it is our own
         self._started = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        size, images = self.conditions.size, self.images
+        size, images, files = self.conditions.size, self.images, ImageFiles()
         if images is None:
             held, content = sources.noise(size, sources.IN_MEMORY // 4), "noise, without faces"
         else:
-            held, content = sources.photos(images, size), f"{images}, scaled to that size"
+            files = find_images([str(images)])
+            held, content = sources.photos(files.paths, size), f"{images}, scaled to that size"
         self._content = f"{len(held)} images of {content}"
         memory = partial(sources.from_memory, held)
         self._sources: dict[Mode, Callable[[], sources.Source]] = {"memory": memory}
         if "jpeg" in self.modes:
             if images is None:
                 raise ArgumentError("images", "mode jpeg reads files; give their folder")
-            self._sources["jpeg"] = partial(sources.from_files, sources.jpeg_files(images))
+            files = sources.jpeg_files(files)
+            self._sources["jpeg"] = partial(sources.from_files, files.paths)
         if "video" in self.modes:
             if self.video is None:
                 raise ArgumentError("video", "mode video reads a file; give its path")
@@ -79,6 +84,7 @@ class Session:
             self._sources["video"] = partial(sources.from_video, self.video)
         elif self.video is not None:
             raise ArgumentError("video", "is for mode video")
+        self.skipped = files.skipped
 
     def report(
         self,

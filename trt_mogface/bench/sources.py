@@ -11,13 +11,14 @@ import numpy as np
 
 from trt_mogface.errors import ImageError
 from trt_mogface.frame import Image
-from trt_mogface.images import find_images, read_image
+from trt_mogface.images import ImageFiles, read_image
+from trt_mogface.images.formats import FORMATS
 from trt_mogface.reference.resize import paint, place_letterbox
 
 Source = Iterator[Image]
 """Endless iterator of uint8 [H, W, 3], BGR."""
 
-JPEG = frozenset({".jpg", ".jpeg"})
+JPEG = FORMATS["JPEG"].suffixes
 IN_MEMORY = 32
 """Number of images held in memory."""
 
@@ -30,13 +31,13 @@ def noise(size: tuple[int, int], count: int) -> list[Image]:
     return [rng.integers(0, 256, (size[1], size[0], 3), np.uint8) for _ in range(count)]
 
 
-def photos(folder: Path, size: tuple[int, int], count: int = IN_MEMORY) -> list[Image]:
-    """Return the first images of a folder, searched recursively, letterboxed into a width and height on gray.
+def photos(paths: Sequence[Path], size: tuple[int, int], count: int = IN_MEMORY) -> list[Image]:
+    """Return the first of several images, letterboxed into a width and height on gray.
 
     Raises:
-        ImageError: If there is no image, or one cannot be read.
+        ImageError: If one cannot be read.
     """
-    return [_into(read_image(path), size) for path in find_images([str(folder)])[:count]]
+    return [_into(read_image(path), size) for path in paths[:count]]
 
 
 def from_memory(images: Sequence[Image]) -> Source:
@@ -44,12 +45,17 @@ def from_memory(images: Sequence[Image]) -> Source:
     return cycle(images)
 
 
-def jpeg_files(folder: Path) -> list[Path]:
-    """Return the JPEG files of a folder, which must have some."""
-    found = [path for path in find_images([str(folder)]) if path.suffix.lower() in JPEG]
-    if not found:
-        raise ImageError(f"{folder}: no JPEG files ({', '.join(sorted(JPEG))})")
-    return found
+def jpeg_files(files: ImageFiles) -> ImageFiles:
+    """Leave out the files that are no JPEG.
+
+    Raises:
+        ImageError: If none is one.
+    """
+    others = {path: "not JPEG" for path in files.paths if path.suffix.lower() not in JPEG}
+    paths = [path for path in files.paths if path not in others]
+    if not paths:
+        raise ImageError(f"images: no JPEG files ({', '.join(JPEG)}); {len(others)} of other formats")
+    return ImageFiles(paths, files.skipped | others)
 
 
 def from_files(paths: Sequence[Path]) -> Source:

@@ -22,6 +22,7 @@ from trt_mogface.bench.session import Session, subject
 from trt_mogface.bench.trials import MODES, Conditions, parse_modes
 from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
+from trt_mogface.cli.images import say_skipped
 from trt_mogface.cli.precisions import PrecisionGroup, model_files
 from trt_mogface.errors import ArgumentError, UsageError
 from trt_mogface.images import find_images
@@ -109,6 +110,7 @@ def bench(
         roofline=bounds.roofline,
         cards=cards(bounds.simulate),
     )
+    say_skipped(session.skipped)
     counts = bounds.roofline or bounds.simulate is not None
     if counts and bounds.counted is None and is_engine(name):
         raise UsageError(
@@ -138,7 +140,7 @@ def bench(
 
 
 def _images(folder: Path | None) -> list[Path]:
-    return [] if folder is None else find_images([str(folder)])
+    return [] if folder is None else find_images([str(folder)]).paths
 
 
 def _is_unknown(model: str, group: PrecisionGroup) -> bool:

@@ -18,6 +18,7 @@ from trt_mogface.backends.options import check_options
 from trt_mogface.cli import options, output
 from trt_mogface.cli.build_progress import BuildProgress
 from trt_mogface.cli.groups import with_groups
+from trt_mogface.cli.images import say_skipped
 from trt_mogface.cli.options import OWN, in_accuracy, in_detection, in_model, in_output
 from trt_mogface.errors import OutputError, UsageError
 from trt_mogface.machine.gpu import find_gpu
@@ -233,6 +234,8 @@ def build(
         progress.status(f"reading {model}")
         file = contract_file(model, weights, min_face, for_cpu=False)
         images = calibration.images(file, builder_options.profiles)
+        if images is not None:
+            say_skipped(images.left_out)
         lowering_options = LoweringOptions(
             model=file,
             calib=images,

@@ -14,12 +14,11 @@ from rich.table import Column, Table
 from trt_mogface.backends.registry import is_engine
 from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
-from trt_mogface.cli.images import SOME_FAILED, not_finite, report, usable
+from trt_mogface.cli.images import SOME_FAILED, found, not_finite, report, usable
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ImageError, UsageError
 from trt_mogface.evaluation.disagreement import Disagreement, disagreement, in_sum, summary
 from trt_mogface.evaluation.disagreement_page import HEAD, ComparedImage, disagreement_page
-from trt_mogface.images import find_images
 
 
 @with_groups
@@ -45,7 +44,7 @@ def compare(
     least 0.5; the others are faces that only one of the two finds. Images that cannot be used are listed at
     the end, as are candidates that are not finite (exit status 1).
     """
-    paths = find_images([*(named or []), *(images or [])])
+    paths = found([*(named or []), *(images or [])])
     if not paths:
         raise UsageError("no images to compare on; name files, folders or patterns after A and B")
     inputs = [*options.model_files(a, weights), *options.model_files(b), *paths]
@@ -58,11 +57,11 @@ def compare(
     with Detector(a, **shared, **own_a) as detect_a, Detector(b, **shared, **own_b) as detect_b:
         for path, image in usable(paths, "comparing", failures):
             faces_a, faces_b = detect_a(image), detect_b(image)
-            found = disagreement(faces_a, faces_b)
-            results.append((path, found))
-            shown = _worst([*shown, ComparedImage(path, faces_a, faces_b, found)], worst)
+            differing = disagreement(faces_a, faces_b)
+            results.append((path, differing))
+            shown = _worst([*shown, ComparedImage(path, faces_a, faces_b, differing)], worst)
     status = report(paths, failures)
-    total = in_sum([found for _, found in results])
+    total = in_sum([each for _, each in results])
     for model, dropped in ((a, total.dropped_a), (b, total.dropped_b)):
         if dropped:
             output.say(f"trt-mogface: {model}: {not_finite(dropped)}; the model is broken")
@@ -74,7 +73,7 @@ def compare(
         output.write(files.html, disagreement_page(a, b, total, len(results), shown, reasons))
     numbers = {
         "total": {"images": len(results), **total.to_dict()},
-        "images": [{"image": str(path), **found.to_dict()} for path, found in results],
+        "images": [{"image": str(path), **each.to_dict()} for path, each in results],
     }
     output.write(files.json_path, json.dumps({"a": a, "b": b, **numbers}, indent=1) + "\n")
     for target in (files.html, files.json_path):

@@ -6,17 +6,17 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+import cv2
 import typer
 from rich.table import Column, Table
 
 from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
-from trt_mogface.cli.images import SOME_FAILED, not_finite, report, usable
+from trt_mogface.cli.images import SOME_FAILED, found, not_finite, report, usable
 from trt_mogface.cli.options import in_detection, in_output
 from trt_mogface.detections import Detections
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ImageError, OutputError
-from trt_mogface.images import SUFFIXES, find_images
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.reporting.drawing import check_format
 
@@ -45,7 +45,7 @@ def detect(
     Images that cannot be used are listed at the end; the results of the others are written (exit status 1).
     Candidates that are not finite are counted; the model is broken (exit status 1).
     """
-    paths = find_images(images)
+    paths = found(images)
     drawings, folder = _drawings(save, paths)
     inputs = [*options.model_files(model, weights), *paths]
     output.check_targets([*drawings.values(), json_path], inputs, folder=folder)
@@ -99,7 +99,7 @@ def _drawings(save: str | None, paths: list[Path]) -> tuple[dict[Path, Path], Pa
         drawings, folder = dict.fromkeys(paths, place), None
     else:
         # As a PNG if the image's own format cannot be written.
-        suffixes = ("" if path.suffix.lower() in SUFFIXES else ".png" for path in paths)
+        suffixes = ("" if cv2.haveImageWriter(path.name) else ".png" for path in paths)
         drawings = {path: place / f"{path.name}{suffix}" for path, suffix in zip(paths, suffixes)}
         folder = place
     if len(set(drawings.values())) < len(paths):

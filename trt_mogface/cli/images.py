@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,23 @@ from rich.progress import track
 
 from trt_mogface.cli import output
 from trt_mogface.errors import ImageError
-from trt_mogface.images import read_image
+from trt_mogface.images import find_images, read_image, summarize
 
 SOME_FAILED = 1
 """Exit status if some images failed, or had candidates that were not finite, and the others did not."""
+
+
+def found(patterns: Sequence[str]) -> list[Path]:
+    """Find the images of paths, folders and patterns, and say what was left out."""
+    files = find_images(patterns)
+    say_skipped(files.skipped)
+    return files.paths
+
+
+def say_skipped(skipped: Mapping[Path, str]) -> None:
+    """Say how many files were left out of folders, and why."""
+    if skipped:
+        output.say(f"trt-mogface: {summarize(skipped)}")
 
 
 def usable(

@@ -73,7 +73,7 @@ def calibration_files(calib: str | None) -> list[Path]:
     """Return the images, or the video, that ``--calib`` names."""
     from trt_mogface.images import find_images
 
-    return [] if calib is None else find_images([calib])
+    return [] if calib is None else find_images([calib]).paths
 
 
 named_model = partial(in_model.__call__, autocompletion=completion(model_names))

@@ -11,6 +11,7 @@ from trt_mogface._names import parse_names
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.backends.registry import is_engine
 from trt_mogface.cli import options
+from trt_mogface.cli.images import say_skipped
 from trt_mogface.errors import UsageError
 from trt_mogface.models.files import contract_file
 from trt_mogface.models.manifest import load_manifest
@@ -79,5 +80,7 @@ def _lowering(model: str, group: PrecisionGroup) -> Lowering:
 
     file = contract_file(model, group.weights, for_cpu=False)
     images = None if group.calib is None else find_images(group.calib, read_spec(file).input, None, 512)
+    if images is not None:
+        say_skipped(images.left_out)
     # The loss is what is to be measured: nothing is refused for it.
     return Lowering(LoweringOptions(file, images, calib_cache=group.calib_cache, max_loss=100.0))

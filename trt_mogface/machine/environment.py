@@ -49,6 +49,7 @@ def pieces() -> Iterator[Piece]:
     yield _package(
         "opencv-python", "reads images and videos", "pip install opencv-python", "opencv-python-headless"
     )
+    yield _package("pillow-heif", "reads HEIC photos", "pip install 'trt-mogface[heif]'")
     yield _package("av", "reads videos of all kinds", "pip install av")
     yield _package("PyNvVideoCodec", "decodes videos on the GPU", "pip install PyNvVideoCodec")
     yield _package("onnx", "exports, and builds engines", "pip install 'trt-mogface[engines]'")

@@ -50,7 +50,7 @@ SUMMARY = """[09/07/2024-21:35:14] [I] TensorRT version: 10.3.0
 def task(photo_folder: Path) -> Task:
     """Two photos at 320x256 for the default model."""
     model = embedded_file(DEFAULT)
-    images = photos(photo_folder, (320, 256), 2)
+    images = photos(sorted(photo_folder.iterdir()), (320, 256), 2)
     return Task(model, DEFAULT, False, images, read_spec(model).thresholds, 1)
 
 

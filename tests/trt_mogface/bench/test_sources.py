@@ -12,6 +12,7 @@ import pytest
 from tests.support.specs import one_line
 from trt_mogface.bench.sources import from_files, from_memory, from_video, jpeg_files, noise, photos
 from trt_mogface.errors import ImageError
+from trt_mogface.images import find_images
 
 FRAMES = 5
 
@@ -54,7 +55,7 @@ def test_a_file_that_is_not_a_video_is_refused_at_once(tmp_path: Path, content: 
 def test_files_are_decoded_at_each_request(tmp_path: Path) -> None:
     for name, gray in (("a.jpg", 10), ("b.jpg", 200)):
         cv2.imwrite(str(tmp_path / name), np.full((16, 16, 3), gray, np.uint8))
-    source = from_files(jpeg_files(tmp_path))
+    source = from_files(jpeg_files(find_images([str(tmp_path)])).paths)
     assert [round(float(each.mean())) for each in islice(source, 3)] == [10, 200, 10]
     cv2.imwrite(str(tmp_path / "b.jpg"), np.full((16, 16, 3), 90, np.uint8))
     assert round(float(next(source).mean())) == 90
@@ -66,18 +67,13 @@ def test_files_are_decoded_at_each_request(tmp_path: Path) -> None:
 def test_a_folder_of_other_images_has_no_jpeg(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(ImageError) as refusal:
-        jpeg_files(tmp_path)
+        jpeg_files(find_images([str(tmp_path)]))
     assert "no JPEG" in one_line(refusal.value)
-
-
-def test_an_empty_folder_has_no_images(tmp_path: Path) -> None:
-    with pytest.raises(ImageError):
-        photos(tmp_path, (64, 48))
 
 
 def test_photos_keep_their_shape_in_the_requested_size(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "wide.png"), np.full((50, 200, 3), 255, np.uint8))
-    (photo,) = photos(tmp_path, (100, 100))
+    (photo,) = photos([tmp_path / "wide.png"], (100, 100))
     assert photo.shape == (100, 100, 3)
     white = (photo == 255).all(axis=(1, 2))
     assert white.sum() == 25  # 200 x 50 scaled by half

@@ -47,7 +47,7 @@ def test_images_of_all_kinds_go_through(run: Run, photo: Path, tmp_path: Path) -
     for _ in range(3):
         writer.write(cv2.resize(read_image(photo), (320, 224)))
     writer.release()
-    images = photo.parent
+    images = photo
     arguments = ("--size", "320x224", "--duration", "0.2", "--threads", "1", "--images", images)
     result = run("bench", *arguments, "--mode", "video,jpeg,memory", "--video", video, "--json", "-")
     assert (result.status, result.err) == (0, "")

@@ -22,7 +22,7 @@ from tests.support.photos import PORTRAIT
 from tests.support.specs import one_line
 from trt_mogface.errors import ImageError
 from trt_mogface.frame import Frame
-from trt_mogface.images import find_images, read_image
+from trt_mogface.images import read_image
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (40, 60, 3), np.uint8)
@@ -223,48 +223,3 @@ def test_another_array_is_refused_with_what_to_do(array: Any, hint: str) -> None
 def test_a_good_array_is_passed_on_uncopied() -> None:
     views = [PIXELS, PIXELS[::-1, ::2], PIXELS.transpose(1, 0, 2), np.zeros((1, 1, 3), np.uint8)]
     assert all(Frame.of(view).planes[0] is view for view in views)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for name in ("b.jpg", "a.PNG", "notes.txt", "deep/er/c.webp", "d.jpg/not_a_file.txt"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return tmp_path
-
-
-def test_a_folder_gives_its_pictures_recursively_and_sorted(folder: Path) -> None:
-    assert find_images([str(folder)]) == [folder / "a.PNG", folder / "b.jpg", folder / "deep/er/c.webp"]
-
-
-def test_a_pattern_gives_its_files_sorted(folder: Path) -> None:
-    assert find_images([f"{folder}/?.[jP]*"]) == [folder / "a.PNG", folder / "b.jpg", folder / "d.jpg"]
-    assert find_images([f"{folder}/**/*.webp"]) == [folder / "deep/er/c.webp"]
-
-
-def test_each_file_comes_once_in_the_order_it_was_named(folder: Path) -> None:
-    names = [str(folder / "b.jpg"), str(folder), str(folder / "b.jpg"), f"{folder}/*.PNG"]
-    assert find_images(names) == [folder / "b.jpg", folder / "a.PNG", folder / "deep/er/c.webp"]
-
-
-def test_a_file_whose_name_looks_like_a_pattern_is_itself(tmp_path: Path) -> None:
-    (tmp_path / "a[1].jpg").touch()
-    (tmp_path / "a1.jpg").touch()
-    assert find_images([str(tmp_path / "a[1].jpg")]) == [tmp_path / "a[1].jpg"]
-
-
-def test_a_plain_path_is_returned_unchecked(tmp_path: Path) -> None:
-    assert find_images([str(tmp_path / "nope.jpg")]) == [tmp_path / "nope.jpg"]
-
-
-def test_a_pattern_or_folder_without_pictures_is_refused(tmp_path: Path) -> None:
-    for pattern in (f"{tmp_path}/*.jpg", str(tmp_path)):
-        with pytest.raises(ImageError) as error:
-            find_images([pattern])
-        assert pattern in one_line(error.value)
-
-
-def test_a_name_too_long_for_the_file_system_is_one_line() -> None:
-    (path,) = find_images(["a" * 5000 + ".jpg"])
-    refused(path)
