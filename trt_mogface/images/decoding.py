@@ -30,7 +30,7 @@ ORIENTATION = 0x0112
 
 
 class Header(NamedTuple):
-    """What is known of an image before it is decoded.
+    """Facts about an image before it is decoded.
 
     Attributes:
         format: Name in `FORMATS`.
@@ -195,7 +195,7 @@ def _is_heif(data: bytes) -> bool:
 
 
 def _box(data: bytes, kind: bytes) -> bytes:
-    """Return the first box of a kind, of a file of ISO's base media format; empty if there is none."""
+    """Return the first box of a kind, of a file of ISO's base media format, or no bytes."""
     at = 0
     while at + 8 <= len(data):
         size = int.from_bytes(data[at : at + 4], "big")

@@ -38,7 +38,7 @@ class ImageFiles:
 
 
 def summarize(skipped: Mapping[Path, str]) -> str:
-    """Return a line that counts the files left out, by reason; empty if there is none."""
+    """Return a line that counts the files left out, by reason, or an empty text."""
     if not skipped:
         return ""
     counts = Counter(skipped.values()).most_common()
