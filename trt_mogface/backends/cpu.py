@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import sys
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_mogface.backends.base import Network, OnStage, Outputs
+from trt_mogface.backends.base import Network, OnStage
 from trt_mogface.backends.onnxruntime import CPU, OnnxNetwork
 from trt_mogface.backends.options import DetectorOptions, SlotOptions
+from trt_mogface.backends.worker import Worker
 from trt_mogface.detections import Detections
 from trt_mogface.errors import ImageError
 from trt_mogface.frame import Frame
@@ -21,6 +25,9 @@ from trt_mogface.reference.color import to_bgr
 from trt_mogface.reference.decode import Floats
 from trt_mogface.reference.resize import Placement, paint
 from trt_mogface.reference.select import select
+
+Batch: TypeAlias = NDArray[np.uint8]
+"""Network input: [N, H, W, 3], BGR."""
 
 
 class CpuBackend:
@@ -55,8 +62,8 @@ class CpuBackend:
         *,
         views: bool = False,  # noqa: ARG002 -- detections are new arrays
     ) -> CpuSlot:
-        """Open a slot; slots share the network, which takes calls from several threads."""
-        return CpuSlot(self.network, self.options)
+        """Open a slot; slots share the weights."""
+        return CpuSlot(self.network.clone(), self.options)
 
     def close(self) -> None:
         """Free the network; closing twice is harmless."""
@@ -66,39 +73,45 @@ class CpuBackend:
 class CpuSlot:
     """One batch on the CPU; see `trt_mogface.backends.base.Slot`.
 
-    `submit` converts and resizes frames, and starts the network in a thread of the slot, so that networks of
-    several slots run side by side; `wait` waits for it and selects.
+    `submit` converts and resizes frames, and starts the network in the slot's own thread, which also selects
+    the faces: slots run side by side.
+
+    Args:
+        network: Network that the slot runs and closes.
+        options: Options of the opened model.
     """
 
     def __init__(self, network: Network, options: SlotOptions) -> None:
         self._network, self._options = network, options
-        self._placed: list[tuple[tuple[int, int], Placement]] = []
-        self._batch: NDArray[np.uint8] = np.empty((0, 1, 1, 3), np.uint8)
-        self._thread = ThreadPoolExecutor(1, "trt-mogface-network")
-        self._outputs: Future[Outputs] = Future()
+        self._batch: Batch = np.empty((0, 1, 1, 3), np.uint8)
+        self._worker: Worker[list[Detections]] = Worker()
+        self._running: Future[list[Detections]] = Future()
+        self._running.set_result([])
 
     def submit(self, frames: Sequence[Frame]) -> None:
         """Write the network input and start the network; the frames may change afterwards."""
+        concurrent.futures.wait([self._running])  # its `wait` may have been interrupted; it reads the input
         placed = [(frame.size, self._options.place(*frame.size)) for frame in frames]
         shape = (len(frames), *placed[0][1].canvas, 3)
         if self._batch.shape != shape:
             self._batch = np.empty(shape, np.uint8)
         for frame, (_, placement), out in zip(frames, placed, self._batch):
             paint(to_bgr(frame), placement, self._options.spec.input.pad, out)
-        self._placed = placed
-        self._outputs = self._thread.submit(self._network.run, self._batch)
+        self._running = self._worker.submit(partial(self._run, self._batch, placed))
 
     def wait(self) -> list[Detections]:
-        """Wait for the network and select the faces."""
-        placed, self._placed = self._placed, []
-        scores, deltas, landmarks = self._outputs.result()
-        parts = zip(scores, deltas, [None] * len(placed) if landmarks is None else landmarks)
-        return [self._detections(*each, *outputs) for each, outputs in zip(placed, parts)]
+        """Return the detections once the network has run."""
+        return self._running.result()
 
     def close(self) -> None:
-        """End the thread, after a run that it is in; the network is the caller's."""
-        self._thread.shutdown()
-        self._placed = []
+        """Finish the running batch and free the slot; closing twice is harmless."""
+        self._worker.close()
+        self._network.close()
+
+    def _run(self, batch: Batch, placed: Sequence[tuple[tuple[int, int], Placement]]) -> list[Detections]:
+        scores, deltas, landmarks = self._network.run(batch)
+        parts = zip(scores, deltas, [None] * len(placed) if landmarks is None else landmarks)
+        return [self._detections(*each, *outputs) for each, outputs in zip(placed, parts)]
 
     def _detections(
         self, size: tuple[int, int], place: Placement, scores: Floats, deltas: Floats, points: Floats | None
