@@ -25,8 +25,8 @@ class Worker(Generic[T]):
     """A thread that runs one call after another.
 
     It ends when it is closed or no longer referenced, and before Python exits: a thread inside ONNX Runtime
-    at that moment would crash the process.  `concurrent.futures.ThreadPoolExecutor` would refuse calls as soon
-    as the main thread has ended, while other threads still work.
+    at that moment would crash the process.  `concurrent.futures.ThreadPoolExecutor` would refuse calls once
+    the main thread has ended, while other threads still work.
     """
 
     def __init__(self) -> None:
