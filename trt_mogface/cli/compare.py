@@ -14,9 +14,9 @@ from rich.table import Column, Table
 from trt_mogface.backends.registry import is_engine
 from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
-from trt_mogface.cli.images import SOME_FAILED, found, not_finite, report, usable
+from trt_mogface.cli.images import SOME_FAILED, Failures, found, not_finite, usable
 from trt_mogface.detector import Detector
-from trt_mogface.errors import ImageError, UsageError
+from trt_mogface.errors import UsageError
 from trt_mogface.evaluation.disagreement import Disagreement, disagreement, in_sum, summary
 from trt_mogface.evaluation.disagreement_page import HEAD, ComparedImage, disagreement_page
 
@@ -41,26 +41,29 @@ def compare(
     """Compare the faces that two models find in the same images.
 
     A and B may differ in network, precision or backend. Faces are matched one to one if their IoU is at
-    least 0.5; the others are faces that only one of the two finds. Images that cannot be used are listed at
-    the end, as are candidates that are not finite (exit status 1).
+    least 0.5; the others are faces that only one of the two finds. Images that cannot be used are
+    reported, as are candidates that are not finite (exit status 1).
     """
-    paths = found([*(named or []), *(images or [])])
-    if not paths:
+    sources = found([*(named or []), *(images or [])])
+    if not sources:
         raise UsageError("no images to compare on; name files, folders or patterns after A and B")
-    inputs = [*options.model_files(a, weights), *options.model_files(b), *paths]
+    if any(source.file is None for source in sources):
+        raise UsageError("compare reads images more than once; store those of URLs and stdin in files")
+    inputs = [*options.model_files(a, weights), *options.model_files(b), *(source.file for source in sources)]
     output.check_targets([files.json_path], inputs, html=files.html)
-    results: list[tuple[Path, Disagreement]] = []
-    failures: list[ImageError] = []
+    results: list[tuple[str, Disagreement]] = []
+    failures = Failures(len(sources))
     shown: list[ComparedImage] = []
     own_a, own_b = _own_options(a, b, weights, threads)
     shared = detection.arguments()
     with Detector(a, **shared, **own_a) as detect_a, Detector(b, **shared, **own_b) as detect_b:
-        for path, image in usable(paths, "comparing", failures):
-            faces_a, faces_b = detect_a(image), detect_b(image)
-            differing = disagreement(faces_a, faces_b)
-            results.append((path, differing))
-            shown = _worst([*shown, ComparedImage(path, faces_a, faces_b, differing)], worst)
-    status = report(paths, failures)
+        for source, image in usable(sources, "comparing", failures):
+            with failures.caught(source):
+                faces_a, faces_b = detect_a(image), detect_b(image)
+                differing = disagreement(faces_a, faces_b)
+                results.append((source.name, differing))
+                shown = _worst([*shown, ComparedImage(Path(source.name), faces_a, faces_b, differing)], worst)
+    status = failures.status()
     total = in_sum([each for _, each in results])
     for model, dropped in ((a, total.dropped_a), (b, total.dropped_b)):
         if dropped:
@@ -69,11 +72,10 @@ def compare(
     if files.json_path != output.STDOUT:
         _show(a, b, total, len(results), shown)
     if files.html is not None:
-        reasons = [str(each) for each in failures]
-        output.write(files.html, disagreement_page(a, b, total, len(results), shown, reasons))
+        output.write(files.html, disagreement_page(a, b, total, len(results), shown, failures.reasons))
     numbers = {
         "total": {"images": len(results), **total.to_dict()},
-        "images": [{"image": str(path), **each.to_dict()} for path, each in results],
+        "images": [{"image": name, **each.to_dict()} for name, each in results],
     }
     output.write(files.json_path, json.dumps({"a": a, "b": b, **numbers}, indent=1) + "\n")
     for target in (files.html, files.json_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,23 +12,27 @@ from rich.table import Column, Table
 
 from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
-from trt_mogface.cli.images import SOME_FAILED, found, not_finite, report, usable
+from trt_mogface.cli.images import SOME_FAILED, Failures, found, not_finite, usable
 from trt_mogface.cli.options import in_detection, in_output
+from trt_mogface.cli.records import ARRAY, LINES, Format, keep, opened, recorded, write_all
+from trt_mogface.cli.sources import STDIN, Source, relative_names
 from trt_mogface.detections import Detections
 from trt_mogface.detector import Detector
-from trt_mogface.errors import ImageError, OutputError
+from trt_mogface.errors import OutputError, UsageError
+from trt_mogface.frame import Image
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.reporting.drawing import check_format
 
 SHOWN = 30
 """Rows in the table of one image; ``--json`` has all faces."""
 
+IMAGES_HELP = "Images, folders, glob patterns, URLs, or - for stdin."
 SAVE_HELP = "Draw the faces: an image file, or files in DIR."
 
 
 @with_groups
 def detect(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGES", help="Images, folders or glob patterns.")],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGES", help=IMAGES_HELP)],
     *,
     model: options.Model = DEFAULT,
     weights: options.Weights = None,
@@ -38,42 +42,80 @@ def detect(
     threads: options.Threads = None,
     device: options.Device = 0,
     json_path: options.Json = None,
+    jsonl: options.JsonLines = None,
     save: Annotated[str | None, in_output("FILE|DIR/", SAVE_HELP)] = None,
+    resume: Annotated[bool, in_output("", options.RESUME_HELP, "--resume")] = False,
 ) -> int:
     """Find the faces in images.
 
-    Images that cannot be used are listed at the end; the results of the others are written (exit status 1).
+    Images that cannot be used are reported, also in the results; the others are not affected (exit status 1).
     Candidates that are not finite are counted; the model is broken (exit status 1).
+    Results are written as they are found and are complete JSON whenever the command ends.
     """
-    paths = found(images)
-    drawings, folder = _drawings(save, paths)
-    inputs = [*options.model_files(model, weights), *paths]
-    output.check_targets([*drawings.values(), json_path], inputs, folder=folder)
-    results: list[dict[str, Any]] = []
-    failures: list[ImageError] = []
+    sources = found(images)
+    drawings, folder = _drawings(save, sources)
+    targets = [(json_path, ARRAY), (jsonl, LINES)]
+    inputs = [*options.model_files(model, weights), *(source.file for source in sources)]
+    alone = [] if folder else drawings.values()
+    inside = drawings.values() if folder else []
+    output.check_targets([json_path, jsonl, *alone], inputs, folder=folder, inside=inside)
+    left = _left(sources, targets, drawings) if resume else sources
     arguments: dict[str, Any] = {"weights": weights, "min_face": min_face, "pad": pad, "threads": threads}
     arguments |= detection.arguments()
-    with Detector(model, device=device, **arguments) as detector, output.created(folder):
-        for path, image in usable(paths, "detecting", failures):
-            faces = detector(image)
-            results.append({"image": str(path), **faces.to_dict()})
-            if json_path != output.STDOUT:
-                _show(path, faces)
-            if path in drawings:
-                faces.save_picture(drawings[path], image)
-                output.say(f"drawn: {drawings[path]}")
-        status = report(paths, failures)
-    dropped = sum(result["dropped"] for result in results)
-    if dropped:
-        output.say(f"trt-mogface: {model}: {not_finite(dropped)}; the model is broken")
-        status = SOME_FAILED
-    output.write(json_path, json.dumps(results, indent=1) + "\n")
-    return status
+    with (
+        Detector(model, device=device, **arguments) as detector,
+        output.created(folder),
+        opened(targets, append=resume) as writers,
+    ):
+
+        def record_failure(name: str, reason: str) -> None:
+            write_all(writers, {"image": name, "error": reason})
+
+        failures, dropped = Failures(len(sources), record_failure), 0
+        for source, image in usable(left, "detecting", failures):
+            with failures.caught(source):
+                faces = detector(image)
+                dropped += faces.dropped
+                if source.name in drawings:
+                    _draw(faces, drawings[source.name], image)
+                write_all(writers, {"image": source.name, **faces.to_dict()})
+                if output.STDOUT not in (json_path, jsonl):
+                    _show(source.name, faces)
+        status = failures.status()
+        if dropped:
+            output.say(f"trt-mogface: {model}: {not_finite(dropped)}; the model is broken")
+            status = SOME_FAILED
+        return status
 
 
-def _show(path: Path, faces: Detections) -> None:
+def _left(
+    sources: Sequence[Source], targets: Sequence[tuple[Path | None, Format]], drawings: Mapping[str, Path]
+) -> list[Source]:
+    """Return the images that the results of an earlier run lack, and reduce these to the others."""
+    files = [(path, form) for path, form in targets if path is not None]
+    if not files or any(path == output.STDOUT for path, _ in files):
+        raise UsageError("--resume continues a file of --json or --jsonl; name one")
+    if any(source.name == STDIN for source in sources):
+        raise UsageError("--resume knows images by their names, which stdin has not; name files")
+    done = set.intersection(*(recorded(path) for path, _ in files))
+    done -= {name for name, drawing in drawings.items() if not drawing.exists()}
+    for path, form in files:
+        keep(path, form, done)
+    left = [source for source in sources if source.name not in done]
+    if len(left) < len(sources):
+        output.say(f"{len(sources) - len(left)} of {len(sources)} images are recorded already")
+    return left
+
+
+def _draw(faces: Detections, drawing: Path, image: Image) -> None:
+    drawing.parent.mkdir(parents=True, exist_ok=True)
+    faces.save_picture(drawing, image)
+    output.say(f"drawn: {drawing}")
+
+
+def _show(name: str, faces: Detections) -> None:
     height, width = faces.image_size
-    title = f"{path}: {len(faces)} {'face' if len(faces) == 1 else 'faces'} in {width}x{height}"
+    title = f"{name}: {len(faces)} {'face' if len(faces) == 1 else 'faces'} in {width}x{height}"
     if faces.dropped:
         title += f", {not_finite(faces.dropped)}"
     output.say(title, output.out)
@@ -88,22 +130,18 @@ def _show(path: Path, faces: Detections) -> None:
         output.out.print(f"... and {len(faces) - SHOWN} more (--json writes them all)")
 
 
-def _drawings(save: str | None, paths: list[Path]) -> tuple[dict[Path, Path], Path | None]:
-    """Return the drawing of each image, and the folder that holds them if there is one."""
+def _drawings(save: str | None, sources: Sequence[Source]) -> tuple[dict[str, Path], Path | None]:
+    """Return the drawing of each image by its name, and the folder that holds them if there is one."""
     if save is None:
         return {}, None
     place = Path(save)
-    if not output.is_folder(save) and (len(paths) == 1 or place.suffix):
-        if len(paths) > 1:
-            raise OutputError(f"{save}: {len(paths)} images need a folder; use {place.with_suffix('')}/")
-        drawings, folder = dict.fromkeys(paths, place), None
-    else:
-        # As a PNG if the image's own format cannot be written.
-        suffixes = ("" if cv2.haveImageWriter(path.name) else ".png" for path in paths)
-        drawings = {path: place / f"{path.name}{suffix}" for path, suffix in zip(paths, suffixes)}
-        folder = place
-    if len(set(drawings.values())) < len(paths):
-        raise OutputError(f"{save}: two of the images have the same name; save them one folder at a time")
-    for drawing in drawings.values():
-        check_format(drawing)
-    return drawings, folder
+    if not output.is_folder(save) and (len(sources) == 1 or place.suffix):
+        if len(sources) > 1:
+            raise OutputError(f"{save}: {len(sources)} images need a folder; use {place.with_suffix('')}/")
+        check_format(place)
+        return {sources[0].name: place}, None
+    drawings = {}
+    for source, relative in zip(sources, relative_names(sources)):
+        suffix = "" if cv2.haveImageWriter(relative) else ".png"  # the image's own format, if it can be
+        drawings[source.name] = place / f"{relative}{suffix}"
+    return drawings, place

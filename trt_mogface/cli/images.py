@@ -1,27 +1,28 @@
-"""Images of the command line: each one that can be used, and at the end what is wrong with the others."""
+"""Images of the command line, one after another: those that can be used, and the reasons for the others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.progress import track
 
 from trt_mogface.cli import output
-from trt_mogface.errors import ImageError
-from trt_mogface.images import find_images, read_image, summarize
+from trt_mogface.cli.sources import Source, find_sources, too_large
+from trt_mogface.errors import ImageError, OutOfMemoryError
+from trt_mogface.frame import Image
+from trt_mogface.images import summarize
 
 SOME_FAILED = 1
 """Exit status if some images failed, or had candidates that were not finite, and the others did not."""
 
 
-def found(patterns: Sequence[str]) -> list[Path]:
-    """Find the images of paths, folders and patterns, and say what was left out."""
-    files = find_images(patterns)
-    say_skipped(files.skipped)
-    return files.paths
+def found(names: Sequence[str]) -> list[Source]:
+    """Find the images of arguments, and say what was left out."""
+    sources, skipped = find_sources(names)
+    say_skipped(skipped)
+    return sources
 
 
 def say_skipped(skipped: Mapping[Path, str]) -> None:
@@ -30,35 +31,59 @@ def say_skipped(skipped: Mapping[Path, str]) -> None:
         output.say(f"trt-mogface: {summarize(skipped)}")
 
 
-def usable(
-    paths: Sequence[Path], task: str, failures: list[ImageError]
-) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
-    """Yield each image that can be read, uint8 [H, W, 3] in BGR; add the errors of the others to `failures`.
+class Failures:
+    """Images that could not be used: said at once, and counted for the exit status.
+
+    Args:
+        total: Number of images; the error of a single one is that of the command.
+        record: Called with the name of the image and the reason.
+    """
+
+    def __init__(self, total: int, record: Callable[[str, str], object] | None = None) -> None:
+        self._total, self._record = total, record
+        self.reasons: list[str] = []
+
+    @contextmanager
+    def caught(self, source: Source) -> Iterator[None]:
+        """Return a context in which an image may fail, also by a lack of memory."""
+        try:
+            yield
+        except ImageError as error:
+            self._add(source, str(error))
+        except (MemoryError, OutOfMemoryError) as error:
+            self._add(source, str(too_large(source.name, error)))
+
+    def status(self) -> int:
+        """Return the exit status.
+
+        Raises:
+            ImageError: If no image could be used.
+        """
+        if len(self.reasons) < self._total:
+            return SOME_FAILED if self.reasons else 0
+        if self._total == 1:
+            raise ImageError(self.reasons[0])
+        raise ImageError(f"images: none of the {self._total} could be used")
+
+    def _add(self, source: Source, message: str) -> None:
+        # As text: the traceback of an exception would keep the contents of the file in memory.
+        self.reasons.append(message)
+        if self._total > 1:
+            output.say(f"trt-mogface: {message}")
+        if self._record is not None:
+            self._record(source.name, message.removeprefix(f"{source.name}: "))
+
+
+def usable(sources: Sequence[Source], task: str, failures: Failures) -> Iterator[tuple[Source, Image]]:
+    """Yield each image that can be read, uint8 [H, W, 3] in BGR; the others are added to `failures`.
 
     The progress bar is named `task`.
     """
     # Elsewhere than on a terminal a bar leaves an empty line.
-    hidden = len(paths) == 1 or not output.err.is_terminal
-    for path in track(paths, task, console=output.err, transient=True, disable=hidden):
-        try:
-            image = read_image(path)
-        except ImageError as failure:  # noqa: PERF203 -- one image is not the others
-            failures.append(failure)
-        else:
-            yield path, image
-
-
-def not_finite(dropped: int) -> str:
-    """Return a number of candidates that were not finite in words."""
-    return f"{dropped} {'candidate was' if dropped == 1 else 'candidates were'} not finite"
-
-
-def report(paths: Sequence[Path], failures: Sequence[ImageError]) -> int:
-    """Print a line for each failure and return the exit status; raise if no image could be used."""
-    if len(failures) == len(paths) == 1:
-        raise failures[0]
-    for failure in failures:
-        output.say(f"trt-mogface: {failure}")
-    if len(failures) == len(paths):
-        raise ImageError(f"images: none of the {len(paths)} could be used")
-    return SOME_FAILED if failures else 0
+    hidden = len(sources) == 1 or not output.err.is_terminal
+    for source in track(sources, task, console=output.err, transient=True, disable=hidden):
+        image = None  # that of the last one leaves the memory
+        with failures.caught(source):
+            image = source.read()
+        if image is not None:
+            yield source, image

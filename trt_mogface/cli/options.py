@@ -90,6 +90,10 @@ Threads = Annotated[
 ]
 Device = Annotated[int, in_hardware("N", "GPU that runs an engine.", min=0)]
 Json = Annotated[Path | None, in_output("FILE|-", "Write the results as JSON; - is stdout.", "--json")]
+JsonLines = Annotated[
+    Path | None, in_output("FILE|-", "The same as JSON Lines, a line for each image.", "--jsonl")
+]
+RESUME_HELP = "Continue: skip the images that the results have already."
 Html = Annotated[Path | None, in_output("FILE", "Write a page with plots.")]
 Calib = Annotated[str | None, in_accuracy("IMAGES", "Calibrate and compare on a folder, pattern or video.")]
 CalibCache = Annotated[

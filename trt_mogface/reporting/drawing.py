@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from trt_mogface._files import whole_file
-from trt_mogface.errors import OutputError
+from trt_mogface.errors import ImageError, OutputError
 from trt_mogface.frame import Image
 from trt_mogface.reference.decode import Floats
 
@@ -68,11 +68,24 @@ def extent(text: str, thickness: int = 1) -> tuple[int, int, int]:
 
 
 def save(path: Path, image: Image) -> None:
-    """Write an image, whole or not at all; the suffix of `path` chooses the format."""
+    """Write an image, whole or not at all; the suffix of `path` chooses the format.
+
+    Raises:
+        ImageError: If the image is too large for the format.
+        OutputError: If the suffix is unknown or the file cannot be written.
+    """
     check_format(path)
+    try:
+        encoded, data = cv2.imencode(path.suffix, image)
+    except cv2.error as error:
+        encoded, reason = False, f" ({error.err})"
+    else:
+        reason = ""
+    if not encoded:
+        height, width = image.shape[:2]
+        raise ImageError(f"{path}: {width}x{height} cannot be encoded as {path.suffix}{reason}; use .png")
     with whole_file(path) as temporary:
-        if not cv2.imwrite(str(temporary), image):
-            raise OutputError(f"{path}: the image cannot be encoded")
+        temporary.write_bytes(data.tobytes())
 
 
 def check_format(path: Path) -> None:
