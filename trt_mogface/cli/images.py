@@ -67,11 +67,12 @@ class Failures:
 
     def _add(self, source: Source, message: str) -> None:
         # As text: the traceback of an exception would keep the contents of the file in memory.
-        self.reasons.append(message)
+        reason = message.removeprefix(f"{source.name}: ")
+        self.reasons.append(f"{source.name}: {reason}")
         if self._total > 1:
-            output.say(f"trt-mogface: {message}")
+            output.say(f"trt-mogface: {self.reasons[-1]}")
         if self._record is not None:
-            self._record(source.name, message.removeprefix(f"{source.name}: "))
+            self._record(source.name, reason)
 
 
 def usable(sources: Sequence[Source], task: str, failures: Failures) -> Iterator[tuple[Source, Image]]:
@@ -87,3 +88,8 @@ def usable(sources: Sequence[Source], task: str, failures: Failures) -> Iterator
             image = source.read()
         if image is not None:
             yield source, image
+
+
+def not_finite(dropped: int) -> str:
+    """Return a number of candidates that were not finite in words."""
+    return f"{dropped} {'candidate was' if dropped == 1 else 'candidates were'} not finite"

@@ -55,7 +55,7 @@ class Source:
         """
         try:
             if self.name == STDIN:
-                return decode_image(_stdin(), "stdin")
+                return decode_image(_stdin(), STDIN)
             if url.is_url(self.name):
                 return decode_image(url.download(self.name), self.name)
             if Path(self.name).suffix.lower() in VIDEOS and os.path.isfile(self.name):  # noqa: PTH113
@@ -132,8 +132,8 @@ def relative_names(sources: Sequence[Source]) -> list[str]:
 
 def _stdin() -> bytes:
     if sys.stdin is None:
-        raise ImageError("stdin: closed; pipe an image into it")
+        raise ImageError("-: stdin is closed; pipe an image into it")
     data = sys.stdin.buffer.read(url.MAX_BYTES + 1)
     if len(data) > url.MAX_BYTES:
-        raise ImageError(f"stdin: larger than {url.MAX_BYTES >> 20} MiB; store it in a file")
+        raise ImageError(f"-: larger than {url.MAX_BYTES >> 20} MiB; pass it as a file")
     return data
