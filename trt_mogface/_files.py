@@ -54,15 +54,24 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
             temporary.unlink()
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, *, stream: bool = False) -> None:
     """Refuse a file that could not be written later; nothing is left behind.
+
+    Args:
+        path: File.
+        stream: Whether a device or pipe will do.
 
     Raises:
         OutputError: If the folder is missing or not writable, or ``path`` is a folder.
     """
     try:
-        if stat.S_ISDIR(path.stat().st_mode):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
             raise OutputError(f"{path}: cannot be written, it is a folder; name a file in it")
+        if not stat.S_ISREG(mode):
+            if stream:
+                return
+            raise OutputError(f"{path}: cannot be written, it is not a plain file; choose another name")
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:

@@ -21,8 +21,6 @@ from trt_mogface.spec import InputSpec
 
 Size = tuple[int, int] | Literal["native"] | None
 
-VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
-
 
 class Input(NamedTuple):
     """An image as a network input.
@@ -125,7 +123,7 @@ def find_images(calib: str, input: InputSpec, size: Size, limit: int) -> Images:
 
 
 def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in VIDEOS and path.is_file()
+    return path.suffix.lower() in images.VIDEOS and path.is_file()
 
 
 def _spread(paths: Sequence[Path], limit: int) -> list[Path]:

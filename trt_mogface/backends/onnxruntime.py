@@ -43,6 +43,10 @@ TYPES = {1: "float32", 2: "uint8", 10: "float16", 11: "float64"}
 INPUTS: dict[Layout, tuple[str, int]] = {"nhwc-uint8": ("uint8", 4), "nchw-float32": ("float32", 4)}
 
 
+NO_MEMORY = ("Failed to allocate memory", "bad allocation", "bad_alloc")
+"""Parts of ONNX Runtime's messages when memory does not suffice."""
+
+
 class OnnxNetwork:
     """A contract ONNX file, loaded; see `trt_mogface.backends.base.Network`.
 
@@ -93,6 +97,8 @@ class OnnxNetwork:
         try:
             values = self._session.run(names, {INPUT: pixels}, _run_options(images))
         except Exception as error:  # see above
+            if any(words in str(error) for words in NO_MEMORY):
+                raise MemoryError(f"{self.path}: the memory does not suffice for {images.shape}") from error
             raise ModelError(f"{self.path}: the network failed: {first_line(error)}") from error
         batch, height, width, _ = images.shape
         expected = self.spec.output_shapes(batch, height, width)

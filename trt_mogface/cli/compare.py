@@ -14,7 +14,8 @@ from rich.table import Column, Table
 from trt_mogface.backends.registry import is_engine
 from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
-from trt_mogface.cli.images import SOME_FAILED, Failures, found, not_finite, usable
+from trt_mogface.cli.images import SOME_FAILED, Failures, not_finite, say_skipped, usable
+from trt_mogface.cli.sources import find_sources
 from trt_mogface.detector import Detector
 from trt_mogface.errors import UsageError
 from trt_mogface.evaluation.disagreement import Disagreement, disagreement, in_sum, summary
@@ -44,13 +45,14 @@ def compare(
     least 0.5; the others are faces that only one of the two finds. Images that cannot be used are
     reported, as are candidates that are not finite (exit status 1).
     """
-    sources = found([*(named or []), *(images or [])])
+    sources, skipped = find_sources([*(named or []), *(images or [])])
     if not sources:
         raise UsageError("no images to compare on; name files, folders or patterns after A and B")
     if any(source.file is None for source in sources):
         raise UsageError("compare reads images more than once; store those of URLs and stdin in files")
     inputs = [*options.model_files(a, weights), *options.model_files(b), *(source.file for source in sources)]
     output.check_targets([files.json_path], inputs, html=files.html)
+    say_skipped(skipped)
     results: list[tuple[str, Disagreement]] = []
     failures = Failures(len(sources))
     shown: list[ComparedImage] = []

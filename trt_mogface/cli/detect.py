@@ -12,10 +12,10 @@ from rich.table import Column, Table
 
 from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
-from trt_mogface.cli.images import SOME_FAILED, Failures, found, not_finite, usable
+from trt_mogface.cli.images import SOME_FAILED, Failures, not_finite, say_skipped, usable
 from trt_mogface.cli.options import in_detection, in_output
 from trt_mogface.cli.records import ARRAY, LINES, Format, keep, opened, recorded, write_all
-from trt_mogface.cli.sources import STDIN, Source, relative_names
+from trt_mogface.cli.sources import STDIN, Source, find_sources, relative_names
 from trt_mogface.detections import Detections
 from trt_mogface.detector import Detector
 from trt_mogface.errors import OutputError, UsageError
@@ -52,13 +52,14 @@ def detect(
     Candidates that are not finite are counted; the model is broken (exit status 1).
     Results are written as they are found and are complete JSON whenever the command ends.
     """
-    sources = found(images)
+    sources, skipped = find_sources(images)
     drawings, folder = _drawings(save, sources)
     targets = [(json_path, ARRAY), (jsonl, LINES)]
     inputs = [*options.model_files(model, weights), *(source.file for source in sources)]
     alone = [] if folder else drawings.values()
     inside = drawings.values() if folder else []
-    output.check_targets([json_path, jsonl, *alone], inputs, folder=folder, inside=inside)
+    output.check_targets(alone, inputs, streams=[json_path, jsonl], folder=folder, inside=inside)
+    say_skipped(skipped)
     left = _left(sources, targets, drawings) if resume else sources
     arguments: dict[str, Any] = {"weights": weights, "min_face": min_face, "pad": pad, "threads": threads}
     arguments |= detection.arguments()

@@ -9,20 +9,13 @@ from pathlib import Path
 from rich.progress import track
 
 from trt_mogface.cli import output
-from trt_mogface.cli.sources import Source, find_sources, too_large
+from trt_mogface.cli.sources import Source
 from trt_mogface.errors import ImageError, OutOfMemoryError
 from trt_mogface.frame import Image
 from trt_mogface.images import summarize
 
 SOME_FAILED = 1
 """Exit status if some images failed, or had candidates that were not finite, and the others did not."""
-
-
-def found(names: Sequence[str]) -> list[Source]:
-    """Find the images of arguments, and say what was left out."""
-    sources, skipped = find_sources(names)
-    say_skipped(skipped)
-    return sources
 
 
 def say_skipped(skipped: Mapping[Path, str]) -> None:
@@ -51,7 +44,8 @@ class Failures:
         except ImageError as error:
             self._add(source, str(error))
         except (MemoryError, OutOfMemoryError) as error:
-            self._add(source, str(too_large(source.name, error)))
+            detail = f" ({error})" if isinstance(error, OutOfMemoryError) else ""
+            self._add(source, f"too large for the memory{detail}; scale it down, or set --size")
 
     def status(self) -> int:
         """Return the exit status.

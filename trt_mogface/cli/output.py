@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -52,6 +52,7 @@ def check_targets(
     inputs: Iterable[str | Path | None] = (),
     *,
     html: Path | None = None,
+    streams: Sequence[Path | None] = (),
     folder: Path | None = None,
     inside: Iterable[Path] = (),
 ) -> None:
@@ -63,6 +64,7 @@ def check_targets(
         targets: Files to write, with those that a verb writes beside them; None and `STDOUT` are accepted.
         inputs: Files that must not be overwritten; None and names of models are accepted.
         html: Page to write, which needs optional packages.
+        streams: Further files to write, which may be pipes.
         folder: Folder that is created if it is missing.
         inside: Files to write in it, in folders that are created.
 
@@ -70,7 +72,8 @@ def check_targets(
         OutputError: If a file cannot be written, is an input, or is named for two results.
         MissingExtraError: If the packages for a page are not installed.
     """
-    named = [path for path in (*targets, html) if path is not None]
+    streamed = {path for path in streams if path is not None}
+    named = [path for path in (*targets, *streams, html) if path is not None]
     places = [path for path in named if path != STDOUT]
     if len(named) - len(places) > 1:
         raise OutputError("-: stdout takes one result only; give the others a file")
@@ -81,7 +84,7 @@ def check_targets(
     written: dict[object, Path] = {}
     for place in places:
         if folder != place.parent or folder.is_dir():
-            check_writable(place)
+            check_writable(place, stream=place in streamed)
     for place in chain(places, inside):
         if os.path.isdir(place):  # noqa: PTH112
             raise OutputError(f"{place}: cannot be written, it is a folder; choose another name")

@@ -12,13 +12,12 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from trt_mogface.cli import url
-from trt_mogface.errors import ImageError, OutOfMemoryError, UsageError
+from trt_mogface.errors import ImageError, UsageError
 from trt_mogface.frame import Image
-from trt_mogface.images import decode_image, find_images, read_image
+from trt_mogface.images import VIDEOS, decode_image, find_images, read_image
 
 STDIN = "-"
 
-VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"})
 NO_VIDEO = (
     "a video; detect takes images: extract them (ffmpeg -i VIDEO frames/%06d.jpg), or give its frames to a "
     "Runner in Python (docs/runner.md)"
@@ -51,24 +50,16 @@ class Source:
         """Return the image, uint8 [H, W, 3], BGR.
 
         Raises:
-            ImageError: If it cannot be read, or is larger than the memory.
+            ImageError: If it cannot be read.
+            MemoryError: If it does not fit into the memory.
         """
-        try:
-            if self.name == STDIN:
-                return decode_image(_stdin(), STDIN)
-            if url.is_url(self.name):
-                return decode_image(url.download(self.name), self.name)
-            if Path(self.name).suffix.lower() in VIDEOS and os.path.isfile(self.name):  # noqa: PTH113
-                raise ImageError(f"{self.name}: {NO_VIDEO}")
-            return read_image(self.name)
-        except MemoryError as error:
-            raise too_large(self.name) from error
-
-
-def too_large(name: str | Path, error: MemoryError | OutOfMemoryError | None = None) -> ImageError:
-    """Return the error for an image that does not fit into memory."""
-    detail = f" ({error})" if isinstance(error, OutOfMemoryError) else ""
-    return ImageError(f"{name}: too large for the memory{detail}; scale it down, or set --size")
+        if self.name == STDIN:
+            return decode_image(_stdin(), STDIN)
+        if url.is_url(self.name):
+            return decode_image(url.download(self.name), self.name)
+        if Path(self.name).suffix.lower() in VIDEOS and os.path.isfile(self.name):  # noqa: PTH113
+            raise ImageError(f"{self.name}: {NO_VIDEO}")
+        return read_image(self.name)
 
 
 def find_sources(names: Sequence[str]) -> tuple[list[Source], dict[Path, str]]:
@@ -97,7 +88,10 @@ def find_sources(names: Sequence[str]) -> tuple[list[Source], dict[Path, str]]:
 
 def _of_url(address: str) -> list[str]:
     """Return the server of a URL, the folders and the file, as names that lead to no other folder."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # the download says so
+        return ["image.jpg"]
     names = [part for part in PurePosixPath(unquote(parts.path)).parts if part not in ("/", "..", ".")]
     return [parts.netloc, *(names or ["image.jpg"])]
 

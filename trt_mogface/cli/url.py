@@ -38,8 +38,8 @@ def download(url: str) -> bytes:
             download ends early, takes too long, or is larger than `MAX_BYTES`.
     """
     _check(url, "", url)
-    request = Request(url, headers={"User-Agent": AGENT})  # noqa: S310 -- the scheme was checked
     try:
+        request = Request(url, headers={"User-Agent": AGENT})  # noqa: S310 -- the scheme was checked
         with build_opener(_Redirections()).open(request, timeout=SILENCE) as answer:
             return _read(url, answer)
     except HTTPError as error:

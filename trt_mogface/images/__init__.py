@@ -2,6 +2,6 @@
 
 from trt_mogface.images.decoding import decode_image, read_image
 from trt_mogface.images.finding import ImageFiles, find_images, summarize
-from trt_mogface.images.formats import SUFFIXES
+from trt_mogface.images.formats import SUFFIXES, VIDEOS
 
-__all__ = ["SUFFIXES", "ImageFiles", "decode_image", "find_images", "read_image", "summarize"]
+__all__ = ["SUFFIXES", "VIDEOS", "ImageFiles", "decode_image", "find_images", "read_image", "summarize"]

@@ -74,6 +74,7 @@ def decode_image(data: bytes, name: str | Path = "image") -> Image:
 
     Raises:
         ImageError: If the content is empty, not an image, damaged, or larger than `MAX_PIXELS`.
+        MemoryError: If the pixels do not fit into the memory.
     """
     if not data:
         raise ImageError(f"{name}: the file is empty (0 bytes)")
@@ -105,7 +106,7 @@ def _header(name: str | Path, data: bytes) -> Header:
         raise ImageError(f"{name}: not an image in a known format") from error
     except MissingExtraError as error:
         raise ImageError(f"{name}: a HEIF file {HEIF_HINT}") from error
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Exception as error:  # Pillow raises anything for a damaged file
         raise ImageError(f"{name}: {DAMAGED}") from error
@@ -131,6 +132,8 @@ def _by_opencv(name: str | Path, data: bytes) -> Image | None:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
+        if "alloc" in str(error) or "emory" in str(error):
+            raise MemoryError(f"{name}: the memory does not suffice to decode it") from error
         raise ImageError(f"{name}: cannot be decoded ({error.err})") from error
     return None if image is None else image.astype(np.uint8, copy=False)
 
@@ -145,6 +148,8 @@ def _by_pillow(name: str | Path, data: bytes, header: Header) -> Image:
             ImageOps.exif_transpose(image, in_place=True)
             deep = image.mode.startswith("I;16")
             pixels = np.asarray(image) >> 8 if deep else np.asarray(image.convert("RGB"))[:, :, ::-1]
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow raises anything for a damaged file
         raise ImageError(f"{name}: {DAMAGED}") from error
     if deep:

@@ -58,6 +58,9 @@ FORMATS = {
 }
 """Formats by Pillow's name, in the order in which they are tried; the first ones cost Pillow no import."""
 
+VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+"""File name extensions of videos."""
+
 SUFFIXES = frozenset(suffix for each in FORMATS.values() for suffix in each.suffixes)
 
 

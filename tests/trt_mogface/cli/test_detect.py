@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from tests.support.command import COMMAND, Result, Run, command, hear_interrupts
+from tests.support.command import COMMAND, Result, Run, command
 from tests.support.onnx_files import answers, constant_network
 from trt_mogface import Detector, read_image
 
@@ -60,7 +58,7 @@ def test_json_into_a_file_is_written_whole_over_the_old_one(run: Run, photo: Pat
     assert names(tmp_path) == ["faces.json", "photo.jpg"]
 
 
-def test_bad_images_among_good_ones_are_listed_at_the_end(run: Run, photo: Path, tmp_path: Path) -> None:
+def test_bad_images_among_good_ones_are_reported_and_recorded(run: Run, photo: Path, tmp_path: Path) -> None:
     (tmp_path / "cut.jpg").write_bytes(photo.read_bytes()[:9000])
     (tmp_path / "empty.jpg").touch()
     missing = tmp_path / "missing.jpg"
@@ -69,7 +67,19 @@ def test_bad_images_among_good_ones_are_listed_at_the_end(run: Run, photo: Path,
     )
     assert result.status == 1
     assert "6 faces" in result.out
-    assert [entry["image"] for entry in json.loads((tmp_path / "a.json").read_text())] == [str(photo)]
+    entries = json.loads((tmp_path / "a.json").read_text())
+    assert [Path(entry["image"]).name for entry in entries] == [
+        "missing.jpg",
+        "cut.jpg",
+        "photo.jpg",
+        "empty.jpg",
+    ]
+    assert [entry.get("error", "")[:15] for entry in entries] == [
+        "cannot be read ",
+        "truncated or da",
+        "",
+        "the file is emp",
+    ]
     lines = [line for line in result.err.splitlines() if line.startswith("trt-mogface: ")]
     for line, name in zip(lines, ["missing.jpg", "cut.jpg", "empty.jpg"], strict=True):
         assert name in line
@@ -139,12 +149,35 @@ def test_several_images_are_drawn_into_a_folder(run: Run, photo: Path, tmp_path:
     (tmp_path / "b" / "photo.jpg").write_bytes(photo.read_bytes())
     other = tmp_path / "other.jpg"
     other.write_bytes(photo.read_bytes())
-    pair = (photo, tmp_path / "b" / "photo.jpg")
-    assert "same name" in run("detect", *pair, "--save", tmp_path / "out").message
     assert "2 images need a folder" in run("detect", photo, other, "--save", tmp_path / "out.png").message
     assert names(tmp_path) == ["b", "other.jpg", "photo.jpg", "photo.jpg"]
     assert run("detect", photo, other, "--save", tmp_path / "new" / "out").status == 0
     assert names(tmp_path / "new" / "out") == ["other.jpg", "photo.jpg"]
+
+
+def drawn(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_drawings_keep_the_folders_of_the_images(
+    run: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("cam/a/0.jpg", "cam/b/0.jpg", "other/0.jpg"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(photo.read_bytes())
+    monkeypatch.chdir(tmp_path / "in")
+    expected = {
+        ("cam",): ["a/0.jpg", "b/0.jpg"],
+        ("cam/*/0.jpg",): ["a/0.jpg", "b/0.jpg"],
+        ("cam/a/0.jpg", "cam/b/0.jpg"): ["a/0.jpg", "b/0.jpg"],
+        ("cam", "other"): ["0.jpg", "a/0.jpg", "b/0.jpg"],
+        ("cam/a", "other"): ["cam/a/0.jpg", "other/0.jpg"],
+        ("cam/a/0.jpg", f"{tmp_path}/in/other/0.jpg"): ["cam/a/0.jpg", "other/0.jpg"],
+    }
+    for number, (given, made) in enumerate(expected.items()):
+        assert run("detect", *given, "--save", tmp_path / str(number)).status == 0
+        assert drawn(tmp_path / str(number)) == made
 
 
 def test_a_folder_is_created_for_one_image_too(run: Run, photo: Path, tmp_path: Path) -> None:
@@ -275,53 +308,3 @@ def test_a_reader_that_has_gone_is_not_addressed(photo: Path, options: list[str]
 
 def test_a_reader_that_has_gone_has_the_status_of_its_signal(photo: Path) -> None:
     assert without_a_reader("detect", photo, "--json", "-").status == 141
-
-
-def interrupted(photo: Path, folder: Path, drawn: Path, json_path: Path) -> Result:
-    """What a run over 400 images says when it is interrupted after the third drawing."""
-    for number in range(400):
-        (folder / f"{number}.jpg").symlink_to(photo)
-    process = subprocess.Popen(
-        [*COMMAND, "detect", folder, "--save", drawn, "--json", json_path, "--threads", "1"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=hear_interrupts,
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while len(list(drawn.glob("[!.]*"))) < 3 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert process.poll() is None, "too fast to be interrupted"
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    finally:
-        process.kill()
-    return Result(process.returncode, "", err)
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
-    folders = tmp_path / "many", tmp_path / "drawn"
-    for folder in folders:
-        folder.mkdir()
-    return folders
-
-
-def test_an_interrupt_leaves_no_half_written_file(
-    photo: Path, tmp_path: Path, folders: tuple[Path, Path]
-) -> None:
-    result = interrupted(photo, *folders, tmp_path / "faces.json")
-    assert result.status == 130
-    assert "Traceback" not in result.err
-    assert not (tmp_path / "faces.json").exists()
-    finished = names(folders[1])
-    assert 3 <= len(finished) < 400
-    assert not [name for name in finished if name.startswith(".")]
-    assert all(read_image(folders[1] / name).shape == (443, 640, 3) for name in finished)
-
-
-def test_an_interrupt_says_so_in_one_line(photo: Path, tmp_path: Path, folders: tuple[Path, Path]) -> None:
-    result = interrupted(photo, *folders, tmp_path / "faces.json")
-    lines = [line for line in result.err.splitlines() if not line.startswith("drawn: ")]
-    assert [line for line in lines if line.strip()] == ["trt-mogface: interrupted"]

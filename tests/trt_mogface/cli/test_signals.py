@@ -68,7 +68,8 @@ def test_a_signal_has_its_status_and_leaves_no_file(
 
 def test_further_signals_do_not_disturb_the_cleanup(tmp_path: Path) -> None:
     status, err = end(tmp_path / "a.txt", *[signal.SIGTERM, signal.SIGINT, signal.SIGHUP] * 3)
-    assert status in (143, 130, 129)  # signals that wait together arrive in any order
+    # Signals that wait together arrive in any order, and the last ones when Python has ended.
+    assert status in (143, 130, 129, -15, -2, -1)
     assert "Traceback" not in err, err
     assert list(tmp_path.iterdir()) == []
 
