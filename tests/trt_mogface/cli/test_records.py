@@ -25,7 +25,7 @@ FACE = {"box": [1.5, 2, 3, 4], "confidence": 0.5}
 
 
 def read(path: Path) -> list[Any]:
-    """Read a whole file of either format by the json module alone."""
+    """Read a whole file of either format by nothing but the json module."""
     text = path.read_text()
     if path.suffix == ".json":
         content = json.loads(text)
