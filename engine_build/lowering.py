@@ -15,7 +15,8 @@ from engine_build.calibration.record import Calibration, calibrate, load_calibra
 from engine_build.onnx import contract
 from engine_build.onnx.end_to_end import append_detection
 from engine_build.precision import QUANTIZED, Precision
-from engine_build.precision.prepare import at_precision, normalized
+from engine_build.precision.prepare import at_precision, named, normalized
+from engine_build.precision.quantize import convolutions
 from engine_build.validation.agreement import Agreement
 from engine_build.validation.annotations import read_annotations
 from engine_build.validation.choice import choose
@@ -24,6 +25,7 @@ from engine_build.validation.sensitivity import Sensitivity, nodes_matching
 from engine_build.workload.convolutions import work_by_convolution
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.errors import ArgumentError, EngineError, ImageError
+from trt_mogface.models.precision import read_precision, read_precisions
 from trt_mogface.spec import DetectorSpec, Thresholds
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ class Lowered(NamedTuple):
 
     Attributes:
         precision: Precision of the convolutions.
+        given: Precision of the model that was lowered.
         model: ONNX model, of the contract or ending in faces.
         spec: Spec of the model, with the thresholds of its detection if it has one.
         types: Data type of each convolution, by its name.
@@ -93,6 +96,7 @@ class Lowered(NamedTuple):
     """
 
     precision: Precision
+    given: Precision
     model: onnx.ModelProto
     spec: DetectorSpec
     types: dict[str, str]
@@ -104,6 +108,8 @@ class Lowered(NamedTuple):
         """Comparison with FP32 in one line."""
         if self.precision == "fp32":
             return "the reference"
+        if self.given != "fp32":
+            return f"not compared with FP32: the model was given in {self.given}"
         return str(self.agreement or "compared on noise only: no images were given")
 
 
@@ -119,13 +125,19 @@ class Lowering:
     def at(self, precision: Precision) -> Lowered:
         """Return the model at a precision, after it has passed the comparison with FP32.
 
+        A model that was given in a lower precision stays as it is.
+
         Raises:
-            ArgumentError: If an option that the precision needs is missing, or fits nothing in the model.
+            ArgumentError: If an option that the precision needs is missing, or fits nothing in the model, or
+                the model was given in another precision than FP32 and the requested one.
             EngineError: If outputs are not finite, in FP32 too, or the loss is too large.
             ModelError: If the model or the calibration file is unusable.
             ImageError: If the images or the annotations are unusable.
             OutputError: If the calibration file cannot be written.
         """
+        self.check(precision)
+        if self.given != "fp32":
+            return self._as_given()
         model = self._model(precision)
         quantized = precision in QUANTIZED
         calibration = self.calibration if quantized else None
@@ -140,11 +152,53 @@ class Lowering:
         kept = self._kept(model, sensitivity) if quantized else frozenset()
         agreement = self._checked(precision, model, lower(kept, simulate=True))
         rest = "fp16" if quantized else precision
-        types: dict[str, str] = {name: rest if name in kept else precision for name in self.work}
-        lowered, spec = lower(kept), self.spec
-        if self.options.end_to_end is not None:
-            spec = append_detection(lowered, spec, self.options.end_to_end)
-        return Lowered(precision, lowered, spec, types, sensitivity, agreement)
+        types: dict[str, str] = {
+            node.name: rest if node.name in kept else precision for node in convolutions(model)
+        }
+        lowered = lower(kept)
+        return Lowered(precision, "fp32", lowered, self._ended(lowered), types, sensitivity, agreement)
+
+    def check(self, precision: Precision) -> None:
+        """Refuse to lower a model that was given in a lower precision than FP32.
+
+        Raises:
+            ArgumentError: If `precision` is another one, or an option of a lowering is set.
+        """
+        given, unset = self.given, LoweringOptions(self.options.model)
+        if given == "fp32":
+            return
+        if precision != given:
+            problem = f"{unset.model} computes in {given} and cannot be lowered again"
+            raise ArgumentError("precision", f"{problem}; use {given}, or the FP32 file", precision)
+        for name in ("calib", "calib_cache", "keep_fp16", "sensitivity", "max_loss", "boxes"):
+            if getattr(self.options, name) != getattr(unset, name):
+                raise ArgumentError(name, f"is for models in FP32; {unset.model} computes in {given} already")
+
+    def _as_given(self) -> Lowered:
+        """Return a model that was lowered before; there is no FP32 to compare it with."""
+        given, model = self.given, named(contract.load(self.options.model))
+        if given != "bf16":  # which ONNX Runtime lacks on CPUs
+            self.status(f"checking {given}")
+            check_finite(model, given, "repair the model, or use another precision")
+        if given in QUANTIZED:
+            check_optimized(model, given)
+        by_output = read_precisions(self.options.model)
+        types: dict[str, str] = {
+            node.name: by_output[node.output[0]]
+            for node in model.graph.node
+            if node.op_type == "Conv" and node.output[0] in by_output
+        }
+        return Lowered(given, given, model, self._ended(model), types, None, None)
+
+    def _ended(self, model: onnx.ModelProto) -> DetectorSpec:
+        """Append the detection, if there is to be one, in place; return the spec of the result."""
+        end = self.options.end_to_end
+        return self.spec if end is None else append_detection(model, self.spec, end)
+
+    @cached_property
+    def given(self) -> Precision:
+        """Precision of the model as it was given."""
+        return read_precision(self.options.model)
 
     @cached_property
     def spec(self) -> DetectorSpec:
@@ -164,13 +218,13 @@ class Lowering:
     def calibration(self) -> Calibration | None:
         """Calibration on the images, else from the file; None with neither."""
         path, images = self.options.calib_cache, self.options.calib
-        model = self._model("int8")
         if images is None:
             if path is None:
                 return None
             found = load_calibration(path)
-            found.check_belongs_to(model, self.spec.name, path)
+            found.check_belongs_to(self._model("int8"), self.spec.name, path)
             return found
+        model = self._model("int8")
         found = calibrate(model, self.spec.name, self.options.calib_method, images, self.status)
         if path is not None:
             save_calibration(found, path)

@@ -24,6 +24,8 @@ CONTRACT_VERSION = 2
 
 INPUT = "images"
 SCORES, DELTAS, LANDMARKS = "scores", "deltas", "landmarks"
+NUM_DETECTIONS = "num_detections"
+"""Output that only a model has that ends in faces."""
 
 Coding = Literal["ssd", "distance"]
 CODINGS: tuple[Coding, ...] = get_args(Coding)

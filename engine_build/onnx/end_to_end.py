@@ -14,7 +14,7 @@ from engine_build.onnx.contract import PRODUCER
 from engine_build.onnx.graph import rename_tensor
 from trt_mogface.errors import ArgumentError
 from trt_mogface.kernels.interface import MAX_TOP_K
-from trt_mogface.spec import INPUT, LANDMARKS, METADATA_KEY, SCORES, DetectorSpec, Thresholds
+from trt_mogface.spec import INPUT, LANDMARKS, METADATA_KEY, NUM_DETECTIONS, SCORES, DetectorSpec, Thresholds
 
 if TYPE_CHECKING:
     import onnx
@@ -23,7 +23,7 @@ PLUGIN, PLUGIN_VERSION = "MogFaceDetect", "2"
 DOMAIN = PRODUCER
 """Domain of the operator; TensorRT finds plugins by name only."""
 
-NUM_DETECTIONS, BOXES = "num_detections", "boxes"
+BOXES = "boxes"
 
 
 def append_detection(model: onnx.ModelProto, spec: DetectorSpec, thresholds: Thresholds) -> DetectorSpec:

@@ -6,12 +6,9 @@ model at another precision is another ONNX file of the same contract.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 from trt_mogface._names import parse_names
-
-Precision = Literal["fp32", "fp16", "bf16", "int8", "fp8"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+from trt_mogface.models.precision import PRECISIONS as PRECISIONS
+from trt_mogface.models.precision import Precision as Precision
 
 QUANTIZED: tuple[Precision, ...] = ("int8", "fp8")
 """Precisions with Q/DQ nodes; what they do not quantize is FP16."""

@@ -22,16 +22,21 @@ if TYPE_CHECKING:
     from engine_build.calibration.record import Calibration
 
 
+def named(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a contract model with its convolutions named and its pixels cast first, changed in place."""
+    if model.functions:
+        raise ModelError("the model is for CPUs only (Winograd convolutions); export it again for GPUs")
+    name_convolutions(model)
+    pixels.cast_first(model)
+    return model
+
+
 def normalized(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
     """Return a contract model as every pass expects it: convolutions named, pixels cast first, opset raised.
 
     The model itself is changed, or replaced by a new one in the newer opset.
     """
-    if model.functions:
-        raise ModelError("the model is for CPUs only (Winograd convolutions); export it again for GPUs")
-    name_convolutions(model)
-    pixels.cast_first(model)
-    return upgraded(model, precision)
+    return upgraded(named(model), precision)
 
 
 def at_precision(

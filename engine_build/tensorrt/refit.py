@@ -18,6 +18,7 @@ from trt_mogface.machine.tensorrt import (
     serialized,
 )
 from trt_mogface.models.manifest import Manifest, load_manifest, load_plan, manifest_path
+from trt_mogface.models.precision import read_precision
 
 
 def refit(engine: Path, model: Path, output: Path) -> Path:
@@ -30,8 +31,13 @@ def refit(engine: Path, model: Path, output: Path) -> Path:
 
     Raises:
         EngineError: If the engine or its manifest is unusable on this machine, or the weights do not fit.
+        ModelError: If the model is unusable, or in another precision than the engine.
     """
     manifest = load_manifest(engine)
+    given = read_precision(model)
+    if given != manifest.precision:
+        remedy = f"write it with build --precision {manifest.precision} -o FILE.onnx"
+        raise ModelError(f"{model}: computes in {given}, {engine} in {manifest.precision}; {remedy}")
     flavor = find_tensorrt(flavor_name(manifest.flavor))
     manifest.check_runs_on(flavor, find_gpu(), engine)
     try:

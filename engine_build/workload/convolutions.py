@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 from engine_build.onnx.graph import attribute
-from engine_build.precision.quantize import convolutions
 from engine_build.workload.shapes import Tensors, tensors
 
 if TYPE_CHECKING:
@@ -17,9 +16,13 @@ SIDE = 128
 
 
 def work_by_convolution(model: onnx.ModelProto) -> dict[str, int]:
-    """Count the multiply-adds of each convolution of an FP32 model, by name, for a `SIDE` x `SIDE` image."""
+    """Count the multiply-adds of each convolution, by name, for a `SIDE` x `SIDE` image.
+
+    The model may be in any precision; only convolutions with constant weights count.
+    """
     known = tensors(model, (1, SIDE, SIDE, 3))
-    return {node.name: multiply_adds(node, known) for node in convolutions(model)}
+    nodes = (node for node in model.graph.node if node.op_type == "Conv" and node.input[1] in known.stored)
+    return {node.name: multiply_adds(node, known) for node in nodes}
 
 
 def multiply_adds(node: onnx.NodeProto, known: Tensors) -> int:

@@ -126,6 +126,9 @@ def faint_file(path: Path, *, layout: Layout = "nhwc-uint8") -> Path:
         "wd": 2000 * weight(4, 8, 1, 1),
     }
     spec = dataclasses.replace(
-        small_spec(), name="faint", levels=(Level(4, (8.0,)),), input=InputSpec(layout=layout)
+        small_spec(top_k=50, max_detections=10),
+        name="faint",
+        levels=(Level(4, (8.0,)),),
+        input=InputSpec(layout=layout),
     )
     return contract_file(path, nodes, {**stored, **ENDS}, spec=spec)

@@ -18,7 +18,8 @@ from trt_mogface.errors import ArgumentError, ModelError, RunnerError, first_lin
 from trt_mogface.machine.cpu import available_cores
 from trt_mogface.models.manifest import Shape
 from trt_mogface.models.onnx_file import read_onnx
-from trt_mogface.spec import INPUT, METADATA_KEY, DetectorSpec, Layout
+from trt_mogface.models.precision import read_precision
+from trt_mogface.spec import INPUT, METADATA_KEY, NUM_DETECTIONS, DetectorSpec, Layout
 
 FATAL_ONLY = 4
 
@@ -76,6 +77,9 @@ class OnnxNetwork:
         except ArgumentError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            if read_precision(path) == "bf16":
+                problem = "computes in BF16, which ONNX Runtime lacks on CPUs"
+                raise ModelError(f"{path}: {problem}; build an engine, or use the FP32 file") from error
             raise ModelError(f"{path}: the model cannot be loaded: {first_line(error)}") from error
 
     def check_shape(self, shape: Shape) -> None:
@@ -131,6 +135,15 @@ def read_spec(path: Path) -> DetectorSpec:
     Raises:
         ModelError: If the file is missing, not ONNX, or not a contract file.
     """
+    spec, end_to_end = read_any_spec(path)
+    if end_to_end:
+        remedy = "only TensorRT runs it; use the contract file that it was made from"
+        raise ModelError(f"{path}: ends in faces, by a plugin; {remedy}")
+    return spec
+
+
+def read_any_spec(path: Path) -> tuple[DetectorSpec, bool]:
+    """Return the spec of a contract ONNX file, and whether the file ends in faces; see `read_spec`."""
     file = read_onnx(path)
     text = file.metadata.get(METADATA_KEY)
     if text is None:
@@ -146,10 +159,12 @@ def read_spec(path: Path) -> DetectorSpec:
             f"{path}: the contract wants one input {INPUT!r} of type and rank {wanted}, not {inputs}; "
             "convert the file with `trt-mogface export`"
         )
+    if NUM_DETECTIONS in outputs:
+        return spec, True
     shapes = spec.output_shapes(1, 1, 1)
     if outputs != {name: ("float32", len(shape)) for name, shape in shapes.items()}:
         raise ModelError(f"{path}: the contract wants float32 outputs {list(shapes)}, not {outputs}")
-    return spec
+    return spec, False
 
 
 def onnxruntime() -> Any:

@@ -23,7 +23,7 @@ from trt_mogface.cli.options import OWN, in_accuracy, in_detection, in_model, in
 from trt_mogface.errors import OutputError, UsageError
 from trt_mogface.machine.gpu import find_gpu
 from trt_mogface.machine.tensorrt import find_tensorrt, flavor_name
-from trt_mogface.models.files import contract_file
+from trt_mogface.models.files import contract_file, precision_of
 from trt_mogface.models.manifest import manifest_path
 
 if TYPE_CHECKING:
@@ -199,8 +199,14 @@ def build(
     model: Annotated[str, options.model_argument(metavar="MODEL", help="Model name or contract ONNX file.")],
     *,
     precision: Annotated[
-        str, in_model("LIST", PRECISION_HELP, autocompletion=options.completion(_precision_names))
-    ] = "fp16",
+        str | None,
+        in_model(
+            "LIST",
+            PRECISION_HELP,
+            show_default="fp16; that of the file if it is lowered",
+            autocompletion=options.completion(_precision_names),
+        ),
+    ] = None,
     weights: options.Weights = None,
     min_face: options.MinFace = None,
     detection: EndToEndGroup,
@@ -215,7 +221,8 @@ def build(
     from engine_build.lowering import Lowering, LoweringOptions
     from engine_build.precision import QUANTIZED, parse_precisions
 
-    wanted = parse_precisions(precision)
+    given = precision_of(model)
+    wanted = parse_precisions(precision or ("fp16" if given == "fp32" else given))
     if not set(wanted) & set(QUANTIZED) and calibration.is_quantization:
         raise UsageError(
             "--sensitivity, --keep-fp16 and --boxes are for int8 and fp8; add one to --precision"
@@ -248,6 +255,8 @@ def build(
             end_to_end=detection.thresholds(read_spec(file)),
         )
         lowering = Lowering(lowering_options, progress.status)
+        for each in wanted:
+            lowering.check(each)
         if path is not None and path.suffix == ".onnx" and folder is None:
             show = partial(_write_onnx, lowering.at(wanted[0]), path)
         else:

@@ -20,6 +20,7 @@ from trt_mogface.detector import Detector
 from trt_mogface.errors import UsageError
 from trt_mogface.evaluation.disagreement import Disagreement, disagreement, in_sum, summary
 from trt_mogface.evaluation.disagreement_page import HEAD, ComparedImage, disagreement_page
+from trt_mogface.models.files import precision_of
 
 
 @with_groups
@@ -59,6 +60,7 @@ def compare(
     own_a, own_b = _own_options(a, b, weights, threads)
     shared = detection.arguments()
     with Detector(a, **shared, **own_a) as detect_a, Detector(b, **shared, **own_b) as detect_b:
+        kinds = [precision_of(model) for model in (a, b)]
         for source, image in usable(sources, "comparing", failures):
             with failures.caught(source):
                 faces_a, faces_b = detect_a(image), detect_b(image)
@@ -71,15 +73,18 @@ def compare(
         if dropped:
             output.say(f"trt-mogface: {model}: {not_finite(dropped)}; the model is broken")
             status = SOME_FAILED
+    names = [f"{model} ({kind})" for model, kind in zip((a, b), kinds)]
     if files.json_path != output.STDOUT:
-        _show(a, b, total, len(results), shown)
+        _show(names, total, len(results), shown)
     if files.html is not None:
-        output.write(files.html, disagreement_page(a, b, total, len(results), shown, failures.reasons))
+        about = total, len(results), shown, failures.reasons
+        output.write(files.html, disagreement_page(names[0], names[1], *about))
     numbers = {
         "total": {"images": len(results), **total.to_dict()},
         "images": [{"image": name, **each.to_dict()} for name, each in results],
     }
-    output.write(files.json_path, json.dumps({"a": a, "b": b, **numbers}, indent=1) + "\n")
+    sides = {"a": a, "b": b, "precision_a": kinds[0], "precision_b": kinds[1]}
+    output.write(files.json_path, json.dumps({**sides, **numbers}, indent=1) + "\n")
     for target in (files.html, files.json_path):
         if target is not None and target != output.STDOUT:
             output.say(f"written: {target}")
@@ -111,8 +116,8 @@ def _worst(images: list[ComparedImage], limit: int) -> list[ComparedImage]:
     return sorted(differing, key=lambda each: -each.found.amount)[:limit]
 
 
-def _show(a: str, b: str, total: Disagreement, images: int, worst: Sequence[ComparedImage]) -> None:
-    output.say(f"A: {a}\nB: {b}", output.out)
+def _show(names: Sequence[str], total: Disagreement, images: int, worst: Sequence[ComparedImage]) -> None:
+    output.say("A: {}\nB: {}".format(*names), output.out)
     sums = Table(show_header=False)
     for name, text in summary(total, images):
         sums.add_row(name, text)

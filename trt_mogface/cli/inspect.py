@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +11,10 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from trt_mogface.backends.onnxruntime import read_spec
+from trt_mogface.backends.onnxruntime import read_any_spec
 from trt_mogface.cli import output
 from trt_mogface.models.manifest import ENGINES, Manifest, check_plan, load_manifest, manifest_path
+from trt_mogface.models.precision import LOWEST_FIRST, Precision, read_precisions
 from trt_mogface.spec import INPUT, UNLIMITED, DetectorSpec
 
 
@@ -23,9 +26,12 @@ def inspect(
     An engine's layers and their types are listed too.
     """
     if file.suffix not in ENGINES and not manifest_path(file).is_file():
-        spec = read_spec(file)
-        size = {"file": f"{file}, {file.stat().st_size / 1e6:.1f} MB"}
-        _print_rows(size | _spec_rows(spec))
+        spec, end_to_end = read_any_spec(file)
+        about = {
+            "file": f"{file}, {file.stat().st_size / 1e6:.1f} MB",
+            "precision": _shares(read_precisions(file)),
+        }
+        _print_rows(about | _spec_rows(spec, end_to_end=end_to_end))
         _print_pyramid(spec)
         return
     manifest = load_manifest(file)
@@ -37,6 +43,13 @@ def inspect(
     for layer in manifest.layers:
         table.add_row(escape(layer.name), escape(layer.kind), escape(layer.type))
     output.out.print(table)
+
+
+def _shares(products: Mapping[str, Precision]) -> str:
+    """Return the precisions of a file's convolutions in words, the lowest first."""
+    counts = Counter(products.values())
+    found = [each for each in LOWEST_FIRST if counts[each]] or ["fp32"]
+    return f"{found[0]}; convolutions: {', '.join(f'{counts[each]} {each}' for each in found)}"
 
 
 def _print_rows(rows: dict[str, str]) -> None:

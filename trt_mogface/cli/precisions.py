@@ -13,7 +13,7 @@ from trt_mogface.backends.registry import is_engine
 from trt_mogface.cli import options
 from trt_mogface.cli.images import say_skipped
 from trt_mogface.errors import UsageError
-from trt_mogface.models.files import contract_file
+from trt_mogface.models.files import contract_file, precision_of
 from trt_mogface.models.manifest import load_manifest
 
 if TYPE_CHECKING:
@@ -59,7 +59,14 @@ def model_files(model: str, group: PrecisionGroup, folder: Path) -> Iterator[tup
             raise UsageError(f"{model}: precision and weights of an engine were decided when it was built")
         yield load_manifest(Path(model)).precision, Path(model)
         return
-    wanted = parse_names("precision", "fp32" if group.precision is None else group.precision, RUNNABLE)
+    given = precision_of(model)
+    if group.precision is None:
+        yield given, contract_file(model, group.weights)
+        return
+    wanted = parse_names("precision", group.precision, RUNNABLE)
+    if given != "fp32":
+        problem = "leave out --precision, --calib and --calib-cache, or use the FP32 file"
+        raise UsageError(f"{model}: computes in {given} already; {problem}")
     if {"int8", "fp8"} & set(wanted) and group.calib is None and group.calib_cache is None:
         raise UsageError("int8 and fp8 need calibration: --calib IMAGES, or --calib-cache FILE")
     lowering = None if set(wanted) == {"fp32"} else _lowering(model, group)

@@ -8,7 +8,27 @@ from pathlib import Path
 from trt_mogface._optional import needs
 from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.manifest import manifest_path
+from trt_mogface.models.manifest import ENGINES, load_manifest, manifest_path
+from trt_mogface.models.precision import Precision, read_precision
+
+
+def precision_of(model: str | Path) -> Precision:
+    """Return the precision that a named model, a contract ONNX file or an engine computes in.
+
+    An engine's is the one that it was built with, an ONNX file's is read from its graph.
+
+    Raises:
+        ModelError: If a file is not ONNX.
+        EngineError: If an engine has no usable manifest.
+    """
+    from engine_build.models import registry
+
+    if str(model) in registry.recipes() or not os.path.isfile(model):  # noqa: PTH113 -- see below
+        return "fp32"
+    path = Path(model)
+    if path.suffix in ENGINES or manifest_path(path).is_file():
+        return load_manifest(path).precision
+    return read_precision(path)
 
 
 def contract_file(

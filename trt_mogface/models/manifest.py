@@ -18,6 +18,7 @@ from trt_mogface._files import sha256_of
 from trt_mogface.errors import EngineError, ModelError
 from trt_mogface.machine.gpu import Gpu
 from trt_mogface.machine.tensorrt import Flavor
+from trt_mogface.models.precision import Precision
 from trt_mogface.spec import DetectorSpec
 
 FORMAT = 3
@@ -88,7 +89,7 @@ class Manifest:
 
     spec: DetectorSpec
     end_to_end: bool
-    precision: str
+    precision: Precision
     multiply_adds: dict[str, float]
     layers: tuple[Layer, ...]
     profiles: tuple[Profile, ...]

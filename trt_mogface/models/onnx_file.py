@@ -1,4 +1,4 @@
-"""Metadata, inputs and outputs of an ONNX file, read without its weights and without the package onnx.
+"""Metadata, inputs, outputs and nodes of an ONNX file, read without its weights and without the package onnx.
 
 A small reader of the protobuf wire format, because ONNX Runtime answers only once it has loaded all weights.
 Field numbers are those of onnx.proto3.
@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import mmap
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from trt_mogface.errors import ModelError
+
+T = TypeVar("T")
 
 MAX_FIELDS = 1 << 20
 """Number of fields beyond which a file is a mistake or an attack: a network has some thousands of nodes."""
@@ -23,6 +26,18 @@ class Tensor(NamedTuple):
 
     type: int
     rank: int
+
+
+class Node(NamedTuple):
+    """Node of a graph: operator, names of inputs and outputs, and the type it names if it has one.
+
+    The type, a number of ``TensorProto.DataType``, is that of a ``Constant`` or that of a ``Cast``'s result.
+    """
+
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    type: int | None
 
 
 @dataclass(frozen=True)
@@ -40,13 +55,31 @@ def read_onnx(path: Path) -> OnnxFile:
     Raises:
         ModelError: If the file is missing or not ONNX.
     """
+    return _read(path, _Reader.model)
+
+
+def read_nodes(path: Path) -> tuple[list[Node], dict[str, int]]:
+    """Return the nodes of an ONNX file's graph, and the types of its initializers by name.
+
+    Raises:
+        ModelError: If the file is missing or not ONNX.
+    """
+    return _read(path, _Reader.nodes)
+
+
+def _read(path: Path, part: Callable[[_Reader], T]) -> T:
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _Reader(data).model()
+            return part(_Reader(data))
     except (OSError, ValueError, TypeError, AttributeError, IndexError) as error:  # empty; wrong wire types
         raise ModelError(f"{path}: not an ONNX model ({error!s:.80}); export or copy it again") from error
+
+
+def _last(numbers: list[int]) -> int:
+    """Return the value of a field that may be missing or repeated."""
+    return numbers[-1] if numbers else 0
 
 
 class _Reader:
@@ -64,13 +97,32 @@ class _Reader:
             *(dict(self._value(value) for graph in graphs for value in graph[field]) for field in (11, 12)),
         )
 
+    def nodes(self) -> tuple[list[Node], dict[str, int]]:
+        graphs = [self._fields(graph) for graph in self._fields(range(len(self._data)))[7]]
+        tensors = [self._fields(tensor) for graph in graphs for tensor in graph[5]]
+        nodes = [self._node(node) for graph in graphs for node in graph[1]]
+        return nodes, {self._text(tensor[8]): _last(tensor[2]) for tensor in tensors}
+
+    def _node(self, span: range) -> Node:
+        fields = self._fields(span)
+        inputs, outputs = (tuple(self._text([name]) for name in fields[field]) for field in (1, 2))
+        kind, named = self._text(fields[4]), None
+        if kind in ("Constant", "Cast"):
+            for attribute in map(self._fields, fields[5]):
+                name = self._text(attribute[1])
+                if name == "value":
+                    named = _last(self._fields(attribute[5][-1])[2])
+                elif name == "to":
+                    named = _last(attribute[3])
+        return Node(kind, inputs, outputs, named)
+
     def _value(self, span: range) -> tuple[str, Tensor]:
         """Return the name and tensor type of a ValueInfoProto."""
         value = self._fields(span)
         tensors = [self._fields(tensor) for kind in value[2] for tensor in self._fields(kind)[1]]
         types = [number for tensor in tensors for number in tensor[1]]
         rank = sum(len(self._fields(shape)[1]) for tensor in tensors for shape in tensor[2])
-        return self._text(value[1]), Tensor(types[-1] if types else 0, rank)
+        return self._text(value[1]), Tensor(_last(types), rank)
 
     def _text(self, spans: list[Any]) -> str:
         return self._data[spans[-1].start : spans[-1].stop].decode() if spans else ""

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from engine_build.tensorrt.refit import refit
+from tests.support.onnx_files import answers, constant_network
 from tests.support.specs import one_line
 from tests.trt_mogface.models.test_manifest import GOOD, ORIN, PLAN
-from trt_mogface.errors import EngineError
+from trt_mogface.errors import EngineError, ModelError
 from trt_mogface.machine.tensorrt import Flavor
 from trt_mogface.models.manifest import load_manifest, manifest_path
 
@@ -52,10 +53,10 @@ def refitted(
     folder: Path, monkeypatch: pytest.MonkeyPatch, plan: bytes | None, *, version_compatible: bool
 ) -> Path:
     engine, model = folder / "old.engine", folder / "model.onnx"
-    manifest = dataclasses.replace(GOOD, version_compatible=version_compatible)
+    manifest = dataclasses.replace(GOOD, precision="fp32", version_compatible=version_compatible)
     engine.write_bytes(PLAN)
     manifest_path(engine).write_text(manifest.to_json())
-    model.write_bytes(b"weights")
+    constant_network(model, answers(4))
     flavor = Flavor("tensorrt", GOOD.tensorrt, made_up(plan, needs_host_code=version_compatible))
     monkeypatch.setattr("engine_build.tensorrt.refit.find_tensorrt", lambda _: flavor)
     monkeypatch.setattr("engine_build.tensorrt.refit.find_gpu", lambda: ORIN)
@@ -78,3 +79,15 @@ def test_an_engine_that_cannot_be_serialized_leaves_nothing(
         refitted(tmp_path, monkeypatch, None, version_compatible=False)
     one_line(caught.value)
     assert not (tmp_path / "new.engine").exists()
+
+
+def test_weights_of_another_precision_are_refused(tmp_path: Path) -> None:
+    engine = tmp_path / "old.engine"
+    engine.write_bytes(PLAN)
+    manifest_path(engine).write_text(GOOD.to_json())
+    model = constant_network(tmp_path / "model.onnx", answers(4))
+    with pytest.raises(ModelError) as caught:
+        refit(engine, model, tmp_path / "new.engine")
+    assert one_line(caught.value) == (
+        f"{model}: computes in fp32, {engine} in int8; write it with build --precision int8 -o FILE.onnx"
+    )

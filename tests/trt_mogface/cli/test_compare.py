@@ -132,7 +132,7 @@ def test_it_counts_who_finds_what(run: Run, two: tuple[Path, Path], small: Path)
 def test_the_table_says_it_too(run: Run, two: tuple[Path, Path], small: Path) -> None:
     result = run("compare", *two, small)
     assert (result.status, result.err) == (0, "")
-    assert f"A: {two[0]}\nB: {two[1]}\n" in result.out
+    assert f"A: {two[0]} (fp32)\nB: {two[1]} (fp32)\n" in result.out
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.out.splitlines()]
     assert ["found by both", "1 of 4 (25.0%)"] in rows
     assert ["only B", "2, best score 0.950"] in rows
