@@ -9,7 +9,7 @@ TORCH  := 2.13.0
 PHOTOS ?= $(VENV)/photos
 PHOTO  ?= $(PHOTOS)/astronaut.png
 
-.PHONY: help demo kernels test plugin-registry docs lint bench clean
+.PHONY: help demo kernels test browsers plugin-registry docs lint bench clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -25,6 +25,16 @@ kernels: ## build only the CUDA kernels, into build/kernels (ARCHITECTURES=87 fo
 
 test: $(VENV)/.dev $(VENV)/.real-cuda ## run the tests and the examples in docstrings
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# Chromium is the system's.  On Debian root installs it here; elsewhere install it first, or name it in CHROMIUM.
+browsers: $(VENV)/.dev ## open the HTML pages in Chromium (CHROMIUM=/path/to/chromium)
+	$(PIP) install --quiet --editable ".[browser]"
+	@if [ -z "$$CHROMIUM" ] && ! command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null; then \
+	  echo "browsers: installing Chromium with apt-get"; \
+	  { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium fonts-dejavu-core; } >/dev/null || \
+	  echo "browsers: Chromium is not installed and cannot be installed here: the tests of the pages are skipped"; \
+	fi
+	$(BIN)/python -m pytest tests/browser
 
 # The registries are those of TensorRT's lean runtimes, from the package index.  The headers are in no package: both
 # variables name folders with an include/, of an archive of TensorRT or of github.com/NVIDIA/TensorRT at that release.

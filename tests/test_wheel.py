@@ -66,3 +66,11 @@ def test_it_finds_a_face_with_the_embedded_model(installed: Path, tmp_path: Path
     assert done.returncode == 0, done.stderr
     (image,) = json.loads(done.stdout)
     assert len(image["faces"]) == 1
+
+
+def test_it_has_the_templates_and_scripts_of_the_pages(installed: Path, tmp_path: Path) -> None:
+    code = "from trt_mogface.reporting.html import *; print(page('A title', [Section('A heading')]))"
+    done = python("-c", code, cwd=tmp_path, PYTHONPATH=str(installed))
+    assert done.returncode == 0, done.stderr
+    assert "<title>A title</title>" in done.stdout
+    assert done.stdout.count("<script>") == 2

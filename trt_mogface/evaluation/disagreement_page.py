@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,29 +19,46 @@ from trt_mogface.evaluation.matching import match
 from trt_mogface.frame import Image
 from trt_mogface.images import read_image
 from trt_mogface.reference.decode import Floats
-from trt_mogface.reporting.drawing import Color, extent, label
-from trt_mogface.reporting.html import Section, page, picture, plot, table
+from trt_mogface.reporting.html import (
+    Box,
+    Section,
+    bullets,
+    facts,
+    legend,
+    link,
+    page,
+    photo,
+    plot,
+    plots,
+    table,
+)
+from trt_mogface.reporting.plots import fit_counts
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from markupsafe import Markup
+    from matplotlib.axes import Axes
 
-LONGEST_SIDE = 900
+LONGEST_SIDE = 1600
 """Longest side of an image in the page, in pixels."""
 
-# Colors of Okabe and Ito, distinguishable with color blindness; BGR.
-BOTH = (115, 158, 0)
-ONLY_A = (178, 114, 0)
-ONLY_B = (0, 94, 213)
-LEGEND = (("found by both (each side's box)", BOTH), ("only A", ONLY_A), ("only B", ONLY_B))
+FULL_SIZE = 60
+"""Images that are shown at `LONGEST_SIDE`; more are smaller, so that the page does not grow."""
 
-PAPER = (255, 255, 255)
-BINS = 40
+SHORTEST = 320
+"""Longest side below which no image is scaled, however many there are."""
+
+BOTH, ONLY_A, ONLY_B = "both", "only-a", "only-b"
+LEGEND = ((BOTH, "found by both: the boxes of A and B"), (ONLY_A, "only by A"), (ONLY_B, "only by B"))
+
+MOST_BINS = 41
+FEWEST_BINS = 9
 
 HEAD = ("image", "disagreement", "both", "only A", "only B", "IoU", "scores")
 OVERVIEW = (
     "The disagreement of an image is the sum of the score differences over all faces, where a face that "
     "was not found scores 0, and of 1 - IoU over the faces that both found. IoU and scores are means "
-    "over the faces that both found, which are labeled with A's score and B's."
+    "over the faces that both found, which are labeled with A's score and B's. Click a photo, or press "
+    "Enter on it, to enlarge it."
 )
 
 
@@ -83,94 +101,104 @@ def disagreement_page(
         MissingExtraError: If Jinja2 or matplotlib is not installed.
     """
     sections = [
-        Section(text=f"A is {a}"),
-        Section(text=f"B is {b}", parts=[table(["", ""], summary(total, images))]),
+        Section(parts=[facts("Detectors", [("A", a), ("B", b)])]),
+        Section("Faces of A and B", parts=[facts("Counts and differences", summary(total, images))]),
     ]
     if total.matched:
-        sections.append(Section("Faces that both found", parts=[plot(_histograms(total))]))
+        sections.append(Section("Faces that both found", parts=[_histograms(total)]))
     if worst:
-        parts = [table(HEAD, [each.row() for each in worst]), picture(_legend(), "legend")]
-        sections += [Section("Images, worst first", OVERVIEW, parts), *map(_shown, worst)]
+        rows = [(link(row[0], _anchor(i)), *row[1:]) for i, row in enumerate(each.row() for each in worst)]
+        parts = [table("Images, worst first", HEAD, rows), legend(LEGEND)]
+        side = longest_side(len(worst))
+        sections.append(Section("Images", OVERVIEW, parts))
+        sections += [_shown(each, _anchor(i), side) for i, each in enumerate(worst)]
     if unusable:
-        sections.append(Section("Not compared", parts=[table([""], [(reason,) for reason in unusable])]))
-    text = page(f"{a} and {b} compared", sections)
-    # The name of a file need not be valid text.
-    return text.encode("utf-8", "backslashreplace").decode()
+        sections.append(Section("Images that were not compared", parts=[bullets(unusable)]))
+    return page(f"{a} and {b} compared", sections)
 
 
-def drawn(image: Image, a: Detections, b: Detections) -> Image:
-    """Return an image, scaled down to `LONGEST_SIDE`, with the boxes of A and B in the colors of `LEGEND`."""
-    scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
-    canvas = _scaled(image, scale)
-    boxes_a, boxes_b = a.clip().xyxy * scale, b.clip().xyxy * scale
+def longest_side(images: int) -> int:
+    """Return the longest side of an image in a page of this many, in pixels."""
+    return max(SHORTEST, round(LONGEST_SIDE * math.sqrt(min(1, FULL_SIZE / images))))
+
+
+def boxes(a: Detections, b: Detections) -> Iterator[Box]:
+    """Yield the boxes of A and B; last, so that nothing hides them, the faces that one side misses."""
+    corners_a, corners_b = _fractions(a), _fractions(b)
     pairs = match(a.xyxy, b.xyxy)
-    for i, j in zip(pairs.a, pairs.b):
-        _outline(canvas, boxes_a[i], BOTH, 1)
-        _outline(canvas, boxes_b[j], BOTH, 1)
-        _label(canvas, boxes_a[i], f"{a.confidence[i]:.2f} {b.confidence[j]:.2f}", BOTH)
-    # Last, so that nothing hides the faces that one side misses.
-    for faces, boxes, paired, color in ((a, boxes_a, pairs.a, ONLY_A), (b, boxes_b, pairs.b, ONLY_B)):
-        for index in np.delete(np.arange(len(faces)), paired):
-            _outline(canvas, boxes[index], color, 2)
-            _label(canvas, boxes[index], f"{faces.confidence[index]:.2f}", color)
-    return canvas
+    for i, j in zip(pairs.a.tolist(), pairs.b.tolist()):
+        yield _box(BOTH, corners_b[j], "")
+        yield _box(BOTH, corners_a[i], f"{a.confidence[i]:.2f} {b.confidence[j]:.2f}")
+    for kind, faces, corners, paired in ((ONLY_A, a, corners_a, pairs.a), (ONLY_B, b, corners_b, pairs.b)):
+        for index in np.delete(np.arange(len(faces)), paired).tolist():
+            yield _box(kind, corners[index], f"{kind[-1].upper()} {faces.confidence[index]:.2f}")
 
 
-def _histograms(total: Disagreement) -> Figure:
-    """Return one figure of two plots: the element names of two SVGs could collide in one page."""
-    from matplotlib.figure import Figure
+def _fractions(faces: Detections) -> Floats:
+    """Return x0, y0, x1, y1 in fractions of the image's sides, float32 [n, 4]."""
+    height, width = faces.image_size
+    sides = np.array([width, height, width, height], np.float32)
+    return (faces.clip().xyxy / sides).astype(np.float32)
 
-    figure = Figure(figsize=(10, 3), layout="constrained")
-    scores, overlaps = figure.subplots(1, 2)
+
+def _box(kind: str, corners: Floats, label: str) -> Box:
+    x0, y0, x1, y1 = corners.tolist()
+    return Box(kind, (x0, y0, x1, y1), label)
+
+
+def _anchor(number: int) -> str:
+    return f"image-{number + 1}"
+
+
+def _histograms(total: Disagreement) -> Markup:
+    faces = f"of the {total.matched} faces that both found"
     most = max(float(np.abs(total.score_differences).max()), 1e-3)
-    scores.hist(total.score_differences, BINS, range=(-most, most), color="tab:blue")
-    scores.set_xlabel("score of B minus score of A")
-    overlaps.hist(total.ious, BINS, range=(MATCH_IOU, 1), color="tab:blue")
-    overlaps.set_xlabel("IoU of A's and B's box")
-    for axes in (scores, overlaps):
-        axes.set_ylabel("faces")
-        axes.set_yscale("symlog")  # outliers are few, and of interest
-    return figure
+
+    def scores(axes: Axes) -> None:
+        _histogram(axes, total.score_differences, (-most, most), "score of B minus score of A")
+
+    def overlaps(axes: Axes) -> None:
+        _histogram(axes, total.ious, (MATCH_IOU, 1), "IoU")
+
+    differences = f"Histogram of the score differences {faces}: at most {most:.4f}."
+    ious = f"Histogram of the IoU {faces}: at least {total.ious.min():.4f}."
+    return plots(
+        [
+            plot(scores, f"Score differences {faces}", differences),
+            plot(overlaps, f"IoU of the boxes {faces}", ious),
+        ]
+    )
 
 
-def _shown(each: ComparedImage) -> Section:
-    found = each.found
+def _histogram(axes: Axes, values: Floats, ends: tuple[float, float], across: str) -> None:
+    # An odd number, so that zero is the middle of a bin.
+    bins = int(np.clip(2 * math.isqrt(len(values)) + 1, FEWEST_BINS, MOST_BINS))
+    counts, _, _ = axes.hist(values, bins, range=ends)
+    axes.set(xlabel=across, ylabel="faces", xlim=ends)
+    axes.locator_params(axis="x", nbins=5)
+    axes.grid(axis="y")
+    fit_counts(axes, np.asarray(counts).tolist())
+
+
+def _shown(each: ComparedImage, anchor: str, side: int) -> Section:
+    found, name = each.found, str(each.path)
     text = f"{found.matched} found by both, {found.only_a} only by A, {found.only_b} only by B"
     try:
         image = read_image(each.path)
     except ImageError as error:  # it was readable when it was compared
-        return Section(str(each.path), f"{text}; {error}")
+        return Section(name, f"{text}; {error}", (), anchor, is_listed=False)
     if image.shape[:2] != each.a.image_size:
-        return Section(str(each.path), f"{text}; the file has changed since it was compared")
-    return Section(str(each.path), text, [picture(drawn(image, each.a, each.b), str(each.path))])
+        return Section(
+            name, f"{text}; the file has changed since it was compared", (), anchor, is_listed=False
+        )
+    shown = photo(_scaled(image, side), boxes(each.a, each.b), name)
+    return Section(name, text, [shown], anchor, is_listed=False)
 
 
-def _scaled(image: Image, scale: float) -> Image:
-    """Return a scaled copy."""
-    if scale == 1:
-        return np.array(image, order="C")
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+def _scaled(image: Image, side: int) -> Image:
+    """Return an image whose longest side is at most `side`."""
+    scale = side / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    height, width = (max(1, round(length * scale)) for length in image.shape[:2])
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-
-
-def _outline(canvas: Image, box: Floats, color: Color, thickness: int) -> None:
-    x0, y0, x1, y1 = box.round().astype(int).tolist()
-    cv2.rectangle(canvas, (x0, y0), (x1, y1), color, thickness)
-
-
-def _label(canvas: Image, box: Floats, text: str, color: Color) -> None:
-    """Write a text above a box, unless the face is so small that the text would hide it."""
-    x0, y0, x1, _ = box.round().astype(int).tolist()
-    if x1 - x0 >= extent(text)[0] / 2:
-        label(canvas, text, (x0, y0), 1, color, PAPER)
-
-
-def _legend() -> Image:
-    """Return the colors and their meanings side by side, uint8 [H, W, 3]."""
-    legend = np.full((24, 380, 3), PAPER, np.uint8)
-    x = 4
-    for text, color in LEGEND:
-        cv2.rectangle(legend, (x, 6), (x + 12, 18), color, cv2.FILLED)
-        label(legend, text, (x + 18, 20), 1, PAPER)
-        x += 36 + extent(text)[0]
-    return legend

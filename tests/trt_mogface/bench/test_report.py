@@ -95,7 +95,8 @@ def test_readings_that_are_missing_are_not_printed() -> None:
 def test_the_page_has_plots_and_escapes_all_text() -> None:
     html = report_page(REPORT)
     assert html.count("<svg") == 2
-    assert "<script" not in html
+    assert "<script>[b]" not in html
+    assert "&lt;script&gt;[b]no[/b]" in html
     assert "A <fast> one" not in html
     assert "A &lt;fast&gt; one" in html
     assert "<b>.onnx" not in html

@@ -64,7 +64,7 @@ def test_precisions_and_procedures_are_rows_of_one_table(
     assert rows[0]["ap"] != rows[2]["ap"]
     page = (tmp_path / "a.html").read_text()
     assert "retinaface-mnet025, int8, single" in page
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == sum(map(bool, rows[0]["ap"]))  # one for each AP that there is
     assert f"{rows[3]['ap']['easy']:.4f}" in result.out
 
 

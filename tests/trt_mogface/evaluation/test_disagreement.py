@@ -9,7 +9,16 @@ import pytest
 
 from trt_mogface.detections import Detections
 from trt_mogface.evaluation.disagreement import Disagreement, disagreement, in_sum, summary
-from trt_mogface.evaluation.disagreement_page import BOTH, LONGEST_SIDE, ONLY_A, ONLY_B, drawn
+from trt_mogface.evaluation.disagreement_page import (
+    BOTH,
+    FULL_SIZE,
+    LONGEST_SIDE,
+    ONLY_A,
+    ONLY_B,
+    SHORTEST,
+    boxes,
+    longest_side,
+)
 from trt_mogface.evaluation.matching import match
 
 SIZE = (480, 640)
@@ -166,21 +175,27 @@ def test_images_of_different_sizes_are_not_the_same() -> None:
         disagreement(faces(), other)
 
 
-def test_a_drawing_has_each_kind_of_face_in_its_color() -> None:
+def test_each_kind_of_face_has_its_box_and_label() -> None:
     both, only_a, only_b = (20, 20, 70, 70, 0.9), (200, 20, 270, 90, 0.8), (20, 200, 90, 280, 0.7)
-    image = np.zeros((*SIZE, 3), np.uint8)
-    shown = drawn(image, faces(both, only_a), faces(only_b, both))
-    assert tuple(shown[70, 40]) == BOTH
-    assert tuple(shown[90, 240]) == ONLY_A
-    assert tuple(shown[280, 60]) == ONLY_B
-    assert not image.any()
+    first, second, missed_by_b, missed_by_a = boxes(faces(both, only_a), faces(only_b, both))
+    height, width = SIZE
+    assert (first.kind, second.kind, missed_by_b.kind, missed_by_a.kind) == (BOTH, BOTH, ONLY_A, ONLY_B)
+    assert first.xyxy == second.xyxy == pytest.approx((20 / width, 20 / height, 70 / width, 70 / height))
+    assert [each.label for each in (first, second, missed_by_b, missed_by_a)] == [
+        "",
+        "0.90 0.90",
+        "A 0.80",
+        "B 0.70",
+    ]
+    assert missed_by_a.xyxy == pytest.approx((20 / width, 200 / height, 90 / width, 280 / height))
 
 
-@pytest.mark.parametrize("shape", [(1000, 3000), (3000, 10), (1, 4000), (1, 1)], ids=str)
-def test_a_drawing_is_bounded_and_keeps_its_shape(shape: tuple[int, int]) -> None:
-    whole = np.array([[0, 0, shape[1], shape[0]], [-50, -50, 1e6, 1e6]], np.float32)
-    some = Detections(whole, np.array([0.9, 0.8], np.float32), None, shape)
-    none = Detections(whole[:0], faces().confidence, None, shape)
-    shown = drawn(np.zeros((*shape, 3), np.uint8), some, none)
-    scale = min(1, LONGEST_SIDE / max(shape))
-    assert shown.shape == (*(max(1, round(side * scale)) for side in shape), 3)
+def test_boxes_end_at_the_edges() -> None:
+    (box,) = boxes(faces((-50, -50, 1e6, 1e6, 0.9)), faces())
+    assert box.xyxy == (0, 0, 1, 1)
+
+
+def test_many_images_are_smaller_so_that_the_page_does_not_grow() -> None:
+    assert longest_side(1) == longest_side(FULL_SIZE) == LONGEST_SIDE
+    assert longest_side(4 * FULL_SIZE) == LONGEST_SIDE // 2
+    assert longest_side(10**6) == SHORTEST

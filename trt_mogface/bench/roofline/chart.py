@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from trt_mogface._optional import require
 from trt_mogface.bench.roofline.bound import Roofline
 from trt_mogface.errors import ArgumentError
+from trt_mogface.reporting.plots import log_scale, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.typing import ColorType
 
 TOP = 10
 
@@ -47,45 +47,39 @@ def _reached(seconds: float | None, share: float | None) -> tuple[str, str]:
     return "" if seconds is None else f"{seconds * 1e6:.1f}", "" if share is None else f"{share:.0%}"
 
 
-def draw(found: Sequence[Roofline]) -> Figure:
+def draw(axes: Axes, found: Sequence[Roofline]) -> None:
     """Draw roofs, each in a color, and layers as points: filled where measured, else hollow at their bound.
 
     Layers without operations are left out: the axes are logarithmic.
 
     Raises:
         ArgumentError: If there is no roofline.
-        MissingExtraError: If matplotlib is not installed.
     """
     if not found:
         raise ArgumentError("found", "at least one roofline is needed")
-    require("matplotlib", extra="bench")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    axes = figure.subplots()
     intensities = [b.layer.intensity for each in found for b in each.layers if b.layer.operations]
     ridges = [each.ceilings.ridge(each.precision) for each in found]
     ends = min(intensities + ridges) / 2, max(intensities + ridges) * 2
-    for number, each in enumerate(found):
-        _roof(axes, each, ends, f"C{number % 10}")
-        _points(axes, each, f"C{number % 10}")
-    axes.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="operations per second")
-    axes.grid(visible=True, which="major", alpha=0.3)
-    legend = "layers: filled where measured, hollow at their bound"
-    axes.legend(fontsize="small", loc="lower right", title=legend, title_fontsize="small")
+    for each in found:
+        _points(axes, each, _roof(axes, each, ends))
+    log_scale(axes, "x")
+    log_scale(axes, "y")
+    axes.set(xlabel="operations per byte", ylabel="operations per second")
+    axes.grid(visible=True, which="major")
     networks = dict.fromkeys(f"{e.model} {e.width}x{e.height}, batch {e.batch}" for e in found)
-    axes.set_title(", ".join(networks))
-    return figure
+    axes.set_title("\n".join(map(printable, networks)))
 
 
-def _roof(axes: Axes, found: Roofline, ends: tuple[float, float], color: str) -> None:
+def _roof(axes: Axes, found: Roofline, ends: tuple[float, float]) -> ColorType:
+    """Draw a roof and return its color."""
     rate, bandwidth = found.ceilings.rate(found.precision), found.ceilings.bytes_per_s
     corners = sorted({ends[0], found.ceilings.ridge(found.precision), ends[1]})
     label = f"{found.ceilings.machine}, {found.precision}: at most {found.images_per_s:.4g} images/s"
-    axes.plot(corners, [min(rate, bandwidth * each) for each in corners], color=color, label=label)
+    (line,) = axes.plot(corners, [min(rate, bandwidth * each) for each in corners], label=label)
+    return line.get_color()
 
 
-def _points(axes: Axes, found: Roofline, color: str) -> None:
+def _points(axes: Axes, found: Roofline, color: ColorType) -> None:
     working = [bound for bound in found.layers if bound.layer.operations]
     for is_measured in (True, False):
         points = [
@@ -96,4 +90,4 @@ def _points(axes: Axes, found: Roofline, color: str) -> None:
         if points:
             across, up = zip(*points)
             face = color if is_measured else "none"
-            axes.scatter(across, up, s=14, facecolors=face, edgecolors=color, linewidths=0.7, alpha=0.7)
+            axes.scatter(across, up, s=14, facecolors=[face], edgecolors=[color], linewidths=0.7)

@@ -2,19 +2,26 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from tests.support.specs import one_line
 from tests.trt_mogface.bench.roofline.test_bound import found
 from trt_mogface.bench.roofline import HEAD, Roofline, Times, draw, rows
 from trt_mogface.errors import ArgumentError
-from trt_mogface.reporting.html import plot
 
 TIMES = Times({"heavy": 10.0, "moved": 3.0}, total=22.0, matched=0.6, runs=3)
 
 
+def drawn(*found: Roofline) -> Axes:
+    axes = Figure().subplots()
+    draw(axes, found)
+    return axes
+
+
 def points(whole: Roofline) -> list[tuple[float, float]]:
-    (axes,) = draw([whole]).axes
-    offsets = [np.asarray(drawn.get_offsets(), np.float64) for drawn in axes.collections]
+    axes = drawn(whole)
+    offsets = [np.asarray(each.get_offsets(), np.float64) for each in axes.collections]
     return sorted((float(across), float(up)) for across, up in np.concatenate(offsets))
 
 
@@ -44,22 +51,20 @@ def test_layers_stand_at_their_bound_or_where_they_were_measured() -> None:
 
 
 def test_a_roof_rises_with_the_bandwidth_up_to_the_rate() -> None:
-    (axes,) = draw([found()]).axes
+    axes = drawn(found())
     (line,) = axes.lines
     assert np.asarray(line.get_xdata()).tolist() == [2.5, 10.0, 100.0]
     assert np.asarray(line.get_ydata()).tolist() == [250.0, 1000.0, 1000.0]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
 
 
-def test_several_roofs_share_a_chart_that_a_page_can_hold() -> None:
-    figure = draw([found(), found(TIMES)])
-    (axes,) = figure.axes
+def test_several_roofs_share_a_chart() -> None:
+    axes = drawn(found(), found(TIMES))
     assert len(axes.lines) == 2
     assert len({line.get_color() for line in axes.lines}) == 2
-    assert str(plot(figure)).startswith("<svg")
 
 
 def test_nothing_to_draw_is_refused_in_a_line() -> None:
     with pytest.raises(ArgumentError, match="at least one") as caught:
-        draw([])
+        drawn()
     one_line(caught.value)

@@ -1,0 +1,37 @@
+"""Chromium, without a window, and a page of each kind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.pages import write_pages
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium of the system; ``CHROMIUM`` names another one."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install 'trt-mogface[browser]'")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        pytest.skip("no Chromium: run make browsers, or name it in CHROMIUM")
+    with playwright.sync_playwright() as driver, driver.chromium.launch(executable_path=found) as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the pages, ``bench.html`` and so on."""
+    folder = tmp_path_factory.mktemp("pages")
+    write_pages(folder)
+    return folder
