@@ -18,7 +18,7 @@ from engine_build.precision import QUANTIZED, Precision
 from engine_build.precision.prepare import at_precision, named, normalized
 from engine_build.precision.quantize import convolutions
 from engine_build.validation.agreement import Agreement
-from engine_build.validation.annotations import read_annotations
+from engine_build.validation.annotations import Annotations, assign, read_annotations
 from engine_build.validation.choice import choose
 from engine_build.validation.comparison import Comparison, check_finite, check_on_noise, check_optimized
 from engine_build.validation.sensitivity import Sensitivity, nodes_matching
@@ -138,6 +138,7 @@ class Lowering:
         self.check(precision)
         if self.given != "fp32":
             return self._as_given()
+        _ = self._annotations  # refused before hours of calibration
         model = self._model(precision)
         quantized = precision in QUANTIZED
         calibration = self.calibration if quantized else None
@@ -231,11 +232,20 @@ class Lowering:
         return found
 
     @cached_property
-    def _comparison(self) -> Comparison | None:
+    def _annotations(self) -> Annotations | None:
         images, boxes = self.options.calib, self.options.boxes
-        if images is None:
+        if boxes is None:
             return None
-        return Comparison(self._model("fp32"), images, None if boxes is None else read_annotations(boxes))
+        if images is None:
+            raise ArgumentError("boxes", "are the faces of the images of calib; give those too", boxes)
+        annotations = read_annotations(boxes)
+        # Frames of a video have names of their own.
+        return assign(annotations, images.files) if images.files else annotations
+
+    @cached_property
+    def _comparison(self) -> Comparison | None:
+        images = self.options.calib
+        return None if images is None else Comparison(self._model("fp32"), images, self._annotations)
 
     def _measured(
         self, model: onnx.ModelProto, lower: Callable[[Collection[str]], onnx.ModelProto]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import starmap
@@ -26,7 +27,7 @@ class Input(NamedTuple):
     """An image as a network input.
 
     Attributes:
-        name: Name of the file, or of the frame of a video.
+        name: Name as in `Images.files`, or of the frame of a video.
         batch: uint8 [1, H, W, 3], BGR, placed as the detector places images.
         scale: Network pixels per image pixel, across and down.
     """
@@ -46,6 +47,7 @@ class Images:
         size: Width and height of the network input, or ``native`` for each image's own size; None for the
             model's, else ``native``.
         limit: Largest number of images, spread evenly over all sources.
+        root: Folder below which images are named; None for the folder of each.
         left_out: Reason for each file of a folder that is not among the sources, by path.
         skipped: Reason for each image that could not be used, by path; filled by the iteration.
     """
@@ -54,6 +56,7 @@ class Images:
     input: InputSpec
     size: Size = None
     limit: int = 512
+    root: Path | None = None
     left_out: Mapping[Path, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -67,6 +70,16 @@ class Images:
             status(f"image {number}")
             yield item.batch
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """Image files to use by their path below `root`, with ``/``; empty for a video."""
+        if _is_video(self.sources[0]):
+            return {}
+        return {self._name(path): path for path in _spread(self.sources, self.limit)}
+
+    def _name(self, path: Path) -> str:
+        return path.name if self.root is None else Path(os.path.relpath(path, self.root)).as_posix()
+
     def _images(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
         if _is_video(self.sources[0]):
             yield from _frames(self.sources[0], self.limit)
@@ -74,14 +87,16 @@ class Images:
         for path in _spread(self.sources, self.limit):
             image = self._read(path)
             if image is not None:
-                yield path.name, image
+                yield self._name(path), image
 
     def _read(self, path: Path) -> NDArray[np.uint8] | None:
         try:
             return images.read_image(path)
         except ImageError as error:
             self.skipped[str(path)] = str(error)
-            return None
+        except MemoryError:
+            self.skipped[str(path)] = f"{path}: too large for the memory; scale it down"
+        return None
 
     def _placed(self, name: str, image: NDArray[np.uint8]) -> Input:
         (height, width), size = image.shape[:2], self.size or self.input.size
@@ -119,7 +134,7 @@ def find_images(calib: str, input: InputSpec, size: Size, limit: int) -> Images:
     videos = [source for source in sources if _is_video(source)]
     if videos and len(sources) > 1:
         raise ImageError(f"{calib}: holds a video, {videos[0].name}; name the video, or images without it")
-    return Images(sources, input, size, limit, found.skipped)
+    return Images(sources, input, size, limit, images.root_of(calib), found.skipped)
 
 
 def _is_video(path: Path) -> bool:

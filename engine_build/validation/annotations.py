@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from trt_mogface.errors import ImageError
+from trt_mogface.errors import ArgumentError, ImageError
 from trt_mogface.evaluation.average_precision import SCORES, Floats, ImageResult, as_xywh, average_precision
 from trt_mogface.evaluation.face_sizes import SIZES, of_size
+from trt_mogface.evaluation.hints import NORMALIZED
 from trt_mogface.reference.select import Selection
 
 SMALLEST = 2.0
 """Longer side in pixels of the network input below which a face does not count."""
+
+SHOWN = 3
+"""Names in a message."""
 
 Annotations = Mapping[str, Floats]
 
@@ -22,7 +27,10 @@ def read_annotations(path: Path) -> Annotations:
     """Read annotated faces.
 
     Returns:
-        float64 [n, 4], x, y, width, height in pixels of the image, by file name without folder.
+        float64 [n, 4], x, y, width, height in pixels of the image, by path as in the file, with ``/``.
+
+    Raises:
+        ImageError: If the file cannot be read, has another form, or names an image twice.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -35,14 +43,78 @@ def read_annotations(path: Path) -> Annotations:
             count = int(next(rows))
             # An image without faces still has one line, of zeros.
             boxes = [_box(next(rows)) for _ in range(max(count, 1))]
-            found[Path(name).name] = np.array(boxes[:count], np.float64).reshape(-1, 4)
             if count < 0:
                 raise ValueError("a negative count")
+            path_of_image = str(PurePosixPath(name.replace("\\", "/")))
+            if path_of_image in found:
+                raise ImageError(f"{path}: {path_of_image} is annotated twice; leave one of them")
+            found[path_of_image] = np.array(boxes[:count], np.float64).reshape(-1, 4)
     except (ValueError, StopIteration) as error:
         raise ImageError(
             f"{path}: not in WIDER FACE's form; use a name, a count, and a line `x y w h` for each face"
         ) from error
     return found
+
+
+def assign(annotations: Annotations, files: Mapping[str, Path]) -> Annotations:
+    """Return the annotated faces of each image by its name.
+
+    An image and an annotation belong together if their paths are the same, below the folder of the images;
+    else if the annotation's path is the end of the file's whole path, or ends in the image's.
+
+    Args:
+        annotations: Faces by path, of `read_annotations`.
+        files: Image files by name, see `engine_build.calibration.images.Images`.
+
+    Raises:
+        ArgumentError: If an image has no annotation or several, an annotation fits several images, or the
+            boxes are not in pixels.
+    """
+    ends: dict[str, list[str]] = defaultdict(list)
+    for key in annotations:
+        ends[PurePosixPath(key).name].append(key)
+    keys = {name: _keys_of(name, path, annotations, ends) for name, path in files.items()}
+    _check_assignment(keys, annotations)
+    assigned = {name: annotations[key] for name, (key,) in keys.items()}
+    faces = np.concatenate([*assigned.values(), np.empty((0, 4))])
+    if len(faces) and faces.max() <= NORMALIZED:
+        raise ArgumentError("boxes", "all boxes lie within 0..1; give x y w h in pixels of the image")
+    return assigned
+
+
+def _keys_of(
+    name: str, path: Path, annotations: Annotations, ends: Mapping[str, Sequence[str]]
+) -> Sequence[str]:
+    """Return the annotations that may be those of an image."""
+    if name in annotations:
+        return [name]
+    near = ends.get(PurePosixPath(name).name, ())
+    whole = path.absolute().as_posix()
+    return [key for key in near if f"/{whole}".endswith(f"/{key}")] or [
+        key for key in near if key.endswith(f"/{name}")
+    ]
+
+
+def _check_assignment(keys: Mapping[str, Sequence[str]], annotations: Annotations) -> None:
+    rule = "names are paths below the folder of the images"
+    without = [name for name, found in keys.items() if not found]
+    if without:
+        like = f", and annotations are of {_some(list(annotations))}" if annotations else ""
+        problem = f"{len(without)} of {len(keys)} images have no annotation: {_some(without)}{like}"
+        raise ArgumentError("boxes", f"{problem}; {rule}")
+    for name, found in keys.items():
+        if len(found) > 1:
+            raise ArgumentError("boxes", f"{name} fits several annotations: {_some(found)}; {rule}")
+    images: dict[str, list[str]] = defaultdict(list)
+    for name, (key,) in keys.items():
+        images[key].append(name)
+    for key, several in images.items():
+        if len(several) > 1:
+            raise ArgumentError("boxes", f"{key} fits several images: {_some(several)}; {rule}")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
 def _box(line: str) -> list[float]:
@@ -61,10 +133,10 @@ def ap_by_size(
     """Compute the AP of all annotated faces and of each class of `SIZES`, by size in the network input.
 
     Args:
-        names: File name of each image.
+        names: Name of each image.
         scales: Network pixels per image pixel, across and down, of each image.
         found: Candidates of each image, in pixels of the network input.
-        truth: Annotated faces.
+        truth: Annotated faces by name.
 
     Returns:
         AP by ``all`` and class; classes without a face are left out.

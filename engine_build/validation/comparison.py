@@ -86,7 +86,7 @@ class Comparison:
         names, scales = [name for name, _ in self._placed], [scale for _, scale in self._placed]
         figures = ap_by_size(names, scales, found, self._annotations)
         if not figures:
-            raise ArgumentError("boxes", "no annotated face in these images; the file names must be equal")
+            raise ArgumentError("boxes", "no annotated face in these images that is large enough to count")
         return figures
 
     def _run(self, model: onnx.ModelProto) -> list[Selection]:

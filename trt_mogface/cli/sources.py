@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import sys
 from collections import Counter
@@ -14,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from trt_mogface.cli import url
 from trt_mogface.errors import ImageError, UsageError
 from trt_mogface.frame import Image
-from trt_mogface.images import VIDEOS, decode_image, find_images, read_image
+from trt_mogface.images import VIDEOS, decode_image, find_images, read_image, root_of
 
 STDIN = "-"
 
@@ -79,7 +78,7 @@ def find_sources(names: Sequence[str]) -> tuple[list[Source], dict[Path, str]]:
         elif url.is_url(name):
             found[name] = Source(name, _of_url(name)[-1])
         else:
-            files, root = find_images([name]), _root(name)
+            files, root = find_images([name]), root_of(name)
             skipped |= files.skipped
             for path in files.paths:
                 found.setdefault(str(path), Source(str(path), os.path.relpath(path, root)))
@@ -94,15 +93,6 @@ def _of_url(address: str) -> list[str]:
         return ["image.jpg"]
     names = [part for part in PurePosixPath(unquote(parts.path)).parts if part not in ("/", "..", ".")]
     return [parts.netloc, *(names or ["image.jpg"])]
-
-
-def _root(name: str) -> str:
-    """Return the folder that an argument names: itself, that before the first wildcard, or a file's own."""
-    if os.path.isdir(name):  # noqa: PTH112 -- also answers to impossible names
-        return name
-    parts = Path(name).parts[:-1]
-    fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
-    return str(Path(*parts[:fixed]))
 
 
 def relative_names(sources: Sequence[Source]) -> list[str]:

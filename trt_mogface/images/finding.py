@@ -71,6 +71,20 @@ def find_images(patterns: Sequence[str]) -> ImageFiles:
     return ImageFiles(list(found), {path: why for path, why in skipped.items() if path not in found})
 
 
+def root_of(pattern: str) -> Path:
+    """Return the folder below which the images of an argument of `find_images` have their names.
+
+    It is a folder itself, the part of a pattern before its first wildcard, and the folder of a file.
+    """
+    if os.path.isdir(pattern):  # noqa: PTH112 -- see above
+        return Path(pattern)
+    parts = Path(pattern).parts[:-1]
+    if os.path.exists(pattern):  # noqa: PTH110 -- a name with brackets is no pattern
+        return Path(*parts)
+    fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return Path(*parts[:fixed])
+
+
 def _of_folder(folder: Path, skipped: dict[Path, str]) -> list[Path]:
     left_out: dict[Path, str] = {}
     matches = sorted(_search(folder, left_out))

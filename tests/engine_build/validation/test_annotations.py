@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine_build.validation.annotations import ap_by_size, read_annotations
+from engine_build.validation.annotations import ap_by_size, assign, read_annotations
 from tests.support.specs import one_line
-from trt_mogface.errors import ImageError
+from trt_mogface.errors import ArgumentError, ImageError
 from trt_mogface.evaluation.face_sizes import SIZES
 from trt_mogface.reference.select import Selection
 
@@ -45,9 +45,9 @@ def as_lists(found: Mapping[str, NDArray[np.float64]]) -> dict[str, list[list[fl
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\n\n", " \n"])
 def test_the_form_of_wider_face(tmp_path: Path, ending: str) -> None:
     assert as_lists(annotated(tmp_path, WIDER.replace("\n", ending))) == {
-        "0_Parade_849.jpg": [[449, 330, 122, 149]],
-        "0_Parade_904.jpg": [[361, 98, 263, 339], [1.5, 2.5, 10, 20.25]],
-        "none.jpg": [],
+        "0--Parade/0_Parade_849.jpg": [[449, 330, 122, 149]],
+        "0--Parade/0_Parade_904.jpg": [[361, 98, 263, 339], [1.5, 2.5, 10, 20.25]],
+        "9--Press/none.jpg": [],
         "with a blank.jpg": [[3, 4, 5, 6]],
     }
 
@@ -116,6 +116,76 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> No
     with pytest.raises(ImageError, match="cannot be read") as error:
         read_annotations(tmp_path / name)
     one_line(error.value)
+
+
+def test_paths_of_other_systems_are_the_same(tmp_path: Path) -> None:
+    assert list(annotated(tmp_path, "a\\b\\0.jpg\n1\n1 2 3 4\n./c/0.jpg\n1\n1 2 3 4\n")) == [
+        "a/b/0.jpg",
+        "c/0.jpg",
+    ]
+
+
+def test_an_image_that_is_annotated_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"a/0\.jpg is annotated twice"):
+        annotated(tmp_path, "a/0.jpg\n1\n1 2 3 4\na/./0.jpg\n1\n1 2 3 4\n")
+
+
+# Annotations of images
+
+
+def assigned(keys: Sequence[str], names: Sequence[str], root: str = "/data/cam") -> dict[str, str]:
+    """Return the annotation of each image by its number, which is a coordinate of the box."""
+    faces = {key: np.array([[index, 0, 10, 10]], np.float64) for index, key in enumerate(keys)}
+    found = assign(faces, {name: Path(root, name) for name in names})
+    return {name: keys[int(boxes[0, 0])] for name, boxes in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("keys", "names", "expected"),
+    [
+        (["a/0.jpg", "b/0.jpg"], ["a/0.jpg", "b/0.jpg"], ["a/0.jpg", "b/0.jpg"]),
+        (["b/0.jpg", "a/0.jpg", "c/0.jpg"], ["a/0.jpg", "b/0.jpg"], ["a/0.jpg", "b/0.jpg"]),
+        (["cam/a/0.jpg", "cam/b/0.jpg"], ["a/0.jpg", "b/0.jpg"], ["cam/a/0.jpg", "cam/b/0.jpg"]),
+        (["/data/cam/a/0.jpg"], ["a/0.jpg"], ["/data/cam/a/0.jpg"]),
+        (["0.jpg", "1.jpg"], ["a/0.jpg", "b/1.jpg"], ["0.jpg", "1.jpg"]),
+        (["x/0.jpg", "y/1.jpg"], ["0.jpg", "1.jpg"], ["x/0.jpg", "y/1.jpg"]),
+        (["a/0.jpg", "0.jpg"], ["a/0.jpg", "0.jpg"], ["a/0.jpg", "0.jpg"]),
+    ],
+)
+def test_annotations_belong_to_images_by_path(keys: list[str], names: list[str], expected: list[str]) -> None:
+    assert assigned(keys, names) == dict(zip(names, expected))
+
+
+@pytest.mark.parametrize(
+    ("keys", "names", "said"),
+    [
+        (["0.jpg"], ["a/0.jpg", "b/0.jpg"], "0.jpg fits several images: a/0.jpg, b/0.jpg; names are paths"),
+        (["x/0.jpg", "y/0.jpg"], ["0.jpg"], "0.jpg fits several annotations: x/0.jpg, y/0.jpg"),
+        (["b/0.jpg", "0.jpg"], ["c/b/0.jpg"], "c/b/0.jpg fits several annotations: b/0.jpg, 0.jpg"),
+        (
+            ["a/0.jpg"],
+            ["a/0.jpg", "b/0.jpg"],
+            "1 of 2 images have no annotation: b/0.jpg, and annotations are of a/0.jpg; names are",
+        ),
+        (["10.jpg"], ["0.jpg"], "1 of 1 images have no annotation: 0.jpg"),
+        (
+            [],
+            ["0.jpg", "1.jpg", "2.jpg", "3.jpg"],
+            "4 of 4 images have no annotation: 0.jpg, 1.jpg, 2.jpg, ...;",
+        ),
+    ],
+)
+def test_names_that_fit_nothing_or_several_are_one_line(keys: list[str], names: list[str], said: str) -> None:
+    with pytest.raises(ArgumentError) as error:
+        assigned(keys, names)
+    assert said in one_line(error.value)
+    assert str(error.value).startswith("boxes: ")
+
+
+def test_normalized_boxes_are_refused() -> None:
+    boxes = {"0.jpg": np.array([[0.2, 0.3, 0.1, 0.1]]), "1.jpg": np.empty((0, 4))}
+    with pytest.raises(ArgumentError, match=r"within 0..1; give x y w h in pixels"):
+        assign(boxes, {name: Path(name) for name in boxes})
 
 
 # AP by size

@@ -585,6 +585,23 @@ def test_a_shape_too_large_for_tensorrt_is_one_line(here: Path, shape: str) -> N
     assert command("build", DEFAULT, *FIXED[2:], "--shapes", shape, env=environment).message
 
 
+def test_boxes_of_images_of_one_name_are_not_mixed_up(here: Path, run: Run) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for folder in "ab":
+        (here / "cam" / folder).mkdir(parents=True)
+        for name in ("0.png", "1.png"):
+            cv2.imwrite(str(here / "cam" / folder / name), image)
+    boxes = here / "boxes.txt"
+    boxes.write_text("0.png\n1\n1 2 30 40\n1.png\n1\n1 2 30 40\n")
+    line = ["build", DEFAULT, "--precision", "int8", "--calib", here / "cam", "--boxes", boxes]
+    line += ["-o", here / "a.onnx", "--calib-cache", here / "c.json"]
+    assert "--boxes: 0.png fits several images: a/0.png, b/0.png" in run(*line).message
+    boxes.write_text("a/0.png\n1\n1 2 30 40\n")
+    assert "--boxes: 3 of 4 images have no annotation: a/1.png, b/0.png, b/1.png" in run(*line).message
+    assert "faces of the images of calib" in run(*line[:4], *line[6:8], *line[-4:-2]).message
+    assert not (here / "c.json").exists()
+
+
 @pytest.mark.parametrize("after", [3.0, 6.0])
 def test_an_interrupt_leaves_nothing(here: Path, after: float) -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
