@@ -36,13 +36,13 @@ class Header(NamedTuple):
         format: Name in `FORMATS`.
         size: Width and height in pixels.
         mode: Pillow's name of the pixel format.
-        orientation: Exif orientation that no decoder applies: that of AVIF, and of HEIF without a rotation.
+        orientation: Exif orientation to apply; None if the decoder applies it.
     """
 
     format: str
     size: tuple[int, int]
     mode: str
-    orientation: int
+    orientation: int | None
 
 
 def read_image(path: str | Path) -> Image:
@@ -80,9 +80,9 @@ def decode_image(data: bytes, name: str | Path = "image") -> Image:
         raise ImageError(f"{name}: the file is empty (0 bytes)")
     header = _header(name, data)
     kind = FORMATS[header.format]
-    image = _by_opencv(name, data) if kind.by_opencv else None
+    image = _by_opencv(name, data, header) if kind.by_opencv else None
     if image is not None:
-        return _upright(image, header.orientation)
+        return image
     if kind.by_opencv and not kind.spare:
         raise ImageError(f"{name}: {DAMAGED}")
     return _by_pillow(name, data, header)
@@ -127,25 +127,27 @@ def _opened(data: bytes) -> Picture:
         return pillow.open(io.BytesIO(data), formats=formats)
 
 
-def _by_opencv(name: str | Path, data: bytes) -> Image | None:
-    """Decode a file, upright but for AVIF; None if OpenCV cannot."""
+def _by_opencv(name: str | Path, data: bytes, header: Header) -> Image | None:
+    """Decode a file and turn it upright; None if OpenCV cannot."""
+    ignore = 0 if header.orientation is None else cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | ignore)
     except cv2.error as error:
         if "alloc" in str(error) or "emory" in str(error):
             raise MemoryError(f"{name}: the memory does not suffice to decode it") from error
         raise ImageError(f"{name}: cannot be decoded ({error.err})") from error
-    return None if image is None else image.astype(np.uint8, copy=False)
+    return None if image is None else _upright(image.astype(np.uint8, copy=False), header.orientation)
 
 
 def _by_pillow(name: str | Path, data: bytes, header: Header) -> Image:
-    """Decode a file, upright but for the orientation that the header names."""
+    """Decode a file and turn it upright."""
     from PIL import ImageOps
 
     try:
         with _opened(data) as image:
             image.load()  # of TIFF this applies the orientation, and of HEIF that of the container
-            ImageOps.exif_transpose(image, in_place=True)
+            if header.orientation is None:
+                ImageOps.exif_transpose(image, in_place=True)
             deep = image.mode.startswith("I;16")
             pixels = np.asarray(image) >> 8 if deep else np.asarray(image.convert("RGB"))[:, :, ::-1]
     except MemoryError:
@@ -157,7 +159,7 @@ def _by_pillow(name: str | Path, data: bytes, header: Header) -> Image:
     return _upright(pixels.astype(np.uint8, copy=False), header.orientation)
 
 
-def _upright(image: NDArray[np.uint8], orientation: int) -> Image:
+def _upright(image: NDArray[np.uint8], orientation: int | None) -> Image:
     """Turn an image upright by its Exif orientation; other numbers than 2 to 8 change nothing."""
     if orientation in (5, 6, 7, 8):
         image = image.swapaxes(0, 1)
@@ -168,28 +170,37 @@ def _upright(image: NDArray[np.uint8], orientation: int) -> Image:
     return np.ascontiguousarray(image)
 
 
-def _orientation(image: Picture, data: bytes) -> int:
-    """Return the orientation of AVIF and HEIF that no decoder applies."""
+def _orientation(image: Picture, data: bytes) -> int | None:
+    """Return the orientation that the decoder does not apply reliably; None if it does."""
+    exif = image.info.get("exif")
+    if image.format in ("PNG", "WEBP"):  # OpenCV forgets that of animations
+        return None if exif is None else _exif_orientation(exif)
     if image.format not in ("AVIF", HEIF):
-        return 1
+        return None
     properties = _box(data, b"meta")
     turned = b"irot" in properties or b"imir" in properties
     if image.format == HEIF:  # libheif turns the image by its container
         return 1 if turned else int(image.info.get("original_orientation") or 1)
+    if exif is None:
+        return 1
     # Pillow translates the container's rotation and mirror, and puts them in the place of Exif's.
-    return int(image.getexif().get(ORIENTATION, 1)) if turned else _avif_exif_orientation(image, data)
+    return _exif_orientation(exif if turned else _avif_exif(data))
 
 
-def _avif_exif_orientation(image: Picture, data: bytes) -> int:
+def _exif_orientation(exif: bytes) -> int:
     from PIL.Image import Exif
 
-    if "exif" not in image.info:
-        return 1
+    parsed = Exif()
+    parsed.load(exif)
+    found = parsed.get(ORIENTATION, 1)
+    return found if isinstance(found, int) else 1
+
+
+def _avif_exif(data: bytes) -> bytes:
+    """Return the Exif of an AVIF file as it is there."""
     _, kinds, contents = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    exif = Exif()
-    if cv2.IMAGE_METADATA_EXIF in kinds:
-        exif.load(contents[list(kinds).index(cv2.IMAGE_METADATA_EXIF)].tobytes())
-    return int(exif.get(ORIENTATION, 1))
+    found = dict(zip(kinds, contents))
+    return found[cv2.IMAGE_METADATA_EXIF].tobytes() if cv2.IMAGE_METADATA_EXIF in found else b""
 
 
 def _is_heif(data: bytes) -> bool:
