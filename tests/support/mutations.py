@@ -30,7 +30,7 @@ VALUES: tuple[Any, ...] = (
 
 
 def mutations(text: str, count: int, seed: int = 0) -> Iterator[str]:
-    """Yield texts, every fourth with damaged characters, the others with a value changed, gone or repeated."""
+    """Yield texts: every fourth with damaged characters, the others with a value changed or gone."""
     rng = random.Random(seed)
     for number in range(count):
         if number % 4:
@@ -39,9 +39,8 @@ def mutations(text: str, count: int, seed: int = 0) -> Iterator[str]:
             yield json.dumps(fields)
         else:
             at, end = sorted(rng.randrange(len(text) + 1) for _ in range(2))
-            middle = rng.choice(
-                ["", text[at:end] * 2, chr(rng.randrange(1, 0x3000)), "[" * 10_000, "9" * 400]
-            )
+            letter = chr(rng.randrange(1, 0x3000))
+            middle = rng.choice(("", text[at:end] * 2, letter, "[" * 10_000, "9" * 400))
             yield text[:at] + middle + text[rng.choice((at, at + 1, end)) :]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from engine_build.calibration.images import find_images
 from engine_build.calibration.record import Calibration, calibrate
 from engine_build.onnx import contract
 from engine_build.precision.prepare import normalized
+from tests.support.command import Run, runner
 from tests.support.mutations import mutations
 from tests.support.networks import faint_file
 from tests.support.specs import one_line
@@ -33,6 +35,18 @@ HERE = Path("here.json")
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return faint_file(tmp_path_factory.mktemp("network") / "faint.onnx")
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    return runner(capfd, monkeypatch)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    cv2.imwrite(str(path), np.zeros((32, 32, 3), np.uint8))
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +146,62 @@ def test_ground_truth(tmp_path: Path) -> None:
 
     found = outcomes(text, read)
     assert found["refused"] > 0.5 * COUNT
+
+
+@pytest.mark.parametrize("verb", ["inspect", "detect", "compare", "eval", "bench", "build", "build int8"])
+@pytest.mark.parametrize("place", ["key", "value", "spec", "node", "weight", "producer"])
+def test_onnx_text_that_is_not_utf8(
+    run: Run, network: Path, photo: Path, annotated_photos: Path, tmp_path: Path, verb: str, place: str
+) -> None:
+    """A file with such text runs if the text has no meaning there, or is refused in one line."""
+    data, damaged = network.read_bytes(), tmp_path / "damaged.onnx"
+    entry = {"key": b"\x72\x07\x0a\x02k\xff\x12\x01v", "value": b"\x72\x07\x0a\x01k\x12\x02v\xfe"}
+    replaced = {
+        "spec": (b'"faint"', b'"fa\xffnt"'),
+        "node": (b"relu a", b"rel\xff a"),
+        "weight": (b"scale", b"sc\xffle"),
+    }
+    if place in replaced:
+        assert replaced[place][0] in data
+        data = data.replace(*replaced[place])
+    damaged.write_bytes(data + entry.get(place, b"\x12\x03a\xffb" if place == "producer" else b""))
+    target = tmp_path / "made.onnx"
+    arguments: dict[str, tuple[object, ...]] = {
+        "inspect": (damaged,),
+        "detect": (photo, "--model", damaged),
+        "compare": (network, damaged, photo),
+        "eval": ("wider", "--gt", annotated_photos / "annotations.json", "--model", damaged,
+                 "--images", annotated_photos / "images", "--size", "96x96"),
+        "bench": ("--model", damaged, "--mode", "network", "--size", "32x32", "--duration", 0.02),
+        "build": (damaged, "-o", target),
+        "build int8": (damaged, "--precision", "int8", "--calib", annotated_photos / "images" / "0--Parade",
+                       "-o", target),
+    }  # fmt: skip
+    result = run(verb.split()[0], *arguments[verb])
+    if result.status != 0:
+        assert "utf-8" in result.message
+        assert not target.exists()
+    else:
+        assert place in ("node", "producer", "weight")
+        assert not verb.startswith("build")
+        assert result.err == ""
+
+
+def test_a_changed_calibration_builds_only_if_the_user_says_so(
+    run: Run, calibration: Calibration, network: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fields = json.loads(calibration.to_json())
+    fields["ranges"] = {name: value / 1000 for name, value in fields["ranges"].items()}
+    cache, target = tmp_path / "cache.json", tmp_path / "made.onnx"
+    cache.write_text(json.dumps(fields))
+    build = ("build", network, "--precision", "int8", "--calib-cache", cache, "-o", target)
+    assert "changed after it was written" in (message := run(*build).message)
+    assert "(force)" in message
+    del fields["sha256"]
+    cache.write_text(json.dumps(sealed(fields)))  # as someone would who wants to be believed
+    assert "on noise" in (message := run(*build).message)
+    assert "(force)" in message
+    assert not target.exists()
+    assert run(*build, "--force").status == 0
+    assert "int8 refused" in caplog.text
+    assert target.exists()
