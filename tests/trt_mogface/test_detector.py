@@ -371,3 +371,49 @@ def test_calls_that_waited_while_the_detector_was_closed_say_so() -> None:
     assert len(failures) == 4
     assert all("closed" in one_line(failure) for failure in failures)
     assert not backend.watched.misused
+
+
+@pytest.fixture(scope="module")
+def close_up(portrait: Photo) -> Photo:
+    """A face that fills most of 3000 x 3000 pixels, from (700, 476) to (2347, 2594)."""
+    return cv2.resize(portrait[30:200, 140:310], (3000, 3000))  # type: ignore[return-value]
+
+
+FACE = np.array([700, 476, 2347, 2594], np.float32)
+
+
+def test_a_close_up_is_one_face(detect: Detector, close_up: Photo) -> None:
+    (box,) = detect(close_up).xyxy
+    assert iou(box, FACE) > 0.85
+
+
+def test_one_pass_takes_a_close_up_for_many_faces(close_up: Photo) -> None:
+    with Detector(threads=1, scales="native") as detect:
+        assert max(iou(box, FACE) for box in detect(close_up).xyxy) < 0.1
+    with Detector(threads=1, scales=1) as detect:
+        assert max(iou(box, FACE) for box in detect(close_up).xyxy) < 0.1
+
+
+def test_small_images_are_the_same_with_and_without_further_passes(detect: Detector, photo: Photo) -> None:
+    small = photo[:864]
+    with Detector(threads=1, scales="native") as native:
+        one, other = detect(small), native(small)
+    assert len(one) > 3
+    assert one.xyxy.tobytes() == other.xyxy.tobytes()
+    assert one.confidence.tobytes() == other.confidence.tobytes()
+
+
+def test_a_batch_may_hold_images_with_and_without_further_passes(close_up: Photo) -> None:
+    """In a canvas of 1600 x 1600 only the first and the last are high enough for larger faces."""
+    band = close_up[1000:1800]
+    images = [close_up, band, close_up[:, ::-1].copy()]
+    with Detector(threads=1, size=1600) as detect, Detector(threads=1, size=1600, scales=1) as native:
+        alone, together = [detect(image) for image in images], detect(images)
+        assert_same_faces(together, alone)
+        assert detect(band).xyxy.tobytes() == native(band).xyxy.tobytes()
+        assert len(native(close_up)) != len(detect(close_up))
+
+
+def assert_same_faces(found: Sequence[Detections], expected: Sequence[Detections]) -> None:
+    for one, other in zip(found, expected, strict=True):
+        assert_same(one, other, tolerance=0.05)

@@ -6,7 +6,9 @@ import concurrent.futures
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,8 +25,9 @@ from trt_mogface.frame import Frame
 from trt_mogface.machine.cpu import available_cores
 from trt_mogface.reference.color import to_bgr
 from trt_mogface.reference.decode import Floats
+from trt_mogface.reference.merge import merge
 from trt_mogface.reference.resize import Placement, paint
-from trt_mogface.reference.select import select
+from trt_mogface.reference.select import Selection, select
 
 Batch: TypeAlias = NDArray[np.uint8]
 """Network input: [N, H, W, 3], BGR."""
@@ -70,6 +73,21 @@ class CpuBackend:
         self.network.close()
 
 
+@dataclass(frozen=True)
+class Pass:
+    """One pass of the network over frames of a batch.
+
+    Attributes:
+        scale: Scale in relation to the first pass, which is 1.
+        placements: Placement of each frame by its index in the batch, in the order of the rows.
+        images: Network input, a row for each placement.
+    """
+
+    scale: float
+    placements: dict[int, Placement]
+    images: Batch
+
+
 class CpuSlot:
     """One batch on the CPU; see `trt_mogface.backends.base.Slot`.
 
@@ -83,7 +101,7 @@ class CpuSlot:
 
     def __init__(self, network: Network, options: SlotOptions) -> None:
         self._network, self._options = network, options
-        self._batch: Batch = np.empty((0, 1, 1, 3), np.uint8)
+        self._passes: list[Pass] = []
         self._worker: Worker[list[Detections]] = Worker()
         self._running: Future[list[Detections]] = Future()
         self._running.set_result([])
@@ -91,13 +109,15 @@ class CpuSlot:
     def submit(self, frames: Sequence[Frame]) -> None:
         """Write the network input and start the network; the frames may change afterwards."""
         concurrent.futures.wait([self._running])  # its `wait` may have been interrupted; it reads the input
-        placed = [(frame.size, self._options.place(*frame.size)) for frame in frames]
-        shape = (len(frames), *placed[0][1].canvas, 3)
-        if self._batch.shape != shape:
-            self._batch = np.empty(shape, np.uint8)
-        for frame, (_, placement), out in zip(frames, placed, self._batch):
-            paint(to_bgr(frame), placement, self._options.spec.input.pad, out)
-        self._running = self._worker.submit(partial(self._run, self._batch, placed))
+        sizes = [frame.size for frame in frames]
+        self._passes = self._prepared(sizes)
+        for index, frame in enumerate(frames):
+            image = to_bgr(frame)
+            for each in self._passes:
+                for out, (member, placement) in zip(each.images, each.placements.items()):
+                    if member == index:
+                        paint(image, placement, self._options.spec.input.pad, out)
+        self._running = self._worker.submit(partial(self._run, self._passes, sizes))
 
     def wait(self) -> list[Detections]:
         """Return the detections once the network has run."""
@@ -108,18 +128,53 @@ class CpuSlot:
         self._worker.close()
         self._network.close()
 
-    def _run(self, batch: Batch, placed: Sequence[tuple[tuple[int, int], Placement]]) -> list[Detections]:
-        scores, deltas, landmarks = self._network.run(batch)
-        parts = zip(scores, deltas, [None] * len(placed) if landmarks is None else landmarks)
-        return [self._detections(*each, *outputs) for each, outputs in zip(placed, parts)]
+    def _prepared(self, sizes: Sequence[tuple[int, int]]) -> list[Pass]:
+        """Return the passes: the first over all frames, further ones over those that need them.
 
-    def _detections(
-        self, size: tuple[int, int], place: Placement, scores: Floats, deltas: Floats, points: Floats | None
-    ) -> Detections:
+        Memory of the batch before is used again where the shape is the same.
+        """
+        options, first = self._options, [self._options.place(*size) for size in sizes]
+        placed = {1.0: dict(enumerate(first))}
+        for scale in options.further(first):
+            placed[scale] = {
+                index: options.reduce(placement, *size, scale)
+                for index, (size, placement) in enumerate(zip(sizes, first))
+                if options.needs_further(placement)
+            }
+        memory = {each.images.shape: each.images for each in self._passes}
+        passes = []
+        for scale, placements in placed.items():
+            shape = (len(placements), *next(iter(placements.values())).canvas, 3)
+            images = memory.pop(shape, None)
+            passes.append(Pass(scale, placements, np.empty(shape, np.uint8) if images is None else images))
+        return passes
+
+    def _run(self, passes: Sequence[Pass], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+        first, thresholds = passes[0], self._options.thresholds
+        found = self._faces(first)
+        for finer, each in pairwise(passes):
+            limits = self._options.merge_limits(finer.scale, each.scale)
+            for index, faces in self._faces(each).items():
+                found[index] = merge(found[index], faces, thresholds, limits, first.placements[index].scale)
+        return [
+            Detections(faces.boxes, faces.scores, faces.landmarks, size, faces.dropped)
+            for size, faces in zip(sizes, found.values())
+        ]
+
+    def _faces(self, each: Pass) -> dict[int, Selection]:
+        """Run the network and return the faces in pixels of their images, by the index of the frame."""
+        scores, deltas, landmarks = self._network.run(each.images)
+        parts = zip(scores, deltas, [None] * len(scores) if landmarks is None else landmarks)
+        return {
+            index: self._select(placement, *outputs)
+            for (index, placement), outputs in zip(each.placements.items(), parts)
+        }
+
+    def _select(self, place: Placement, scores: Floats, deltas: Floats, points: Floats | None) -> Selection:
         spec, thresholds, content = self._options.spec, self._options.thresholds, place.content
         faces = select(
             scores, deltas, points, spec=spec, size=place.canvas, thresholds=thresholds, content=content
         )
         scale: Floats = np.array(place.scale * 2, np.float32)  # x, y, x, y
         landmarks = None if faces.landmarks is None else faces.landmarks / scale[:2]
-        return Detections(faces.boxes / scale, faces.scores, landmarks, size, faces.dropped)
+        return Selection(faces.boxes / scale, faces.scores, landmarks, faces.dropped)

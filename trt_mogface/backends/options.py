@@ -13,6 +13,9 @@ from typing import Any, Literal, TypeAlias, TypedDict
 from trt_mogface.backends.base import ModelInfo
 from trt_mogface.errors import ArgumentError
 from trt_mogface.frame import MAX_PIXELS
+from trt_mogface.reference import passes
+from trt_mogface.reference.merge import Limits
+from trt_mogface.reference.passes import MAX_PASSES, Scales
 from trt_mogface.reference.resize import Placement, place_letterbox, place_native, place_stretch
 from trt_mogface.spec import UNLIMITED, DetectorSpec, Resize, Thresholds
 
@@ -36,6 +39,9 @@ class DetectorOptions(TypedDict, total=False):
             default True.
         shrink: Whether an image at its own size is scaled down where the model limits its longer side;
             default True.
+        scales: Passes of the network over an image.  ``"full"``, the default, adds one over a reduced copy
+            where an image can hold larger faces than the anchors cover, or several; ``"native"`` is one
+            pass; a number is that of all passes.  See `trt_mogface.reference.passes`.
         conf: Score threshold, within 0..1.
         iou: IoU threshold of the non-maximum suppression, within 0..1.
         top_k: Number of best candidates that enter the suppression.
@@ -53,6 +59,7 @@ class DetectorOptions(TypedDict, total=False):
     size: Size | None
     pad: bool
     shrink: bool
+    scales: Scales | None
     conf: float | None
     iou: float | None
     top_k: int | None
@@ -91,7 +98,16 @@ def check_options(options: DetectorOptions) -> None:
             raise ArgumentError(name, "must be positive", value)
         if name == "providers" and not _are_names(value):
             raise ArgumentError(name, "must be a list of names, such as ['CUDAExecutionProvider']", value)
+        if name == "scales":
+            _check_scales(value)
     _size(options)
+
+
+def _check_scales(value: object) -> None:
+    is_number = isinstance(value, Integral) and not isinstance(value, bool)
+    if not (1 <= value <= MAX_PASSES if is_number else value in ("native", "full")):  # type: ignore[operator]
+        problem = f"must be 'native', 'full', or a number of passes within 1..{MAX_PASSES}"
+        raise ArgumentError("scales", problem, repr(value)[:40])
 
 
 def _are_names(value: object) -> bool:
@@ -124,7 +140,7 @@ class SlotOptions:
         thresholds: Effective thresholds.
         canvas: Height and width of a fixed network input; None runs each image at its own size.
         resize: Whether an image keeps its aspect ratio in a fixed input, or is stretched to it.
-        pad, shrink: See `DetectorOptions`.
+        pad, shrink, scales: See `DetectorOptions`.
     """
 
     spec: DetectorSpec
@@ -133,13 +149,14 @@ class SlotOptions:
     resize: Resize = "letterbox"
     pad: bool = True
     shrink: bool = True
+    scales: Scales = "full"
 
     @staticmethod
     def resolve(spec: DetectorSpec, options: DetectorOptions) -> SlotOptions:
         """Combine checked options with a model's own values.
 
         Raises:
-            ArgumentError: If the network does not accept the requested input size.
+            ArgumentError: If the network does not accept the requested input size or number of passes.
         """
         renamed = {"conf": "score_threshold", "iou": "iou_threshold", "max_det": "max_detections"}
         given: dict[str, Any] = {name: options.get(name) for name in (*renamed, "top_k")}
@@ -153,6 +170,7 @@ class SlotOptions:
             spec.input.resize,
             pad,
             options.get("shrink", True),
+            _scales(spec, options),
         )
 
     @property
@@ -167,6 +185,41 @@ class SlotOptions:
             return place_native(height, width, self.spec.input, pad=self.pad, shrink=self.shrink)
         place = place_stretch if self.resize == "stretch" else place_letterbox
         return place(height, width, self.canvas)
+
+    def further(self, first: Sequence[Placement]) -> tuple[float, ...]:
+        """Return the scales of the further passes over a batch, see `passes.reductions`.
+
+        ``first`` has the placements in the first pass, in one canvas.  Without an image that
+        `needs_further` passes there are none.
+        """
+        if not any(map(self.needs_further, first)):
+            return ()
+        return passes.reductions(first[0].canvas, self.spec, self.scales)
+
+    def needs_further(self, first: Placement) -> bool:
+        """Return whether an image takes part in the further passes of its batch."""
+        return passes.needs_further(first, self.spec, self.scales)
+
+    def merge_limits(self, finer: float, scale: float) -> Limits:
+        """Return the limits of merging a further pass, see `passes.merge_limits`."""
+        return passes.merge_limits(self.spec, finer, scale)
+
+    def reduce(self, first: Placement, height: int, width: int, scale: float) -> Placement:
+        """Return the position of a `height` x `width` image in the network input of a further pass."""
+        multiple = self.spec.input.multiple if self.pad or self.spec.input.strict else 1
+        return passes.reduce(first, height, width, scale, multiple)
+
+
+def _scales(spec: DetectorSpec, options: DetectorOptions) -> Scales:
+    scales = options.get("scales") or "full"
+    if isinstance(scales, Integral):
+        scales = int(scales)
+    if spec.input.strict and spec.input.size is not None:
+        if scales not in ("native", "full", 1):
+            problem = f"{spec.name} accepts only {_shown(spec.input.size)}, which allows one pass; omit it"
+            raise ArgumentError("scales", problem, scales)
+        return "native"
+    return scales
 
 
 def _check_accepted(spec: DetectorSpec, size: FixedSize, pad: bool) -> None:

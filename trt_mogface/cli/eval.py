@@ -30,6 +30,7 @@ from trt_mogface.models.cards import DEFAULT
 from trt_mogface.reporting.tables import print_whole
 
 in_images = options.Panel("Images")
+PROCEDURES_SCALES = "full; native in published procedures"
 HOW_HELP = f"{', '.join(PROCEDURES)}; several with commas."
 SAVE_HELP = "Keep the text files: DIR/PRECISION/PROCEDURE/EVENT/NAME.txt."
 
@@ -59,6 +60,9 @@ def wider(
         str, options.in_detection("LIST", HOW_HELP, autocompletion=options.completion(lambda: PROCEDURES))
     ] = "original",
     size: options.NetworkSize = None,
+    scales: Annotated[
+        str | None, options.in_detection("native|full|N", options.SCALES_HELP, show_default=PROCEDURES_SCALES)
+    ] = None,
     threads: options.Threads = None,
     device: options.Device = 0,
     report: options.ReportGroup,
@@ -85,9 +89,12 @@ def wider(
         raise UsageError("give --images DIR to run a detector, or --predictions DIR for text files")
     else:
         fixed = options.parse_size("size", size)
+        passes = None if scales is None else options.parse_scales(scales)
         # Refused before anything is calibrated.
         chosen = procedures(procedure)
-        tests = {name: (each, each.options(fixed) | {"threads": threads}) for name, each in chosen.items()}
+        tests = {
+            name: (each, each.options(fixed, passes) | {"threads": threads}) for name, each in chosen.items()
+        }
         with tempfile.TemporaryDirectory() as made:
             rows = [
                 evaluate_model(

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
 from trt_mogface.errors import ArgumentError
 from trt_mogface.models.manifest import manifest_path
+
+if TYPE_CHECKING:
+    from trt_mogface.reference.passes import Scales
 
 Size = tuple[int, int] | Literal["native"] | None
 OWN = "the model's"
@@ -76,6 +79,15 @@ def calibration_files(calib: str | None) -> list[Path]:
     return [] if calib is None else find_images([calib]).paths
 
 
+def parse_scales(text: str) -> Scales:
+    """Parse ``native``, ``full`` or a number of passes."""
+    from trt_mogface.backends.options import check_options  # needs OpenCV, unlike some verbs
+
+    scales: Any = int(text) if re.fullmatch(r"[0-9]{1,5}", text) else text
+    check_options({"scales": scales})
+    return scales  # type: ignore[no-any-return]
+
+
 named_model = partial(in_model.__call__, autocompletion=completion(model_names))
 model_argument = partial(typer.Argument, autocompletion=completion(model_names))
 MODEL_HELP = "Model name, contract ONNX file or engine."
@@ -85,6 +97,8 @@ Weights = Annotated[Path | None, in_model("FILE", "Trained weights, for a named 
 MinFace = Annotated[float | None, in_model("PX", "Drop pyramid levels that detect only smaller faces.")]
 SIZE_HELP = "Network input: native is each image's own size, WxH one to scale into."
 NetworkSize = Annotated[str | None, in_detection("native|WxH", SIZE_HELP, "--size", show_default=OWN)]
+SCALES_HELP = "Passes: native is one, full adds reduced copies for large faces, N is their number."
+NumberOfScales = Annotated[str, in_detection("native|full|N", SCALES_HELP, "--scales")]
 Threads = Annotated[
     int | None, in_hardware("N", "CPU threads of the network.", min=1, show_default="all cores")
 ]
@@ -100,10 +114,6 @@ CalibCache = Annotated[
     Path | None, in_accuracy("FILE", "Calibration: written with --calib, read without it.")
 ]
 
-Force = Annotated[
-    bool, in_accuracy("", "Go on where a check of the calibration file or of accuracy fails.", "--force")
-]
-
 
 @dataclass(frozen=True)
 class DetectionGroup:
@@ -112,10 +122,12 @@ class DetectionGroup:
     conf: Annotated[float | None, in_detection("0..1", "Score threshold.", show_default=OWN)] = None
     iou: Annotated[float | None, in_detection("0..1", "IoU threshold.", show_default=OWN)] = None
     size: NetworkSize = None
+    scales: NumberOfScales = "full"
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of a `Detector`."""
-        return {"conf": self.conf, "iou": self.iou, "size": parse_size("size", self.size)}
+        size, scales = parse_size("size", self.size), parse_scales(self.scales)
+        return {"conf": self.conf, "iou": self.iou, "size": size, "scales": scales}
 
 
 @dataclass(frozen=True)

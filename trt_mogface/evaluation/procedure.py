@@ -17,6 +17,7 @@ from trt_mogface.evaluation.box_voting import vote
 from trt_mogface.evaluation.predictions import Predicted
 from trt_mogface.evaluation.scales import MULTI, MULTI_HARD, MultiScale, Run, limit, runs
 from trt_mogface.frame import Image
+from trt_mogface.reference.passes import Scales
 
 SCORE = 0.01
 """Score threshold of every procedure: average precision needs the uncertain faces too."""
@@ -37,20 +38,31 @@ class Procedure:
     published: bool = False
     multi_scale: MultiScale | None = None
 
-    def options(self, size: tuple[int, int] | Literal["native"] | None = None) -> DetectorOptions:
+    def options(
+        self, size: tuple[int, int] | Literal["native"] | None = None, scales: Scales | None = None
+    ) -> DetectorOptions:
         """Return the options of the detector to test.
 
-        In the published procedures 5,000 candidates enter the suppression and 750 faces stay.
+        In the published procedures 5,000 candidates enter the suppression, 750 faces stay, and there are no
+        further passes.
 
         Raises:
-            ArgumentError: If a published procedure is given a fixed size.
+            ArgumentError: If a published procedure is given a fixed size or further passes.
         """
         if not self.published:
-            return DetectorOptions(conf=SCORE, iou=self.iou, size=size)
-        if size not in (None, "native"):
-            raise ArgumentError("size", "the published procedures scale images themselves; leave it out")
+            return DetectorOptions(conf=SCORE, iou=self.iou, size=size, scales=scales)
+        for name, value in (("size", size), ("scales", scales)):
+            if value not in (None, "native"):
+                raise ArgumentError(name, "the published procedures scale images themselves; leave it out")
         return DetectorOptions(
-            conf=SCORE, iou=self.iou, size="native", pad=False, shrink=False, top_k=5000, max_det=750
+            conf=SCORE,
+            iou=self.iou,
+            size="native",
+            pad=False,
+            shrink=False,
+            scales="native",
+            top_k=5000,
+            max_det=750,
         )
 
     def predict(self, detect: Detector, image: Image) -> Predicted:

@@ -8,13 +8,22 @@ from numpy.typing import NDArray
 from trt_mogface.reference.decode import Floats
 
 Indices = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Groups = NDArray[np.int64] | NDArray[np.bool_]
 
 BLOCK = 128
 """Boxes resolved together: large enough that numpy's per-call cost vanishes, small enough for the cache."""
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def nms(boxes: Floats, iou_threshold: float, *, inclusive: bool, max_keep: int) -> Indices:
+def nms(
+    boxes: Floats,
+    iou_threshold: float,
+    *,
+    inclusive: bool,
+    max_keep: int,
+    groups: Groups | None = None,
+) -> Indices:
     """Return the indices of the boxes that no better box suppresses.
 
     Args:
@@ -22,6 +31,8 @@ def nms(boxes: Floats, iou_threshold: float, *, inclusive: bool, max_keep: int) 
         iou_threshold: A box stays while its IoU with every better box that stayed is not greater.
         inclusive: Whether corners are pixels, so that a box is x1 - x0 + 1 wide.
         max_keep: Largest number of indices.
+        groups: Number of the group of each box, [n]; boxes of one group do not suppress each other.  None
+            compares all boxes.
 
     Returns:
         int64 [m <= max_keep], increasing.
@@ -32,13 +43,17 @@ def nms(boxes: Floats, iou_threshold: float, *, inclusive: bool, max_keep: int) 
     columns, one = np.ascontiguousarray(boxes.T, np.float32), np.float32(inclusive)
     areas = (columns[2] - columns[0] + one) * (columns[3] - columns[1] + one)
     kept = np.empty(0, np.int64)
+
+    def overlaps(winners: Indices, others: Indices) -> Flags:
+        found = _overlaps(columns, areas, winners, others, iou_threshold, inclusive)
+        return found if groups is None else found & (groups[winners, None] != groups[others])
+
     # Blocks are compared with the kept boxes one after the other: no work on boxes beyond max_keep.
     for start in range(0, len(boxes), BLOCK):
         block = np.arange(start, min(start + BLOCK, len(boxes)))
         if kept.size:
-            hit = _overlaps(columns, areas, kept, block, iou_threshold, inclusive).any(axis=0)
-            block = block[~hit]
-        winners = block[_greedy(_overlaps(columns, areas, block, block, iou_threshold, inclusive))]
+            block = block[~overlaps(kept, block).any(axis=0)]
+        winners = block[_greedy(overlaps(block, block))]
         kept = np.concatenate([kept, winners])
         if kept.size >= max_keep:
             break
@@ -47,7 +62,7 @@ def nms(boxes: Floats, iou_threshold: float, *, inclusive: bool, max_keep: int) 
 
 def _overlaps(
     columns: Floats, areas: Floats, winners: Indices, others: Indices, iou_threshold: float, inclusive: bool
-) -> NDArray[np.bool_]:
+) -> Flags:
     """Return whether each winner [w] suppresses each other box [o]: bool [w, o]."""
     x0, y0, x1, y1 = columns[:, winners, None]
     ox0, oy0, ox1, oy1 = columns[:, None, others]
@@ -57,7 +72,7 @@ def _overlaps(
     union = np.add(areas[winners, None], areas[None, others], out=height)
     union -= intersection
     iou = np.divide(intersection, union, out=union)
-    suppressed: NDArray[np.bool_] = ~(iou <= np.float32(iou_threshold))
+    suppressed: Flags = ~(iou <= np.float32(iou_threshold))
     return suppressed
 
 
@@ -70,7 +85,7 @@ def _extent(low: Floats, high: Floats, other_low: Floats, other_high: Floats, in
     return extent
 
 
-def _greedy(suppresses: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _greedy(suppresses: Flags) -> Flags:
     """Return which boxes of a block stay, bool [b]: row i of ``suppresses`` counts only if box i stays."""
     later = np.triu(suppresses, 1)
     # A row as one Python integer: the walk costs two machine operations a box, not a numpy call, and only
@@ -81,5 +96,5 @@ def _greedy(suppresses: NDArray[np.bool_]) -> NDArray[np.bool_]:
         if not gone >> index & 1:
             gone |= int.from_bytes(packed[index].tobytes(), "little")
     losers = np.frombuffer(gone.to_bytes(packed.shape[1], "little"), np.uint8)
-    stays: NDArray[np.bool_] = np.unpackbits(losers, count=len(suppresses), bitorder="little") == 0
+    stays: Flags = np.unpackbits(losers, count=len(suppresses), bitorder="little") == 0
     return stays

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from tests.support.specs import one_line, small_spec
@@ -30,6 +31,7 @@ def resolved(spec: DetectorSpec = SPEC, **options: Any) -> SlotOptions:
         *[("min_face", value) for value in (0, -3, float("nan"), float("inf"))],
         *[("threads", value) for value in (0, -1)],
         *[("size", value) for value in ((0, 640), (640, -1), (1 << 20, 1 << 20), (640,))],
+        *[("scales", value) for value in ("half", 0, -1, 9, 1.0, True, (1, 2))],
         ("confidence", 0.5),
     ],
 )
@@ -72,6 +74,7 @@ def test_a_strict_network_refuses_other_sizes() -> None:
         (FIXED, "size", {"size": (240, 320)}),
         (multiples, "size", {"size": (65, 32)}),
         (multiples, "pad", {"pad": False}),
+        (FIXED, "scales", {"scales": 2}),
     ]
     for spec, argument, options in refused:
         with pytest.raises(ArgumentError) as error:
@@ -90,3 +93,23 @@ def test_images_are_placed_as_the_options_say() -> None:
     limited = dataclasses.replace(SPEC, input=InputSpec(longest_over=100, longest_to=50, multiple=1))
     assert resolved(limited).place(100, 200).content == (25, 50)
     assert resolved(limited, shrink=False).place(100, 200).content == (100, 200)
+
+
+def test_scales_are_passes_over_the_image() -> None:
+    large, small = (resolved().place(*size) for size in ((300, 300), (100, 100)))  # faces up to 108 pixels
+    assert resolved() == resolved(scales="full") == resolved(scales=None)
+    assert len(resolved().further([small, large])) == 1
+    assert resolved().further([small]) == resolved(scales="native").further([large]) == ()
+    assert [len(resolved(scales=np.int64(n)).further([small])) for n in (1, 2, 3)] == [0, 1, 2]
+    assert not resolved().needs_further(small)
+    assert resolved().reduce(large, 300, 300, 0.35).canvas == (128, 128)
+    assert resolved(pad=False).reduce(resolved(pad=False).place(300, 300), 300, 300, 0.35).canvas == (
+        105,
+        105,
+    )
+
+
+def test_a_network_of_one_size_has_one_pass() -> None:
+    for scales in (None, "full", "native", 1):
+        options = resolved(FIXED, scales=scales)
+        assert options.further([options.place(900, 900)]) == ()

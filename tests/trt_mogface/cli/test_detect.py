@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.command import COMMAND, Result, Run, command
 from tests.support.onnx_files import answers, constant_network
+from tests.support.photos import Photo
+from tests.support.specs import iou
 from trt_mogface import Detector, read_image
 
 
@@ -45,6 +47,19 @@ def test_json_on_stdout_is_json_alone_and_what_the_library_finds(run: Run, photo
     with Detector() as detect:
         expected = detect(read_image(photo))
     assert image == {"image": str(photo), **expected.to_dict()}
+
+
+@pytest.mark.parametrize(("scales", "face"), [("full", 1), ("2", 1), ("native", 0), ("1", 0)])
+def test_a_close_up_is_a_face_with_all_scales(
+    run: Run, portrait: Photo, tmp_path: Path, scales: str, face: int
+) -> None:
+    cv2.imwrite(str(tmp_path / "close.jpg"), cv2.resize(portrait[30:200, 140:310], (2000, 2000)))
+    result = run("detect", tmp_path / "close.jpg", "--scales", scales, "--json", "-")
+    assert result.status == 0
+    (image,) = json.loads(result.out)
+    boxes = np.array([each["box"] for each in image["faces"]], np.float32).reshape(-1, 4)
+    assert sum(iou(box, np.array([467, 317, 1565, 1729])) > 0.8 for box in boxes) == face
+    assert face == 0 or len(boxes) == 1
 
 
 def test_json_into_a_file_is_written_whole_over_the_old_one(run: Run, photo: Path, tmp_path: Path) -> None:
@@ -212,6 +227,12 @@ def test_a_failed_command_leaves_no_folder(run: Run, photo: Path, tmp_path: Path
         (["--min-face", "0"], "--min-face"),
         (["--min-face", "100000"], "--min-face"),
         (["--threads", "0"], "--threads"),
+        (
+            ["--scales", "half"],
+            "--scales 'half': must be 'native', 'full', or a number of passes within 1..8",
+        ),
+        (["--scales", "9"], "--scales 9: must be"),
+        (["--scales", "0"], "--scales 0: must be"),
         (["--nonsense"], "--nonsense"),
         (["--json"], "--json"),
     ],

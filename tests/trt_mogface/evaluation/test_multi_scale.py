@@ -176,6 +176,16 @@ def test_published_procedures_take_no_size_and_the_original_passes_it_on() -> No
         PROCEDURES["multi"].options((64, 48))
 
 
+def test_published_procedures_have_one_pass_and_the_original_that_of_a_detector() -> None:
+    assert PROCEDURES["original"].options().get("scales") is None
+    assert PROCEDURES["original"].options(scales=2).get("scales") == 2
+    for name in ("single", "multi", "multi-hard"):
+        for given in (None, "native"):
+            assert PROCEDURES[name].options(scales=given).get("scales") == "native"
+        with pytest.raises(ArgumentError, match=r"^scales: the published procedures scale images themselves"):
+            PROCEDURES[name].options(scales="full")
+
+
 def test_names_with_commas_and_unknown_ones() -> None:
     assert list(procedures("single, multi-hard")) == ["single", "multi-hard"]
     with pytest.raises(
