@@ -36,6 +36,12 @@ browsers: $(VENV)/.dev ## open the HTML pages in Chromium (CHROMIUM=/path/to/chr
 	fi
 	$(BIN)/python -m pytest tests/browser
 
+# Failing inputs and the commands that repeat them are kept in out/fuzz.  TIME in seconds ends a run early.
+COUNT ?= 100000
+SEED  ?= 0
+fuzz: $(VENV)/.dev ## try mutated images, models, records and texts (COUNT=100000 SEED=0 TIME=seconds)
+	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED) $(if $(TIME),--time $(TIME))
+
 # The registries are those of TensorRT's lean runtimes, from the package index.  The headers are in no package: both
 # variables name folders with an include/, of an archive of TensorRT or of github.com/NVIDIA/TensorRT at that release.
 plugin-registry: $(VENV)/.dev ## load the TensorRT plugin into real registries (TensorRT_ROOT_10=folder TensorRT_ROOT_11=folder)
