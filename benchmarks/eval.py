@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from benchmarks._lib.data import ANNOTATIONS, DATA, image_file
+from benchmarks._lib.data import ANNOTATIONS, DATA, image_file, sound
 from benchmarks._lib.process import run
 from benchmarks._lib.results import record
 from trt_mogface import Detector, read_image
@@ -85,7 +85,7 @@ def overhead(model: Path, threads: int | None, every: int, parts: int) -> float:
                 backend.network.run(pixels)
             network_s = time.perf_counter() - started
             started = time.perf_counter()
-            for image, predicted in zip(images, detect_all(detect, procedure, paths, together)):
+            for image, predicted in zip(images, sound(detect_all(detect, procedure, paths, together))):
                 write_prediction(Path(folder), image, predicted)
             ratios.append((time.perf_counter() - started) / network_s)
     return statistics.median(ratios[1:])  # the first warms up

@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._lib.data import ANNOTATIONS, CALIBRATION, image_file
+from benchmarks._lib.data import ANNOTATIONS, CALIBRATION, image_file, sound
 from benchmarks._lib.results import record
 from engine_build.calibration.images import find_images
 from engine_build.calibration.ranges import Method
@@ -62,7 +62,8 @@ def measured(file: Path) -> dict[str, float]:
     """Return the AP of each setting."""
     truth, procedure = read_ground_truth(ANNOTATIONS), PROCEDURES["original"]
     with Detector(file, **procedure.options()) as detect:
-        ap = evaluate(truth, list(detect_all(detect, procedure, [image_file(each) for each in truth]))).ap
+        found = detect_all(detect, procedure, [image_file(each) for each in truth])
+        ap = evaluate(truth, list(sound(found))).ap
     return {setting: round(ap[setting], 4) for setting in SETTINGS}
 
 

@@ -127,6 +127,18 @@ class MissingExtraError(MogFaceError):
     """A feature whose packages are not installed."""
 
 
+FAILURES_OF_AN_IMAGE = (ImageError, MemoryError, OutOfMemoryError)
+"""Exceptions that concern one image; a run over others goes on."""
+
+
+def reason_of(error: BaseException, name: object) -> str:
+    """Return why an image cannot be used, one of `FAILURES_OF_AN_IMAGE`, without its name."""
+    if isinstance(error, ImageError):
+        return str(error).removeprefix(f"{name}: ")
+    detail = f" ({error})" if isinstance(error, OutOfMemoryError) else ""
+    return f"too large for the memory{detail}; scale it down, or use a smaller size"
+
+
 def first_line(error: Exception) -> str:
     """Return the first line of an exception's message, or its type name if the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from trt_mogface import images
 from trt_mogface._files import sha256_of
-from trt_mogface.errors import ArgumentError, ImageError
+from trt_mogface.errors import FAILURES_OF_AN_IMAGE, ArgumentError, ImageError, reason_of
 from trt_mogface.reference.resize import paint, place_letterbox, place_native, place_stretch
 from trt_mogface.spec import InputSpec
 
@@ -92,10 +92,8 @@ class Images:
     def _read(self, path: Path) -> NDArray[np.uint8] | None:
         try:
             return images.read_image(path)
-        except ImageError as error:
-            self.skipped[str(path)] = str(error)
-        except MemoryError:
-            self.skipped[str(path)] = f"{path}: too large for the memory; scale it down"
+        except FAILURES_OF_AN_IMAGE as error:
+            self.skipped[str(path)] = f"{path}: {reason_of(error, path)}"
         return None
 
     def _placed(self, name: str, image: NDArray[np.uint8]) -> Input:

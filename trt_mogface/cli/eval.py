@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,7 @@ from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
 from trt_mogface.cli.images import SOME_FAILED, not_finite
 from trt_mogface.cli.precisions import PrecisionGroup, model_files
-from trt_mogface.errors import UsageError
+from trt_mogface.errors import MogFaceError, UsageError
 from trt_mogface.evaluation.curves_page import curves_page
 from trt_mogface.evaluation.evaluation import COLUMNS, ap_cells
 from trt_mogface.evaluation.predictions import prediction_file
@@ -32,6 +33,7 @@ from trt_mogface.reporting.tables import print_whole
 in_images = options.Panel("Images")
 PROCEDURES_SCALES = "full; native in published procedures"
 HOW_HELP = f"{', '.join(PROCEDURES)}; several with commas."
+RESUME_HELP = "Reuse the text files that --save has of an interrupted run."
 SAVE_HELP = "Keep the text files: DIR/PRECISION/PROCEDURE/EVENT/NAME.txt."
 
 eval = typer.Typer(help="Measure accuracy on annotated images.", add_completion=False)
@@ -67,10 +69,12 @@ def wider(
     device: options.Device = 0,
     report: options.ReportGroup,
     save: Annotated[Path | None, options.in_output("DIR", SAVE_HELP)] = None,
+    resume: Annotated[bool, options.in_output("", RESUME_HELP, "--resume")] = False,
 ) -> int:
     """WIDER FACE's easy, medium and hard AP, and AP by face size, of a detector or of its text files.
 
-    A model with candidates that are not finite is broken; they are counted (exit status 1).
+    The faces of images that cannot be used count as missed. A model with candidates that are not finite is
+    broken. Both are counted (exit status 1).
     """
     truth = read_ground_truth(gt)
     if subset is not None:
@@ -81,58 +85,74 @@ def wider(
     files = {} if images is None else image_files(images, truth)
     written = [report.json_path, precision.written]
     output.check_targets(written, [*read, *files], html=report.html, folder=save)
+    if resume and save is None:
+        raise UsageError("--resume reuses the text files of --save DIR; name it")
     if predictions is not None:
         if images is not None or save is not None or precision != PrecisionGroup():
             raise UsageError("--predictions evaluates text files; leave out --images and the model's options")
-        rows = [evaluate_predictions(str(predictions), predictions, truth)]
-    elif images is None:
+        return _report([evaluate_predictions(str(predictions), predictions, truth)], report)
+    if images is None:
         raise UsageError("give --images DIR to run a detector, or --predictions DIR for text files")
-    else:
-        fixed = options.parse_size("size", size)
-        passes = None if scales is None else options.parse_scales(scales)
-        # Refused before anything is calibrated.
-        chosen = procedures(procedure)
-        tests = {
-            name: (each, each.options(fixed, passes) | {"threads": threads}) for name, each in chosen.items()
-        }
-        with tempfile.TemporaryDirectory() as made:
-            rows = [
-                evaluate_model(
-                    f"{Path(model).name}, {name}, {how}",
-                    file,
-                    each,
-                    detector_options,
-                    files,
-                    (Path(made) if save is None else save) / name / how,
-                    device=device,
-                    watch=partial(
-                        track,
-                        total=len(files),
-                        console=output.err,
-                        transient=True,
-                        disable=not output.err.is_terminal,
-                    ),
+    fixed = options.parse_size("size", size)
+    passes = None if scales is None else options.parse_scales(scales)
+    # Refused before anything is calibrated.
+    chosen = procedures(procedure)
+    tests = {
+        name: (each, each.options(fixed, passes) | {"threads": threads}) for name, each in chosen.items()
+    }
+    watch = partial(track, console=output.err, transient=True, disable=not output.err.is_terminal)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as made, _reported_if_ended(rows, report):
+        for name, file in model_files(model, precision, Path(made)):
+            for how, (each, detector_options) in tests.items():
+                label, folder = f"{Path(model).name}, {name}, {how}", (save or Path(made)) / name / how
+                rows.append(
+                    evaluate_model(
+                        *(label, file, each, detector_options, files, folder),
+                        device=device,
+                        watch=lambda results, label, total: watch(results, label, total=total),
+                        resume=resume,
+                    )
                 )
-                for name, file in model_files(model, precision, Path(made))
-                for how, (each, detector_options) in tests.items()
-            ]
-    _report(rows, report)
-    broken = [row for row in rows if row.dropped]
-    for row in broken:
-        output.say(f"trt-mogface: {row.label}: {not_finite(row.dropped)}; its AP is not valid")
-    return SOME_FAILED if broken else 0
+    return _report(rows, report)
 
 
-def _report(rows: Sequence[Row], files: options.ReportGroup) -> None:
+@contextmanager
+def _reported_if_ended(rows: Sequence[Row], report: options.ReportGroup) -> Iterator[None]:
+    """Return a context that reports the rows that are complete if it is ended by a signal or an error."""
+    try:
+        yield
+    except (KeyboardInterrupt, MogFaceError):
+        if rows:
+            _report(rows, report)
+        raise
+
+
+def _report(rows: Sequence[Row], files: options.ReportGroup) -> int:
+    """Write and print rows, and what is wrong with them; return the exit status."""
     if files.html is not None:
         output.write(files.html, curves_page({_named(row): row.result for row in rows}))
     output.write(files.json_path, json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
     if files.json_path != output.STDOUT:
         print_whole(output.out, _table(rows))
+    for path, reason in {item: None for row in rows for item in row.failed.items()}:
+        output.say(f"trt-mogface: {path}: {reason}")
     for row in rows:
-        if row.missing:
-            problem = f"{len(row.missing)} images have no file, their faces count as missed"
-            output.say(f"{row.label}: {problem}; the first is {row.missing[0]}")
+        for problem in _problems(row):
+            output.say(f"trt-mogface: {row.label}: {problem}")
+    return SOME_FAILED if any(row.failed or row.dropped for row in rows) else 0
+
+
+def _problems(row: Row) -> Iterator[str]:
+    if row.failed:
+        count = f"{len(row.failed)} of {row.result.images} images"
+        yield f"{count} could not be used, their faces count as missed"
+    if row.missing:
+        count = f"{len(row.missing)} images have no file"
+        yield f"{count}, their faces count as missed; the first is {row.missing[0]}"
+    if row.dropped:
+        yield f"{not_finite(row.dropped)}; its AP is not valid"
+    yield from row.hints
 
 
 def _named(row: Row) -> str:

@@ -10,7 +10,7 @@ from rich.progress import track
 
 from trt_mogface.cli import output
 from trt_mogface.cli.sources import Source
-from trt_mogface.errors import ImageError, OutOfMemoryError
+from trt_mogface.errors import FAILURES_OF_AN_IMAGE, ImageError, reason_of
 from trt_mogface.frame import Image
 from trt_mogface.images import summarize
 
@@ -41,11 +41,8 @@ class Failures:
         """Return a context in which an image may fail, also by a lack of memory."""
         try:
             yield
-        except ImageError as error:
-            self._add(source, str(error))
-        except (MemoryError, OutOfMemoryError) as error:
-            detail = f" ({error})" if isinstance(error, OutOfMemoryError) else ""
-            self._add(source, f"too large for the memory{detail}; scale it down, or set --size")
+        except FAILURES_OF_AN_IMAGE as error:
+            self._add(source.name, reason_of(error, source.name))
 
     def status(self) -> int:
         """Return the exit status.
@@ -59,14 +56,13 @@ class Failures:
             raise ImageError(self.reasons[0])
         raise ImageError(f"images: none of the {self._total} could be used")
 
-    def _add(self, source: Source, message: str) -> None:
+    def _add(self, name: str, reason: str) -> None:
         # As text: the traceback of an exception would keep the contents of the file in memory.
-        reason = message.removeprefix(f"{source.name}: ")
-        self.reasons.append(f"{source.name}: {reason}")
+        self.reasons.append(f"{name}: {reason}")
         if self._total > 1:
             output.say(f"trt-mogface: {self.reasons[-1]}")
         if self._record is not None:
-            self._record(source.name, reason)
+            self._record(name, reason)
 
 
 def usable(sources: Sequence[Source], task: str, failures: Failures) -> Iterator[tuple[Source, Image]]:

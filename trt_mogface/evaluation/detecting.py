@@ -6,11 +6,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
 from trt_mogface.backends.registry import is_engine
 from trt_mogface.detector import Detector
+from trt_mogface.errors import FAILURES_OF_AN_IMAGE, reason_of
 from trt_mogface.evaluation.predictions import Predicted
 from trt_mogface.evaluation.procedure import Procedure
 from trt_mogface.images import read_image
@@ -18,6 +20,13 @@ from trt_mogface.machine.cpu import available_cores
 
 ON_GPU = 2
 """Images at a time of an engine: while one is on the GPU, the next is read."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An image that could not be used, and why."""
+
+    reason: str
 
 
 def at_a_time(model: str | Path, threads: int | None) -> int:
@@ -34,7 +43,7 @@ def at_a_time(model: str | Path, threads: int | None) -> int:
 
 def detect_all(
     detector: Detector, procedure: Procedure, images: Sequence[Path], together: int = 1
-) -> Iterator[Predicted]:
+) -> Iterator[Predicted | Failed]:
     """Yield the predictions of each image, in order; the number of images in memory is bounded.
 
     Args:
@@ -51,15 +60,19 @@ def detect_all(
         pool = ThreadPoolExecutor(together)
         stack.callback(pool.shutdown, cancel_futures=True)
 
-        def run(path: Path) -> Predicted:
-            image = read_image(path)
-            detect = idle.get()
+        def run(path: Path) -> Predicted | Failed:
+            detect = None
             try:
+                image = read_image(path)
+                detect = idle.get()
                 return procedure.predict(detect, image)
+            except FAILURES_OF_AN_IMAGE as error:
+                return Failed(reason_of(error, path))
             finally:
-                idle.put(detect)
+                if detect is not None:
+                    idle.put(detect)
 
-        pending: deque[Future[Predicted]] = deque()
+        pending: deque[Future[Predicted | Failed]] = deque()
         for path in images:
             pending.append(pool.submit(run, path))
             if len(pending) > 2 * together:

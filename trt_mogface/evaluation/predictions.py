@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from trt_mogface.errors import EvaluationError, OutputError
+from trt_mogface._files import cannot_write, whole_file
+from trt_mogface.errors import EvaluationError
 from trt_mogface.evaluation.average_precision import Floats
 from trt_mogface.evaluation.wider_face import Annotated
+from trt_mogface.images import SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,24 @@ def write_prediction(folder: Path, image: Annotated, predicted: Predicted) -> No
     path = prediction_file(folder, image)
     faces = zip(predicted.boxes, predicted.scores)
     lines = ["{:.2f} {:.2f} {:.2f} {:.2f} {:.6f}".format(*box, score) for box, score in faces]
-    text = "\n".join([f"{image.key}.jpg", str(len(lines)), *lines, ""])
+    name = image.key if PurePosixPath(image.name).suffix.lower() in SUFFIXES else f"{image.key}.jpg"
+    text = "\n".join([name, str(len(lines)), *lines, ""])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Without a temporary file, which would wait for the disk thousands of times; the count reveals a
-        # file that was cut off.
-        path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+        raise cannot_write(path, error) from error
+    with whole_file(path, durable=False) as temporary:  # the disk would be waited for thousands of times
+        temporary.write_text(text, encoding="utf-8")
+
+
+def has_prediction(folder: Path, image: Annotated) -> bool:
+    """Return whether an image has a whole file that `write_prediction` has written."""
+    path = prediction_file(folder, image)
+    try:
+        _read(path)
+        return path.read_bytes().endswith(b"\n")  # an empty file may be the work of a power failure
+    except (EvaluationError, OSError):
+        return False
 
 
 def prediction_file(folder: Path, image: Annotated) -> Path:

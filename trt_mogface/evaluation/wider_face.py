@@ -13,6 +13,7 @@ import numpy as np
 from trt_mogface._optional import require
 from trt_mogface.errors import EvaluationError
 from trt_mogface.evaluation.average_precision import Flags, Floats
+from trt_mogface.images import SUFFIXES
 
 SETTINGS = ("easy", "medium", "hard")
 
@@ -62,6 +63,9 @@ def read_ground_truth(path: Path) -> list[Annotated]:
         raise EvaluationError(f"{path}: the ground truth names no image")
     if len({image.key for image in images}) < len(images):
         raise EvaluationError(f"{path}: the ground truth names an image twice")
+    for image in images:
+        if ".." in Path(image.key).parts or Path(image.event).is_absolute() or Path(image.name).is_absolute():
+            raise EvaluationError(f"{path}: {image.key!r:.120} leads out of the folder of the images")
     return images
 
 
@@ -76,8 +80,8 @@ def read_subset(path: Path, truth: Sequence[Annotated]) -> list[Annotated]:
     """Return the part of the ground truth that a file names.
 
     Args:
-        path: Text file with a line ``EVENT/NAME`` (or ``EVENT/NAME.jpg``) for each image, or a JSON file as
-            for `read_ground_truth`, of which only the names are read.
+        path: Text file with a line ``EVENT/NAME`` for each image, with or without extension, or a JSON file
+            as for `read_ground_truth`, of which only the names are read.
         truth: Annotated faces of all images.
 
     Raises:
@@ -90,13 +94,19 @@ def read_subset(path: Path, truth: Sequence[Annotated]) -> list[Annotated]:
         except (ValueError, TypeError, KeyError) as error:
             raise EvaluationError(f"{path}: not a JSON list of images with event and file") from error
     else:
-        names = [line.strip().removesuffix(".jpg") for line in text.splitlines() if line.strip()]
+        names = [line.strip() for line in text.splitlines() if line.strip()]
     known = {image.key: image for image in truth}
+    names = [name if name in known else _without_suffix(name) for name in names]
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         problem = f"{unknown[0]!r:.120} is not in the ground truth" if unknown else "it names no image"
         raise EvaluationError(f"{path}: {problem}; write a line EVENT/NAME for each image")
     return [known[name] for name in dict.fromkeys(names)]
+
+
+def _without_suffix(name: str) -> str:
+    path = Path(name)
+    return name.removesuffix(path.suffix) if path.suffix.lower() in SUFFIXES else name
 
 
 def _from_matlab(folder: Path) -> Iterator[Annotated]:

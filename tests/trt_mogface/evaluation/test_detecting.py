@@ -1,4 +1,4 @@
-"""Several images at a time: in order, few in memory, and an end at an unreadable one."""
+"""Several images at a time: in order, few in memory, and some that fail."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 
 from tests.support.photos import Photo
 from trt_mogface.detector import Detector
-from trt_mogface.errors import ImageError
-from trt_mogface.evaluation.detecting import at_a_time, detect_all
+from trt_mogface.evaluation.detecting import Failed, at_a_time, detect_all
 from trt_mogface.evaluation.predictions import Predicted
 from trt_mogface.evaluation.procedure import PROCEDURES, Procedure
 from trt_mogface.images import read_image
@@ -34,6 +33,7 @@ def test_predictions_come_in_the_order_of_the_images(images: list[Path], togethe
         found = list(detect_all(detect, procedure, images, together))
         for path, predicted in zip(images, found):
             expected = procedure.predict(detect, read_image(path))
+            assert isinstance(predicted, Predicted)
             np.testing.assert_array_equal(predicted.boxes, expected.boxes)
             np.testing.assert_array_equal(predicted.scores, expected.scores)
     assert len(found) == len(images)
@@ -57,13 +57,26 @@ def test_few_images_are_read_ahead(images: list[Path]) -> None:
     assert len(begun) < len(images)
 
 
-def test_an_unreadable_image_ends_it_after_those_before(images: list[Path]) -> None:
+@pytest.mark.parametrize("together", [1, 2])
+def test_images_that_fail_do_not_end_it(images: list[Path], together: int) -> None:
     images[4].write_bytes(b"no image")
+
+    class Large(Procedure):
+        def predict(
+            self, detect: Detector, image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+        ) -> Predicted:
+            if image.shape[1] == 304:
+                raise MemoryError
+            return super().predict(detect, image)
+
     with Detector(conf=0.01) as detect:
-        running = detect_all(detect, PROCEDURES["original"], images)
-        assert len([next(running) for _ in range(4)]) == 4
-        with pytest.raises(ImageError, match=r"256\.png"):
-            next(running)
+        found = list(detect_all(detect, Large(), images, together))
+    failed = {index: each.reason for index, each in enumerate(found) if isinstance(each, Failed)}
+    assert failed == {
+        1: "too large for the memory; scale it down, or use a smaller size",
+        4: "not an image in a known format",
+    }
+    assert len(found) == len(images)
 
 
 def test_networks_of_few_threads_share_the_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
