@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from typing_extensions import ParamSpec
 
 from engine_build.calibration.images import Images
 from engine_build.calibration.ranges import METHODS, Method
@@ -20,7 +23,7 @@ from engine_build.precision.quantize import convolutions
 from engine_build.validation.agreement import Agreement
 from engine_build.validation.annotations import Annotations, assign, read_annotations
 from engine_build.validation.choice import choose
-from engine_build.validation.comparison import Comparison, check_finite, check_on_noise, check_optimized
+from engine_build.validation.comparison import Comparison, check_close, check_finite, check_optimized
 from engine_build.validation.sensitivity import Sensitivity, nodes_matching
 from engine_build.workload.convolutions import work_by_convolution
 from trt_mogface.backends.onnxruntime import read_spec
@@ -30,6 +33,10 @@ from trt_mogface.spec import DetectorSpec, Thresholds
 
 if TYPE_CHECKING:
     import onnx
+
+P = ParamSpec("P")
+
+log = logging.getLogger("trt_mogface")
 
 MAX_LOSS = 5.0
 """Default limit of the loss against FP32, in points of AP, beyond which a precision is refused."""
@@ -55,6 +62,7 @@ class LoweringOptions:
         sensitivity: Whether to measure the layer groups even if none is kept.
         max_loss: Largest loss of AP against FP32 in points; None for `MAX_LOSS` (`AUTO_LOSS` with ``auto``).
         boxes: File of the faces in the images, see `engine_build.validation.annotations`; None for none.
+        force: Whether to go on where a check of the calibration file or of the accuracy fails.
         end_to_end: Thresholds of a detection that becomes part of the model; None for the contract's outputs.
 
     Raises:
@@ -69,6 +77,7 @@ class LoweringOptions:
     sensitivity: bool = False
     max_loss: float | None = None
     boxes: Path | None = None
+    force: bool = False
     end_to_end: Thresholds | None = None
 
     def __post_init__(self) -> None:
@@ -182,7 +191,7 @@ class Lowering:
             self.status(f"checking {given}")
             check_finite(model, given, "repair the model, or use another precision")
         if given in QUANTIZED:
-            check_optimized(model, given)
+            self._unless_forced(check_optimized, model, given)
         by_output = read_precisions(self.options.model)
         types: dict[str, str] = {
             node.name: by_output[node.output[0]]
@@ -190,6 +199,15 @@ class Lowering:
             if node.op_type == "Conv" and node.output[0] in by_output
         }
         return Lowered(given, given, model, self._ended(model), types, None, None)
+
+    def _unless_forced(self, check: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Make a check, whose failure is only a warning if the user says so."""
+        try:
+            check(*args, **kwargs)
+        except EngineError as error:
+            if not self.options.force:
+                raise
+            log.warning("%s", error)
 
     def _ended(self, model: onnx.ModelProto) -> DetectorSpec:
         """Append the detection, if there is to be one, in place; return the spec of the result."""
@@ -222,7 +240,7 @@ class Lowering:
         if images is None:
             if path is None:
                 return None
-            found = load_calibration(path)
+            found = load_calibration(path, force=self.options.force)
             found.check_belongs_to(self._model("int8"), self.spec.name, path)
             return found
         model = self._model("int8")
@@ -274,10 +292,13 @@ class Lowering:
             check_finite(model, "fp32", "repair the model")
             return None
         if precision in QUANTIZED:
-            check_optimized(lowered, precision)
+            self._unless_forced(check_optimized, lowered, precision)
         self.status(f"comparing {precision} with FP32")
         if self._comparison is None:
-            check_on_noise(model, lowered, precision)
+            reference = check_finite(model, "fp32", "repair the model")
+            remedy = "use bf16, or keep the layers that overflow in FP16 (keep_fp16)"
+            result = check_finite(lowered, precision, remedy)
+            self._unless_forced(check_close, reference, result, precision)
             return None
         agreement = self._comparison.on(CHECKED_IMAGES).agreement(lowered)
         if not agreement.images:

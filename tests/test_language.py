@@ -129,7 +129,8 @@ def report(path: Path, found: Iterator[str]) -> list[str]:
     return [f"{path.relative_to(REPOSITORY)}:{problem}" for problem in found]
 
 
-PROSE = [path for path in tracked("*.py", "*.md", "*.h", "*.cuh", "*.cu", "*.cpp") if path != THIS]
+LANGUAGES = ("*.py", "*.md", "*.h", "*.cuh", "*.cu", "*.cpp", "*.js", "*.css")
+PROSE = [path for path in tracked(*LANGUAGES) if path != THIS]
 CODE = tracked("trt_mogface/*.py", "engine_build/*.py", "examples/*.py")
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
+
+SEAL = "sha256"
+"""Field with the SHA-256 of a record's other fields, which reveals a changed number."""
+
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 def convert(values: object, kind: type[T], *, complete: bool = False) -> T:
@@ -34,6 +41,21 @@ def convert(values: object, kind: type[T], *, complete: bool = False) -> T:
     if unknown or missing:
         raise ValueError(f"{'unknown' if unknown else 'missing'} field - at `{unknown or missing:.80}`")
     return value
+
+
+def sealed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain values with the digest of their content, for `is_sealed`."""
+    return {**fields, SEAL: _digest(fields)}
+
+
+def is_sealed(fields: Mapping[str, Any], seal: object) -> bool:
+    """Return whether plain values, without their seal, are those that were sealed."""
+    return seal == _digest(fields)
+
+
+def _digest(fields: Mapping[str, Any]) -> str:
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def dump(value: Any) -> Any:

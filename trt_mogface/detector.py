@@ -6,6 +6,7 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -23,6 +24,9 @@ from trt_mogface.spec import Thresholds
 
 class Detector:
     """A face detector.  Calls from several threads take turns; `clone` gives a thread its own detector.
+
+    A forked process must open its own.  A detector of a name or file can be pickled: another process opens
+    the model again.
 
     Args:
         model: Name of a model (``trt-mogface models`` lists them), contract ONNX file, TensorRT engine, or
@@ -80,11 +84,15 @@ class Detector:
         twin._open(self._shared.retain())
         return twin
 
-    def __reduce__(self) -> tuple[Callable[..., Detector], tuple[dict[str, Any]]]:
-        """Pickle the model and the options; another process opens the model itself when it unpickles."""
+    def __reduce__(self) -> tuple[Callable[[], Detector], tuple[()]]:
+        """Pickle the model and the options, with which another process opens the model again.
+
+        Raises:
+            RunnerError: If the detector is of an opened backend.
+        """
         if not isinstance(self._arguments["model"], (str, os.PathLike)):
             raise RunnerError("a detector of an opened backend cannot be pickled; open it by name or file")
-        return _opened, (self._arguments,)
+        return partial(Detector, **self._arguments), ()
 
     @property
     def info(self) -> ModelInfo:
@@ -170,7 +178,3 @@ class Detector:
                     self._slot.submit([frames[index] for index in part])
                     found.update(zip(part, self._slot.wait()))
         return [found[index] for index in range(len(frames))]
-
-
-def _opened(arguments: dict[str, Any]) -> Detector:
-    return Detector(**arguments)

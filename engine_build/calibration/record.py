@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from engine_build.calibration.images import Images
 from engine_build.calibration.ranges import Method, channel_means, channel_peaks, tensor_ranges
-from engine_build.precision.bias import corrections
-from engine_build.precision.equalize import equalize, factors
+from engine_build.precision.bias import corrections, most_correction
+from engine_build.precision.equalize import MAX_FACTOR, equalize, factors, links
 from engine_build.precision.quantize import quantized_tensors
 from trt_mogface import _json
 from trt_mogface._files import write_text
@@ -26,7 +26,7 @@ from trt_mogface.errors import ImageError, ModelError
 if TYPE_CHECKING:
     import onnx
 
-FORMAT = 2
+FORMAT = 3
 
 MEANS_IMAGES = 32
 """Largest number of images for the means, which need fewer than extremes do."""
@@ -34,8 +34,11 @@ MEANS_IMAGES = 32
 MIN_IMAGES = 4
 """Number of images below which statistics are those of single images."""
 
+ROUNDING = 1.01
+"""Factor by which a limit may be exceeded: scales are rounded to FP16, sums to FP32."""
+
 Magnitude = Annotated[float, msgspec.Meta(ge=0)]
-Divisor = Annotated[float, msgspec.Meta(gt=0)]
+Divisor = Annotated[float, msgspec.Meta(ge=np.float32(1 / MAX_FACTOR).item(), le=MAX_FACTOR)]
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,11 @@ class Calibration:
     """
 
     network: str
-    graph_sha256: str
-    weights_sha256: str
+    graph_sha256: _json.Sha256
+    weights_sha256: _json.Sha256
     method: Method
-    images: int
-    images_sha256: str
+    images: Annotated[int, msgspec.Meta(ge=MIN_IMAGES)]
+    images_sha256: _json.Sha256
     divisors: dict[str, list[Divisor]]
     largest: dict[str, Magnitude]
     ranges: dict[str, Magnitude]
@@ -71,35 +74,50 @@ class Calibration:
 
     def to_json(self) -> str:
         """Return readable JSON; `from_json` reads it back equal."""
-        fields = {"format": FORMAT, **dataclasses.asdict(self)}
+        fields = _json.sealed({"format": FORMAT, **dataclasses.asdict(self)})
         lines = [f" {json.dumps(key)}: {_one_line_each(value)}" for key, value in fields.items()]
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
     @staticmethod
-    def from_json(text: str, path: Path) -> Calibration:
-        """Read a calibration file, which is untrusted input.  Format 1 is upgraded.
+    def from_json(text: str, path: Path, *, force: bool = False) -> Calibration:
+        """Read a calibration file, which is untrusted input.  Formats 1 and 2 are upgraded.
+
+        Args:
+            text: Content.
+            path: File, for messages.
+            force: Whether to take a file that was changed after it was written.
 
         Raises:
-            ModelError: If the text is not such a file, or a value is impossible.
+            ModelError: If the text is not such a file, was changed, or a value is impossible.
         """
         try:
             fields = json.loads(text)
             version = fields.pop("format")
+            if type(version) is not int or version not in (1, 2, FORMAT):
+                raise ValueError("the format is that of another release")
+            # Releases before format 3 wrote no digest.
+            seal = fields.pop(_json.SEAL) if version == FORMAT else None
+            whole = version != FORMAT or _json.is_sealed({"format": version, **fields}, seal)
             if version == 1:
                 fields |= {f"images{end}": fields.pop(f"pictures{end}") for end in ("", "_sha256")}
-            elif version != FORMAT:
-                raise ValueError("the format is that of another release")
-            return _json.convert(fields, Calibration)
+            found = _json.convert(fields, Calibration)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ModelError(
                 f"{path}: not a calibration file ({error!s:.100}); calibrate again, on images (calib)"
             ) from error
+        if not (whole or force):
+            problem = "it was changed after it was written"
+            raise ModelError(
+                f"{path}: {problem}; calibrate again, on images (calib), or use it as it is (force)"
+            )
+        return found
 
     def check_belongs_to(self, model: onnx.ModelProto, name: str, path: Path) -> None:
-        """Refuse a calibration of another network than ``model`` of this name.
+        """Refuse a calibration of another network than ``model`` of this name, which is changed in place.
 
         Raises:
-            ModelError: If name, graph or weights differ; the message says which, of the file ``path``.
+            ModelError: If name, graph or weights differ, or a value is impossible for the network; the
+                message says which, of the file ``path``.
         """
         graph, weights = fingerprint(model)
         if self.network != name:
@@ -112,8 +130,31 @@ class Calibration:
         elif self.weights_sha256 != weights:
             differs = "the graphs are the same, but the weights differ"
         else:
-            return
+            return self._check_values(model, path)
         raise ModelError(f"{path}: calibration of another network ({differs}); calibrate on images (calib)")
+
+    def _check_values(self, model: onnx.ModelProto, path: Path) -> None:
+        """Refuse values that no images can give for this network, which is equalized in place."""
+        channels = {link.tensor: link.channels(model) for link in links(model)}
+        tensors = quantized_tensors(model)
+        problem = None
+        if {name: len(values) for name, values in self.divisors.items()} != channels:
+            problem = "divisors are not those of its channels"
+        elif not self.largest.keys() == self.ranges.keys() == set(tensors):
+            problem = "ranges are not those of its activations"
+        elif any(self.ranges[name] > ROUNDING * self.largest[name] for name in tensors):
+            problem = "a range is greater than the largest magnitude"
+        else:
+            equalize(model, self.divisors)
+            limits = most_correction(model, self.largest)
+            if {name: len(values) for name, values in self.biases.items()} != {
+                name: len(limit) for name, limit in limits.items()
+            }:
+                problem = "biases are not those of its convolutions"
+            elif any((np.abs(self.biases[name]) > ROUNDING * limit).any() for name, limit in limits.items()):
+                problem = "a bias is out of reach of its convolution"
+        if problem:
+            raise ModelError(f"{path}: impossible for this network ({problem}); calibrate on images (calib)")
 
 
 def calibrate(
@@ -178,8 +219,8 @@ def _too_few(images: Images, count: int) -> str:
     )
 
 
-def load_calibration(path: Path) -> Calibration:
-    """Read a calibration from its file.
+def load_calibration(path: Path, *, force: bool = False) -> Calibration:
+    """Read a calibration from its file; see `Calibration.from_json`.
 
     Raises:
         ModelError: If the file is missing or unusable.
@@ -189,7 +230,7 @@ def load_calibration(path: Path) -> Calibration:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise ModelError(f"{path}: cannot be read ({reason}); make it with images (calib)") from error
-    return Calibration.from_json(text, path)
+    return Calibration.from_json(text, path, force=force)
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,20 @@ def load(path: Path) -> onnx.ModelProto:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # protobuf's and the checker's errors share no base class
         raise ModelError(f"{path}: not a valid ONNX file ({first_line(error)})") from error
+    if not all(isinstance(text, str) for text in _texts(model)):
+        raise ModelError(
+            f"{path}: not a valid ONNX file (a name or description is not utf-8); export it again"
+        )
     return model
+
+
+def _texts(model: onnx.ModelProto) -> Iterator[object]:
+    """Yield the texts of a model; protobuf gives those that are not UTF-8 as bytes."""
+    graph = model.graph
+    yield from (model.producer_name, model.doc_string, graph.doc_string)
+    yield from (each.name for each in (graph, *graph.input, *graph.output, *graph.initializer))
+    for node in graph.node:
+        yield from (node.name, node.domain, *node.input, *node.output)
 
 
 def spec_of(model: onnx.ModelProto, name: str | Path = "model") -> DetectorSpec:

@@ -46,6 +46,26 @@ def corrections(model: onnx.ModelProto, means: Means) -> dict[str, NDArray[np.fl
     return found
 
 
+def most_correction(model: onnx.ModelProto, largest: Mapping[str, float]) -> dict[str, NDArray[np.float64]]:
+    """Return limits of the magnitudes of `corrections`, whatever the images: float64 [K] by convolution.
+
+    The model is FP32 and equalized; ``largest`` has the largest magnitude of each input of a convolution.
+    """
+    from onnx import numpy_helper
+
+    stored = constants(model)
+    found = {}
+    for node in convolutions(model):
+        if len(node.input) < 3:
+            continue
+        weight = numpy_helper.to_array(stored[node.input[1]])
+        steps, scale = quantized_weight(weight, "int8")
+        rounded = np.abs(steps).sum(axis=(1, 2, 3), dtype=np.float64) * scale
+        exact = np.abs(weight).sum(axis=(1, 2, 3), dtype=np.float64)
+        found[node.name] = largest[node.input[0]] * (exact + rounded)
+    return found
+
+
 def correct_biases(
     model: onnx.ModelProto, additions: Mapping[str, Sequence[float]], nodes: Collection[str]
 ) -> None:

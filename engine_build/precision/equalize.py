@@ -40,6 +40,10 @@ class Link(NamedTuple):
     tensor: str
     readers: tuple[onnx.NodeProto, ...]
 
+    def channels(self, model: onnx.ModelProto) -> int:
+        """Return the number of channels."""
+        return int(constants(model)[self.source.input[1]].dims[0])
+
 
 def links(model: onnx.ModelProto) -> list[Link]:
     """Return the links whose channels can be rescaled: no other node shares their weights and biases."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import ctypes
+import functools
 import logging
 import math
 import os
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,9 @@ LARGE = 4_000_000
 """Pixels of a batch from which memory is given back: small runs would get 3 to 5% slower by it."""
 
 log = logging.getLogger(__name__)
+
+opened_sessions: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Sessions of this process."""
 
 TYPES = {1: "float32", 2: "uint8", 10: "float16", 11: "float64"}
 """Names of ``TensorProto.DataType``, as far as messages need them."""
@@ -222,7 +228,21 @@ def session(
     missing = [name for name in providers if name not in opened.get_providers()]
     if missing:
         raise ArgumentError("providers", "does not start on this machine; check its driver", missing[0])
+    opened_sessions.add(opened)
     return opened
+
+
+def _keep_sessions() -> None:
+    """Never free the sessions of the process that this one was forked from.
+
+    Freeing a session waits for its threads to end, which a forked process does not have: it would never exit.
+    """
+    for each in opened_sessions:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(each))
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_keep_sessions)
 
 
 def _run_options(images: NDArray[np.uint8]) -> Any:
@@ -237,8 +257,14 @@ def _run_options(images: NDArray[np.uint8]) -> Any:
 def _limited(threads: int | None) -> int:
     cores = available_cores()
     if threads is not None and threads > cores:
-        log.warning("threads %d: this process may use only %d cores; using %d", threads, cores, cores)
+        _warn_of_limit(threads, cores)
     return cores if threads is None else min(threads, cores)
+
+
+@functools.cache
+def _warn_of_limit(threads: int, cores: int) -> None:
+    """Warn once in a process of more threads than cores."""
+    log.warning("threads %d: this process may use only %d cores; using %d", threads, cores, cores)
 
 
 def _check_available(ort: Any, providers: Sequence[str]) -> None:

@@ -82,7 +82,7 @@ def throughput_plot(rows: Iterable[Row]) -> Markup:
     lines: dict[str, list[Point]] = defaultdict(list)
     for row in rows:
         lines[f"{row.mode}, {row.precision}"].append((row.batch, row.measurement.images_per_s))
-    return _plotted("Throughput", lines, "images per batch", "images/s")
+    return _plotted("Throughput", lines, "batch size", "images/s")
 
 
 def load_plots(rows: Iterable[LoadRow]) -> Markup:
@@ -107,7 +107,7 @@ def _plotted(caption: str, lines: Mapping[str, Sequence[Point]], across: str, up
     )
     places = {x for points in lines.values() for x, _ in points}
     if len(places) == 1:
-        where, height = f"at {places.pop():g} {across}", bars_height(len(lines))
+        where, height = f"({across}: {places.pop():g})", bars_height(len(lines))
     else:
         where, height = f"by {across}", HEIGHT
     text = f"{caption} {where}"

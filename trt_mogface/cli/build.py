@@ -101,6 +101,7 @@ class CalibrationGroup:
         float | None,
         in_accuracy("POINTS", "Largest loss of AP against FP32.", min=0.0, show_default="5; 0.25 for auto"),
     ] = None
+    force: options.Force = False
     boxes: Annotated[
         Path | None, in_accuracy("FILE", "Faces of the images, as in WIDER FACE's bbx_gt.txt.")
     ] = None
@@ -252,6 +253,7 @@ def build(
             sensitivity=calibration.sensitivity,
             max_loss=calibration.max_loss,
             boxes=calibration.boxes,
+            force=calibration.force,
             end_to_end=detection.thresholds(read_spec(file)),
         )
         lowering = Lowering(lowering_options, progress.status)

@@ -114,6 +114,10 @@ CalibCache = Annotated[
     Path | None, in_accuracy("FILE", "Calibration: written with --calib, read without it.")
 ]
 
+Force = Annotated[
+    bool, in_accuracy("", "Go on where a check of the calibration file or of accuracy fails.", "--force")
+]
+
 
 @dataclass(frozen=True)
 class DetectionGroup:

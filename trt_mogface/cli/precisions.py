@@ -40,6 +40,7 @@ class PrecisionGroup:
     ] = None
     calib: options.Calib = None
     calib_cache: options.CalibCache = None
+    force: options.Force = False
 
     def inputs(self, model: str) -> list[Path | None]:
         """Return the files that are read for a model of this name."""
@@ -60,13 +61,13 @@ def model_files(model: str, group: PrecisionGroup, folder: Path) -> Iterator[tup
         yield load_manifest(Path(model)).precision, Path(model)
         return
     given = precision_of(model)
-    if group.precision is None:
-        yield given, contract_file(model, group.weights)
-        return
-    wanted = parse_names("precision", group.precision, RUNNABLE)
-    if given != "fp32":
+    wanted = [given] if group.precision is None else parse_names("precision", group.precision, RUNNABLE)
+    if given != "fp32" and (wanted != [given] or group.calib or group.calib_cache):
         problem = "leave out --precision, --calib and --calib-cache, or use the FP32 file"
         raise UsageError(f"{model}: computes in {given} already; {problem}")
+    if wanted == [given]:
+        yield given, contract_file(model, group.weights)
+        return
     if {"int8", "fp8"} & set(wanted) and group.calib is None and group.calib_cache is None:
         raise UsageError("int8 and fp8 need calibration: --calib IMAGES, or --calib-cache FILE")
     lowering = None if set(wanted) == {"fp32"} else _lowering(model, group)
@@ -90,4 +91,6 @@ def _lowering(model: str, group: PrecisionGroup) -> Lowering:
     if images is not None:
         say_skipped(images.left_out)
     # The loss is what is to be measured: nothing is refused for it.
-    return Lowering(LoweringOptions(file, images, calib_cache=group.calib_cache, max_loss=100.0))
+    return Lowering(
+        LoweringOptions(file, images, calib_cache=group.calib_cache, max_loss=100.0, force=group.force)
+    )

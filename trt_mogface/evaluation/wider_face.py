@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from trt_mogface._optional import require
@@ -16,6 +16,12 @@ from trt_mogface.evaluation.average_precision import Flags, Floats
 from trt_mogface.images import SUFFIXES
 
 SETTINGS = ("easy", "medium", "hard")
+
+UNUSABLE = (ValueError, msgspec.MsgspecError, RecursionError)
+"""Exceptions of a text that is not the expected JSON."""
+
+MAX_COORDINATE = 1e7
+"""Largest magnitude of a coordinate in pixels; the squares of larger ones would lose their meaning."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,22 @@ class Annotated:
         return f"{self.event}/{self.name}"
 
 
+class _Name(msgspec.Struct):
+    """Names of an image in JSON; other fields are ignored."""
+
+    event: str
+    file: str
+
+
+class _Entry(_Name):
+    """An image in JSON; the settings list faces that count, from 0."""
+
+    boxes_xywh: list[tuple[float, float, float, float]]
+    easy: list[int]
+    medium: list[int]
+    hard: list[int]
+
+
 def read_ground_truth(path: Path) -> list[Annotated]:
     """Read the annotated faces of every image.
 
@@ -54,7 +76,7 @@ def read_ground_truth(path: Path) -> list[Annotated]:
     read: Callable[[Path], Iterator[Annotated]] = _from_json if path.suffix == ".json" else _from_matlab
     try:
         images = list(read(path))
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except (*UNUSABLE, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise EvaluationError(
             f"{path}: not WIDER FACE's ground truth ({type(error).__name__}: {error!s:.80}); give the folder "
             "of wider_face_val.mat and wider_{easy,medium,hard}_val.mat"
@@ -90,8 +112,8 @@ def read_subset(path: Path, truth: Sequence[Annotated]) -> list[Annotated]:
     text = _text(path)
     if path.suffix == ".json":
         try:
-            names = [f"{entry['event']}/{entry['file']}" for entry in json.loads(text)]
-        except (ValueError, TypeError, KeyError) as error:
+            names = [f"{entry.event}/{entry.file}" for entry in msgspec.json.decode(text, type=list[_Name])]
+        except UNUSABLE as error:
             raise EvaluationError(f"{path}: not a JSON list of images with event and file") from error
     else:
         names = [line.strip() for line in text.splitlines() if line.strip()]
@@ -119,7 +141,7 @@ def _from_matlab(folder: Path) -> Iterator[Annotated]:
             # MATLAB counts from 1.
             indices = {key: rows[at, 0][row, 0].ravel().astype(np.int64) - 1 for key, rows in lists.items()}
             counted = {setting: _flags(found, len(faces)) for setting, found in indices.items()}
-            yield Annotated(str(event[0]), str(name[0]), faces, counted)
+            yield Annotated(_name(str(event[0])), _name(str(name[0])), faces, counted)
 
 
 def _matlab(path: Path) -> Mapping[str, Any]:
@@ -136,10 +158,17 @@ def _matlab(path: Path) -> Mapping[str, Any]:
 
 
 def _from_json(path: Path) -> Iterator[Annotated]:
-    for entry in json.loads(_text(path)):
-        faces = _boxes(entry["boxes_xywh"])
-        counted = {setting: _flags(np.array(entry[setting], np.int64), len(faces)) for setting in SETTINGS}
-        yield Annotated(str(entry["event"]), str(entry["file"]), faces, counted)
+    for entry in msgspec.json.decode(_text(path), type=list[_Entry]):
+        faces = _boxes(entry.boxes_xywh)
+        counted = {name: _flags(np.array(getattr(entry, name), np.int64), len(faces)) for name in SETTINGS}
+        yield Annotated(_name(entry.event), _name(entry.file), faces, counted)
+
+
+def _name(text: str) -> str:
+    """Return the name of an event or an image, which becomes part of paths."""
+    if text in ("", ".", "..") or not text.isprintable() or any(separator in text for separator in "/\\"):
+        raise ValueError(f"{text!r:.40} is not the name of a file")
+    return text
 
 
 def _text(path: Path) -> str:
@@ -151,8 +180,8 @@ def _text(path: Path) -> str:
 
 def _boxes(values: object) -> Floats:
     boxes = np.asarray(values, np.float64).reshape(-1, 4)
-    if not np.isfinite(boxes).all():
-        raise ValueError("a box is not finite")
+    if not (np.abs(boxes) <= MAX_COORDINATE).all():
+        raise ValueError("a box is not finite, or larger than any image")
     return boxes
 
 

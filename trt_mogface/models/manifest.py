@@ -11,17 +11,23 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+import msgspec
 
 from trt_mogface import _json
 from trt_mogface._files import sha256_of
 from trt_mogface.errors import EngineError, ModelError
 from trt_mogface.machine.gpu import Gpu
-from trt_mogface.machine.tensorrt import Flavor
+from trt_mogface.machine.tensorrt import Flavor, FlavorName
 from trt_mogface.models.precision import Precision
 from trt_mogface.spec import DetectorSpec
 
-FORMAT = 3
+FORMAT = 4
+
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Duration = Annotated[float, msgspec.Meta(ge=0)]
 
 ENGINES = frozenset({".engine", ".plan", ".trt"})
 """Suffixes of engines."""
@@ -81,7 +87,7 @@ class Manifest:
         sensitivity: Layers kept in FP16 in one line; empty if nothing was measured.
         accuracy: Agreement with FP32 in one line.
         plan_sha256, plan_bytes: Digest and size of the plan.
-        inputs_sha256: Digest of everything that the build depends on.
+        inputs_sha256: Digest of everything that the build depends on; empty after a refit.
         command: Command that rebuilds the engine.
         built: Time of the build, UTC, ISO 8601.
         seconds: Duration of the build.
@@ -90,34 +96,34 @@ class Manifest:
     spec: DetectorSpec
     end_to_end: bool
     precision: Precision
-    multiply_adds: dict[str, float]
+    multiply_adds: dict[str, Share]
     layers: tuple[Layer, ...]
     profiles: tuple[Profile, ...]
-    flavor: str
+    flavor: FlavorName
     tensorrt: str
     version_compatible: bool
     gpu: str
     compute_capabilities: tuple[str, ...]
     driver: str
-    onnx_sha256: str
+    onnx_sha256: _json.Sha256
     calibration: str
     sensitivity: str
     accuracy: str
-    plan_sha256: str
-    plan_bytes: int
-    inputs_sha256: str
+    plan_sha256: _json.Sha256
+    plan_bytes: Positive
+    inputs_sha256: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?\Z")]
     command: str
     built: str
-    seconds: float
+    seconds: Duration
 
     def to_json(self) -> str:
         """Return readable JSON; `from_json` reads it back equal."""
         fields = {"format": FORMAT, **_json.dump(self), "spec": self.spec.to_dict()}
-        return json.dumps(fields, indent=1) + "\n"
+        return json.dumps(_json.sealed(fields), indent=1) + "\n"
 
     @staticmethod
     def from_json(text: str, path: Path) -> Manifest:
-        """Read a manifest, which is untrusted input.  Format 2 is upgraded.
+        """Read a manifest, which is untrusted input.  Formats 2 and 3 are upgraded.
 
         Raises:
             EngineError: If the text is not a manifest that this release reads.
@@ -127,16 +133,24 @@ class Manifest:
             version = fields.pop("format")
             if type(version) is not int:
                 raise TypeError("the format is not an integer")
-            if version not in (2, FORMAT):
+            if version not in (2, 3, FORMAT):
                 raise EngineError(
                     f"{path}: manifest of another release of trt-mogface; build the engine again"
                 )
+            # Releases before format 4 wrote no digest.
+            seal = fields.pop(_json.SEAL) if version == FORMAT else None
+            whole = version != FORMAT or _json.is_sealed({"format": version, **fields}, seal)
             if version == 2:
                 fields["flavor"] = fields.pop("flavour")
             spec = DetectorSpec.from_dict(fields["spec"])
             manifest = _json.convert(fields | {"spec": _json.dump(spec)}, Manifest)
             if not manifest.profiles:
                 raise ValueError("there is no profile")
+            for profile in manifest.profiles:
+                if not all(0 < low <= size <= high for low, size, high in zip(*profile)):
+                    raise ValueError(f"profile {profile} is not from small to large")
+            if not whole:
+                raise ValueError("it was changed after it was written")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, ModelError) as error:
             reason = " ".join(str(error).split())
             raise EngineError(f"{path}: not a manifest ({reason:.100}); build the engine again") from error

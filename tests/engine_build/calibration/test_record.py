@@ -17,6 +17,7 @@ from engine_build.calibration.record import Calibration, calibrate, load_calibra
 from engine_build.precision.prepare import at_precision, normalized
 from tests.support.onnx_files import default_model
 from tests.support.specs import one_line
+from trt_mogface._json import sealed
 from trt_mogface.errors import ImageError, ModelError
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.spec import InputSpec
@@ -87,21 +88,27 @@ def test_another_network_is_refused(calibration: Calibration) -> None:
     assert "the weights differ" in one_line(weights.value)
 
 
-def test_a_file_of_format_1_is_upgraded(calibration: Calibration) -> None:
-    fields = json.loads(calibration.to_json()) | {"format": 1}
+def test_files_of_earlier_formats_are_upgraded(calibration: Calibration) -> None:
+    fields = json.loads(calibration.to_json()) | {"format": 2}
+    del fields["sha256"]
+    assert Calibration.from_json(json.dumps(fields), HERE) == calibration
+    fields["format"] = 1
     for end in ("", "_sha256"):
         fields[f"pictures{end}"] = fields.pop(f"images{end}")
     assert Calibration.from_json(json.dumps(fields), HERE) == calibration
 
 
 def changed(calibration: Calibration, **values: Any) -> str:
-    return json.dumps({**json.loads(calibration.to_json()), **values})
+    fields = {**json.loads(calibration.to_json()), **values}
+    del fields["sha256"]
+    return json.dumps(sealed(fields))
 
 
 @pytest.mark.parametrize(
     "values",
     [
-        {"format": 3},
+        {"format": 4},
+        {"format": True},
         {"format": "1"},
         {"format": 1},
         {"unknown": 1},
@@ -109,6 +116,9 @@ def changed(calibration: Calibration, **values: Any) -> str:
         {"method": "guess"},
         {"images": 1.5},
         {"images": True},
+        {"images": 3},
+        {"weights_sha256": "0"},
+        {"divisors": {"x": [1e9]}},
         {"ranges": []},
         {"ranges": {"x": "wide"}},
         {"ranges": {"x": -1.0}},

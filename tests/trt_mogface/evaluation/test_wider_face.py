@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from tests.support.specs import one_line
 from trt_mogface.errors import EvaluationError
 from trt_mogface.evaluation.wider_face import SETTINGS, Annotated, read_ground_truth, read_subset
 
@@ -102,8 +103,15 @@ ENTRY = {"event": "e", "file": "n", "boxes_xywh": [[1, 2, 3, 4]], "easy": [], "m
         ([ENTRY, ENTRY], "an image twice"),
         ([{**ENTRY, "hard": [1]}], "names a face that its image does not have"),
         ([{**ENTRY, "boxes_xywh": [[1, 2, 3]]}], "not WIDER FACE's ground truth"),
-        ([{**ENTRY, "boxes_xywh": [[1, 2, 3, float("nan")]]}], "not finite"),
-        ([{"event": "e"}], "KeyError"),
+        ([{**ENTRY, "boxes_xywh": [[1, 2, 3, float("nan")]]}], "malformed"),
+        ([{**ENTRY, "boxes_xywh": [[1, 2, 3, 1e300]]}], "larger than any image"),
+        ([{**ENTRY, "hard": [1e300]}], "not WIDER FACE's ground truth"),
+        ([{**ENTRY, "hard": [10**30]}], "not WIDER FACE's ground truth"),
+        ([{**ENTRY, "hard": [-1]}], "names a face that its image does not have"),
+        ([{**ENTRY, "event": "../.."}], "not the name of a file"),
+        ([{**ENTRY, "file": "/etc/passwd"}], "not the name of a file"),
+        ([{**ENTRY, "file": ""}], "not the name of a file"),
+        ([{"event": "e"}], "missing required field"),
         ({"a": 1}, "not WIDER FACE's ground truth"),
         ([1], "not WIDER FACE's ground truth"),
     ],
@@ -133,3 +141,30 @@ def test_a_subset_of_no_known_image_is_refused(tmp_path: Path, text: str) -> Non
         read_subset(path, read_ground_truth(tmp_path))
     with pytest.raises(EvaluationError, match="cannot be read"):
         read_subset(tmp_path / "none.txt", read_ground_truth(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[" * 100_000, '[{"event":' * 50_000, '{"a":' * 100_000, "", "\x00", "null", "1" * 5000),
+        json.dumps([ENTRY]).replace("[1, 2", "[1e999, 2"),
+        json.dumps([ENTRY]).replace("[1, 2", "[Infinity, 2"),
+        json.dumps([ENTRY]).replace('"hard": [0]', '"hard": [1e999]'),
+        json.dumps([ENTRY]).replace('"hard": [0]', '"hard": [NaN]'),
+        json.dumps([ENTRY])[:-9],
+    ],
+    ids=lambda text: repr(text[:24]),
+)
+def test_damaged_json_is_refused_as_truth_and_as_subset(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "truth.json"
+    path.write_text(text)
+    with pytest.raises(EvaluationError) as error:
+        read_ground_truth(path)
+    one_line(error.value)
+    good = tmp_path / "good.json"
+    good.write_text(json.dumps([ENTRY]))
+    truth = read_ground_truth(good)
+    try:  # a subset has names only, so damage elsewhere does no harm
+        assert read_subset(path, truth) == truth
+    except EvaluationError as refusal:
+        one_line(refusal)

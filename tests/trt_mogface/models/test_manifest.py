@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.specs import MOGFACE, one_line, small_spec
+from trt_mogface._json import sealed
 from trt_mogface.errors import EngineError
 from trt_mogface.machine.gpu import Gpu
 from trt_mogface.machine.tensorrt import Flavor, FlavorName
@@ -28,6 +29,7 @@ from trt_mogface.models.manifest import (
     load_plan,
     manifest_path,
 )
+from trt_mogface.models.precision import PRECISIONS
 
 PLAN = bytes(range(256)) * 4
 COMMAND = "trt-mogface build mogface.onnx --precision int8"
@@ -64,15 +66,23 @@ GOOD = Manifest(
 ORIN = Gpu("Orin", (8, 7), "12.6")
 
 SHAPES = st.tuples(*[st.integers(1, 20000)] * 3)
-FINITE = st.floats(allow_nan=False, allow_infinity=False)
+PROFILES = st.lists(SHAPES, min_size=3, max_size=3).map(
+    lambda shapes: Profile(*zip(*map(sorted, zip(*shapes))))
+)
+DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
 MANIFESTS = st.builds(
     Manifest,
     spec=st.sampled_from([MOGFACE, small_spec(landmarks=5)]),
-    multiply_adds=st.dictionaries(st.text(), FINITE, max_size=3),
-    profiles=st.lists(st.builds(Profile, SHAPES, SHAPES, SHAPES), min_size=1, max_size=3).map(tuple),
+    precision=st.sampled_from(PRECISIONS),
+    multiply_adds=st.dictionaries(st.text(), st.floats(0, 1), max_size=3),
+    profiles=st.lists(PROFILES, min_size=1, max_size=3).map(tuple),
     compute_capabilities=st.lists(st.text(), max_size=2).map(tuple),
     layers=st.lists(st.builds(Layer, st.text(), st.text(), st.text()), max_size=3).map(tuple),
-    seconds=FINITE,
+    seconds=st.floats(0, allow_infinity=False),
+    onnx_sha256=DIGESTS,
+    plan_sha256=DIGESTS,
+    plan_bytes=st.integers(1, 10**12),
+    inputs_sha256=DIGESTS | st.just(""),
 )
 
 
@@ -103,7 +113,8 @@ def refused(text: str) -> str:
 def changed(**values: Any) -> str:
     fields = json.loads(GOOD.to_json())
     assert set(values) <= set(fields)
-    return json.dumps(fields | values)
+    del fields["sha256"]
+    return json.dumps(sealed(fields | values))
 
 
 NAMES = ["format", *(field.name for field in dataclasses.fields(Manifest))]
@@ -150,7 +161,7 @@ def test_numbers_that_are_not_finite_are_refused(name: str, value: float) -> Non
     refused(changed(**{name: {"int8": value} if name == "multiply_adds" else value}))
 
 
-@pytest.mark.parametrize("version", [0, 1, 4, -1, 99, 10**30])
+@pytest.mark.parametrize("version", [0, 1, 5, -1, 99, 10**30])
 def test_another_format_is_named(version: int) -> None:
     assert "another release" in refused(changed(format=version))
 
@@ -194,6 +205,49 @@ def test_a_number_that_no_float_holds_is_refused(name: str) -> None:
     refused(changed(**{name: {"int8": huge} if name == "multiply_adds" else huge}))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("precision", "fp12"),
+        ("flavor", "tensorflow"),
+        ("seconds", -1),
+        ("plan_bytes", 0),
+        ("plan_bytes", -5),
+        ("multiply_adds", {"int8": -0.1}),
+        ("multiply_adds", {"int8": 1.5}),
+        ("plan_sha256", "1" * 63),
+        ("onnx_sha256", "G" * 64),
+        ("inputs_sha256", "short"),
+        ("profiles", [[[2, 64, 64], [1, 64, 64], [1, 64, 64]]]),
+        ("profiles", [[[1, 64, 64], [1, 64, 64], [1, 64, 32]]]),
+        ("profiles", [[[0, 64, 64], [1, 64, 64], [1, 64, 64]]]),
+    ],
+)
+def test_an_impossible_value_is_refused(name: str, value: object) -> None:
+    assert "not a manifest" in refused(changed(**{name: value}))
+
+
+def test_a_manifest_that_was_changed_is_refused() -> None:
+    text = GOOD.to_json()
+    for old, new in (
+        ('"score_threshold": 0.82', '"score_threshold": 0.28'),
+        ("10.3.0", "10.4.0"),
+        ("Orin", "Onir"),
+    ):
+        assert old in text
+        assert "changed after it was written" in refused(text.replace(old, new, 1))
+    fields = json.loads(text)
+    assert Manifest.from_json(json.dumps(fields, sort_keys=True), HERE) == GOOD  # the same content
+    fields["format"] = 3
+    refused(json.dumps(fields))
+
+
+def test_a_manifest_of_format_3_is_read() -> None:
+    fields = json.loads(GOOD.to_json()) | {"format": 3}
+    del fields["sha256"]
+    assert Manifest.from_json(json.dumps(fields), HERE) == GOOD
+
+
 def test_a_manifest_of_format_2_is_upgraded() -> None:
     text = (Path(__file__).parents[2] / "data" / "manifest_format_2.json").read_text(encoding="utf-8")
     assert json.loads(text)["flavour"] == "tensorrt"
@@ -205,6 +259,7 @@ def test_a_manifest_of_format_2_is_upgraded() -> None:
 def test_names_of_the_other_format_are_refused(version: int, name: str) -> None:
     fields = json.loads(GOOD.to_json())
     fields[name] = fields.pop("flavor")
+    del fields["sha256"]
     refused(json.dumps(fields | {"format": version}))
 
 

@@ -3,7 +3,7 @@
 {
   const order = new Intl.Collator("en", { numeric: true });
 
-  // The number that a cell begins with (12.5, 95.3%, "3 of 4"); NaN where there is none.
+  // The number that a cell begins with (12.5, 95.3%, "3 of 4"), or NaN.
   const number = (text) => (/^[-+]?\.?\d/.test(text) ? parseFloat(text) : NaN);
 
   const comparison = (cells) => {
@@ -22,7 +22,6 @@
   };
 
   for (const table of document.querySelectorAll("table.sortable")) {
-    if (table.tBodies[0].rows.length < 2) continue;
     const headings = Array.from(table.tHead.rows[0].cells);
     headings.forEach((heading, column) => {
       const button = document.createElement("button");
