@@ -198,7 +198,7 @@ def test_a_photo_is_enlarged_and_moved(browser: Browser, folder: Path, size: str
 
 def test_a_mouse_zooms_where_it_points_and_drags(browser: Browser, folder: Path) -> None:
     with opened(browser, folder / "compare.html") as shown:
-        shown.locator("button.enlarge").first.click()
+        shown.locator("img").first.click()
         place = "([x, y]) => (r => [(x - r.x) / r.width, (y - r.y) / r.height])(e.getBoundingClientRect())"
         under = f"(e, at) => ({place})(at)"
         photo = shown.get_by_role("dialog").locator("img")
@@ -242,12 +242,16 @@ def test_a_link_of_the_ranking_leads_to_its_photo(browser: Browser, folder: Path
         )
 
 
-def test_print_is_light_and_without_controls(browser: Browser, folder: Path) -> None:
-    with opened(browser, folder / "compare.html", scheme="dark") as shown:
+@pytest.mark.parametrize("name", NAMES)
+def test_print_is_light_and_whole(browser: Browser, folder: Path, name: str) -> None:
+    with opened(browser, folder / f"{name}.html", scheme="dark") as shown:
         shown.emulate_media(media="print", color_scheme="dark")
         assert _luminance(shown.evaluate("getComputedStyle(document.body).color")) < 0.1
         assert not shown.locator(".scheme").is_visible()
-        assert not shown.locator("button.enlarge").first.is_visible()
+        printed = shown.pdf(format="A4", outline=True, tagged=True)
+        # Fonts and photos are in a file that shows something.
+        assert printed.count(b"/FontDescriptor") > 1
+        assert (b"/DCTDecode" in printed) == (name == "compare")
 
 
 def test_thousands_of_rows_are_sorted_at_once(browser: Browser, tmp_path: Path) -> None:

@@ -36,21 +36,24 @@
 
   const open = (frame) => {
     photo = frame.cloneNode(true);
-    photo.querySelector("button").remove();
-    photo.querySelector("img").loading = "eager";
+    const image = photo.querySelector("img");
+    photo.querySelector("button").replaceWith(image);
+    image.loading = "eager";
     stage.replaceChildren(photo);
-    dialog.setAttribute("aria-label", photo.querySelector("img").alt);
+    dialog.setAttribute("aria-label", image.alt);
     dialog.showModal();
     zoom(1);
   };
 
   for (const frame of document.querySelectorAll(".frame")) {
+    const image = frame.querySelector("img");
     const button = document.createElement("button");
     button.type = "button";
     button.className = "enlarge";
-    button.setAttribute("aria-label", `Enlarge ${frame.querySelector("img").alt}`);
+    button.setAttribute("aria-label", `Enlarge ${image.alt}`);
     button.addEventListener("click", () => open(frame));
-    frame.append(button);
+    image.replaceWith(button);
+    button.append(image);
   }
 
   for (const button of dialog.querySelectorAll("button")) {
