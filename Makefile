@@ -23,7 +23,10 @@ kernels: ## build only the CUDA kernels, into build/kernels (ARCHITECTURES=87 fo
 	  $(if $(TENSORRT),-DTensorRT_ROOT="$(TENSORRT)")
 	cmake --build build/kernels --parallel
 
+# strace shows that no verb uses the network.  On Debian root installs it here; without it that test is skipped.
 test: $(VENV)/.dev $(VENV)/.real-cuda ## run the tests and the examples in docstrings
+	@command -v strace >/dev/null || { apt-get -qq update && apt-get -qq install --yes strace; } >/dev/null 2>&1 || \
+	  echo "test: strace is not installed and cannot be installed here"
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # Chromium is the system's.  On Debian root installs it here; elsewhere install it first, or name it in CHROMIUM.

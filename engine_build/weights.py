@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +12,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from engine_build.onnx import contract
+from trt_mogface._cache import cache_folder
 from trt_mogface._files import sha256_of
 from trt_mogface._optional import require
-from trt_mogface.errors import DownloadError, OutputError
+from trt_mogface.errors import DownloadError
 
 if TYPE_CHECKING:
     import onnx
@@ -24,16 +25,6 @@ ANSWER_SECONDS = 10
 
 RECIPE = 2
 """Part of the name of every cached file; raise it when the same inputs would now give another file."""
-
-
-def cache_folder() -> Path:
-    """Return ``$XDG_CACHE_HOME/trt-mogface``, by default under ``~/.cache``; create it if necessary."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trt-mogface"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be created ({error.strerror}); set XDG_CACHE_HOME") from error
-    return folder
 
 
 def cached(name: str, inputs: tuple[object, ...], make: Callable[[], onnx.ModelProto]) -> Path:
@@ -58,7 +49,7 @@ def fetch(model_id: str, file: str) -> Path:
         file: Path of the file in the model's repository.
     """
     hub = require("modelscope_hub", extra="build")
-    config = hub.HubConfig()
+    config = _anonymous(hub)
     api = hub.HubApi(config)
     try:
         with _quiet():
@@ -69,6 +60,19 @@ def fetch(model_id: str, file: str) -> Path:
             f"{model_id}: cannot download {file}: {_reason(hub, config, error)}; download {file} from the "
             f"model page of {model_id} on ModelScope on another machine and pass it as weights"
         ) from error
+
+
+def _anonymous(hub: ModuleType) -> Any:
+    """Return the library's configuration with an identifier that changes with every call.
+
+    The library's own one lies in the user's home, and tells its maker which requests come from one user.
+    """
+
+    class Anonymous(hub.HubConfig):  # type: ignore[misc, name-defined]
+        def get_session_id(self) -> str:
+            return uuid.uuid4().hex
+
+    return Anonymous()
 
 
 def _downloaded(hub: ModuleType, api: Any, model_id: str, file: str) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.project import REPOSITORY, project
+from tests.support.project import REPOSITORY, project, tracked
 
 pytest.importorskip("importlinter", reason="pip install import-linter")
 
@@ -96,6 +97,18 @@ def test_every_module_of_the_package_has_a_layer() -> None:
         if path.suffix == ".py" or (path.is_dir() and (path / "__init__.py").is_file())
     }
     assert here - {"trt_mogface.__init__"} <= layers
+
+
+def test_one_module_imports_onnx_runtime() -> None:
+    """It turns telemetry off first; a submodule may be imported after it, in the same function."""
+    statement = re.compile(r"^\s*(?:import|from) onnxruntime\b", re.MULTILINE)
+    sources = [path for path in tracked("*.py") if statement.search(path.read_text(encoding="utf-8"))]
+    assert [str(path.relative_to(REPOSITORY)) for path in sources] == [
+        "engine_build/calibration/ranges.py",
+        "trt_mogface/backends/onnxruntime.py",
+    ]
+    submodule = sources[0].read_text(encoding="utf-8")
+    assert re.search(r"\n    onnxruntime\(\).*\n    from onnxruntime\.", submodule)
 
 
 def test_there_is_one_exception() -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.peer import FACES, Loop, Opened, Task, batch_of, only_for
-from trt_mogface.backends.onnxruntime import session
+from trt_mogface.backends.onnxruntime import onnxruntime, session
 from trt_mogface.models.cards import DEFAULT
 
 
 def published(threads: int) -> Any:
     """Return the package's module, with a session of `threads` threads, which it has no option for."""
+    onnxruntime()  # before the package imports it
     import retinaface
     from retinaface.weights import WEIGHTS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine_build.precision import Precision
 from engine_build.tensorrt.builder import BuilderOptions
-from engine_build.weights import cache_folder
+from trt_mogface._cache import cache_folder
 from trt_mogface.errors import ArgumentError
 from trt_mogface.machine.gpu import Gpu
 from trt_mogface.machine.tensorrt import Flavor

@@ -41,6 +41,7 @@ class Hub(ThreadingHTTPServer):
         self.cut = False  # the next transfer stops in the middle and its connection is closed
         self.interrupt: Path | None = None  # ... and, once this file is not empty, Ctrl-C is sent
         self.requests: list[str] = []
+        self.agents: list[str] = []
         self.file_ranges: list[str | None] = []
 
     @property
@@ -56,6 +57,7 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.requests.append(self.path)
+        self.server.agents.append(self.headers["User-Agent"])
         address = urlsplit(self.path)
         asked = parse_qs(address.query).get("FilePath")
         if address.path == f"/api/v1/models/{MODEL}/repo/files":
@@ -162,6 +164,17 @@ def test_downloads_once(hub: Hub, cache: Path) -> None:
     before = list(hub.requests)
     assert fetch(MODEL, FILE) == path
     assert hub.requests == before
+
+
+def test_nothing_tells_two_downloads_of_one_user_from_those_of_two(
+    hub: Hub, cache: Path, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        fetch(MODEL, FILE).unlink()
+    sessions = {re.findall("session_id/(\\w+)", agent)[0] for agent in hub.agents}
+    assert len(sessions) == 2
+    written = {path for path in tmp_path.rglob("*") if path.is_file() and not path.is_relative_to(cache)}
+    assert written == set()
 
 
 @pytest.mark.usefixtures("hub")

@@ -49,9 +49,16 @@ def _commit() -> str | None:
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():  # or git would describe whatever repository lies around it
         return None
+    # `git describe --dirty` would write the index.
+    commit = _git(folder, "describe", "--always")
+    changes = _git(folder, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
+    return f"{commit}-dirty" if commit and changes else commit or None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """Return what git prints; nothing without git, or if it fails."""
     try:
-        command = ["git", "describe", "--always", "--dirty"]
-        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        run = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
     except OSError:
-        return None
-    return run.stdout.strip() or None
+        return ""
+    return run.stdout.strip()

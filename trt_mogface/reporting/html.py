@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_mogface._optional import require
+from trt_mogface.reporting.matplotlib import matplotlib
 from trt_mogface.reporting.plots import HEIGHT, Draw, printable, svg
 
 if TYPE_CHECKING:
@@ -79,8 +80,9 @@ def check_packages() -> None:
     Raises:
         MissingExtraError: If a package for pages and plots is not installed.
     """
-    for module in ("jinja2", "markupsafe", "matplotlib"):
+    for module in ("jinja2", "markupsafe"):
         require(module, extra="reports")
+    matplotlib()
 
 
 def page(title: str, sections: Iterable[Section]) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from trt_mogface._optional import require
+from trt_mogface.reporting.matplotlib import matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,9 +67,9 @@ def svg(draw: Draw, height: float = HEIGHT, salt: str = "") -> str:
     Raises:
         MissingExtraError: If matplotlib is not installed.
     """
-    matplotlib = require("matplotlib", extra="reports")
+    rc_context = matplotlib().rc_context
     figures = require("matplotlib.figure", extra="reports")
-    with matplotlib.rc_context(_style() | {"svg.hashsalt": salt}), warnings.catch_warnings():
+    with rc_context(_style() | {"svg.hashsalt": salt}), warnings.catch_warnings():
         # The browser has fonts for the characters that matplotlib's font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = figures.Figure(figsize=(WIDTH, height), layout="constrained")

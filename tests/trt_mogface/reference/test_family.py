@@ -9,12 +9,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
 from tests.support.family_specs import CENTERFACE, FAMILY, SCRFD, ULFD, YUNET
 from tests.support.specs import Floats
+from trt_mogface.backends.onnxruntime import onnxruntime
 from trt_mogface.reference.anchors import anchors
 from trt_mogface.reference.decode import decode_boxes
 from trt_mogface.reference.resize import Placement, paint, place_letterbox, place_native, place_stretch
@@ -36,7 +36,7 @@ def test_the_contract_holds_every_detector(name: str) -> None:
     assert len(anchors(spec, 640, 640)) == ANCHORS[name.partition("-")[0]]
 
 
-def session(path: Path, extra: str = "") -> onnxruntime.InferenceSession:
+def session(path: Path, extra: str = "") -> Any:
     """A network, and one more of its tensors as an output."""
     onnx = pytest.importorskip("onnx")
     if not path.is_file():
@@ -48,10 +48,10 @@ def session(path: Path, extra: str = "") -> onnxruntime.InferenceSession:
     model.graph.input.extend(inputs)
     if extra:
         model.graph.output.append(onnx.helper.make_empty_tensor_value_info(extra))
-    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return onnxruntime().InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
-def run(network: onnxruntime.InferenceSession, pixels: NDArray[Any]) -> dict[str, Floats]:
+def run(network: Any, pixels: NDArray[Any]) -> dict[str, Floats]:
     """The outputs by name for BGR or RGB pixels of any scale, without the batch."""
     batch = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32)
     found = network.run(None, {network.get_inputs()[0].name: batch})
