@@ -34,17 +34,18 @@ def refit(engine: Path, model: Path, output: Path) -> Path:
         ModelError: If the model is unusable, or in another precision than the engine.
     """
     manifest = load_manifest(engine)
-    given = read_precision(model)
-    if given != manifest.precision:
-        remedy = f"write it with build --precision {manifest.precision} -o FILE.onnx"
-        raise ModelError(f"{model}: computes in {given}, {engine} in {manifest.precision}; {remedy}")
     flavor = find_tensorrt(flavor_name(manifest.flavor))
     manifest.check_runs_on(flavor, find_gpu(), engine)
     try:
         weights = model.read_bytes()
     except OSError as error:
         raise ModelError(f"{model}: cannot be read ({error.strerror})") from error
-    plan = _refitted(flavor, manifest, load_plan(engine, manifest), weights, engine)
+    plan = load_plan(engine, manifest)
+    given = read_precision(model)
+    if given != manifest.precision:
+        remedy = f"write it with build --precision {manifest.precision} -o FILE.onnx"
+        raise ModelError(f"{model}: computes in {given}, {engine} in {manifest.precision}; {remedy}")
+    plan = _refitted(flavor, manifest, plan, weights, engine)
     # The digest of the inputs goes: a build from the same inputs would give other weights.
     changed = dataclasses.replace(
         manifest, plan_sha256=hashlib.sha256(plan).hexdigest(), plan_bytes=len(plan), inputs_sha256=""

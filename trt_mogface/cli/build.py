@@ -223,7 +223,8 @@ def build(
     from engine_build.precision import QUANTIZED, parse_precisions
 
     given = precision_of(model)
-    wanted = parse_precisions(precision or ("fp16" if given == "fp32" else given))
+    own = "fp16" if given == "fp32" else given
+    wanted = parse_precisions(own if precision is None else precision)
     if not set(wanted) & set(QUANTIZED) and calibration.is_quantization:
         raise UsageError(
             "--sensitivity, --keep-fp16 and --boxes are for int8 and fp8; add one to --precision"

@@ -17,6 +17,7 @@ from tests.trt_mogface.models.test_manifest import GOOD, ORIN, PLAN
 from trt_mogface.errors import EngineError, ModelError
 from trt_mogface.machine.tensorrt import Flavor
 from trt_mogface.models.manifest import load_manifest, manifest_path
+from trt_mogface.models.precision import Precision
 
 
 def made_up(refitted: bytes | None, *, needs_host_code: bool) -> SimpleNamespace:
@@ -50,10 +51,15 @@ def made_up(refitted: bytes | None, *, needs_host_code: bool) -> SimpleNamespace
 
 
 def refitted(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, plan: bytes | None, *, version_compatible: bool
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    plan: bytes | None,
+    *,
+    version_compatible: bool,
+    precision: Precision = "fp32",
 ) -> Path:
     engine, model = folder / "old.engine", folder / "model.onnx"
-    manifest = dataclasses.replace(GOOD, precision="fp32", version_compatible=version_compatible)
+    manifest = dataclasses.replace(GOOD, precision=precision, version_compatible=version_compatible)
     engine.write_bytes(PLAN)
     manifest_path(engine).write_text(manifest.to_json())
     constant_network(model, answers(4))
@@ -81,13 +87,10 @@ def test_an_engine_that_cannot_be_serialized_leaves_nothing(
     assert not (tmp_path / "new.engine").exists()
 
 
-def test_weights_of_another_precision_are_refused(tmp_path: Path) -> None:
-    engine = tmp_path / "old.engine"
-    engine.write_bytes(PLAN)
-    manifest_path(engine).write_text(GOOD.to_json())
-    model = constant_network(tmp_path / "model.onnx", answers(4))
+def test_weights_of_another_precision_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError) as caught:
-        refit(engine, model, tmp_path / "new.engine")
+        refitted(tmp_path, monkeypatch, b"new plan", version_compatible=False, precision="int8")
     assert one_line(caught.value) == (
-        f"{model}: computes in fp32, {engine} in int8; write it with build --precision int8 -o FILE.onnx"
+        f"{tmp_path / 'model.onnx'}: computes in fp32, {tmp_path / 'old.engine'} in int8; "
+        "write it with build --precision int8 -o FILE.onnx"
     )

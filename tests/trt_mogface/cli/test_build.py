@@ -565,11 +565,11 @@ def test_refit_says_that_it_needs_a_gpu(run: Run, copied: Path) -> None:
     assert not copied.with_name("new.engine").exists()
 
 
-def test_refit_of_an_engine_for_the_other_flavor_is_refused(run: Run, copied: Path) -> None:
+def test_refit_of_an_engine_for_an_unknown_flavor_is_refused(run: Run, copied: Path) -> None:
     path = manifest_path(copied)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"flavor": "tensorflow"}))
     result = run("refit", copied, embedded_file(DEFAULT), "-o", copied.with_name("new.engine"))
-    assert "unknown TensorRT 'tensorflow'" in result.message
+    assert "'tensorflow' - at `$.flavor`" in result.message
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(run: Run, here: Path) -> None:
