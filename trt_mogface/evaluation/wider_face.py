@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from trt_mogface._optional import require
-from trt_mogface.errors import EvaluationError
+from trt_mogface.errors import EvaluationError, first_line
 from trt_mogface.evaluation.average_precision import Flags, Floats
+from trt_mogface.evaluation.matlab import read_matlab
 from trt_mogface.images import SUFFIXES
 
 SETTINGS = ("easy", "medium", "hard")
@@ -71,7 +71,6 @@ def read_ground_truth(path: Path) -> list[Annotated]:
 
     Raises:
         EvaluationError: If a file is missing or has another form.
-        MissingExtraError: If SciPy, which reads MATLAB files, is not installed.
     """
     read: Callable[[Path], Iterator[Annotated]] = _from_json if path.suffix == ".json" else _from_matlab
     try:
@@ -132,29 +131,29 @@ def _without_suffix(name: str) -> str:
 
 
 def _from_matlab(folder: Path) -> Iterator[Annotated]:
-    whole = _matlab(folder / "wider_face_val.mat")
-    lists = {setting: _matlab(folder / f"wider_{setting}_val.mat")["gt_list"] for setting in SETTINGS}
-    events, files, boxes = (whole[key] for key in ("event_list", "file_list", "face_bbx_list"))
+    names = "event_list", "file_list", "face_bbx_list"
+    events, files, boxes = _matlab(folder / "wider_face_val.mat", *names)
+    lists = {setting: _matlab(folder / f"wider_{setting}_val.mat", "gt_list")[0] for setting in SETTINGS}
     for at, event in enumerate(events[:, 0]):
         for row, name in enumerate(files[at, 0][:, 0]):
             faces = _boxes(boxes[at, 0][row, 0])
             # MATLAB counts from 1.
             indices = {key: rows[at, 0][row, 0].ravel().astype(np.int64) - 1 for key, rows in lists.items()}
             counted = {setting: _flags(found, len(faces)) for setting, found in indices.items()}
-            yield Annotated(_name(str(event[0])), _name(str(name[0])), faces, counted)
+            yield Annotated(_name(event), _name(name), faces, counted)
 
 
-def _matlab(path: Path) -> Mapping[str, Any]:
-    scipy_io = require("scipy.io", extra="reports")
+def _matlab(path: Path, *names: str) -> list[Any]:
+    """Return variables of a file."""
     if not path.is_file():
         raise EvaluationError(
             f"{path}: no such file; the ground truth comes with WIDER FACE's evaluation code"
         )
     try:
-        content: Mapping[str, Any] = scipy_io.loadmat(path)
-    except Exception as error:  # SciPy raises anything on a damaged file
-        raise EvaluationError(f"{path}: not a MATLAB file ({type(error).__name__})") from error
-    return content
+        content = read_matlab(path, names)
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f"{path}: not a MATLAB file ({first_line(error)})") from error
+    return [content[name] for name in names]
 
 
 def _from_json(path: Path) -> Iterator[Annotated]:
@@ -164,9 +163,14 @@ def _from_json(path: Path) -> Iterator[Annotated]:
         yield Annotated(_name(entry.event), _name(entry.file), faces, counted)
 
 
-def _name(text: str) -> str:
+def _name(text: object) -> str:
     """Return the name of an event or an image, which becomes part of paths."""
-    if text in ("", ".", "..") or not text.isprintable() or any(separator in text for separator in "/\\"):
+    if (
+        not isinstance(text, str)
+        or text in ("", ".", "..")
+        or not text.isprintable()
+        or any(separator in text for separator in "/\\")
+    ):
         raise ValueError(f"{text!r:.40} is not the name of a file")
     return text
 

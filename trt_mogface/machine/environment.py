@@ -54,7 +54,6 @@ def pieces() -> Iterator[Piece]:
     yield _package("PyNvVideoCodec", "decodes videos on the GPU", "pip install PyNvVideoCodec")
     yield _package("onnx", "exports, and builds engines", "pip install 'trt-mogface[engines]'")
     yield _package("torch", "exports MogFace", "pip install 'trt-mogface[build]'")
-    yield _package("scipy", "reads WIDER FACE's ground truth", "pip install 'trt-mogface[reports]'")
     yield _package("matplotlib", "plots in reports", "pip install 'trt-mogface[reports]'")
     yield _package("jinja2", "reports as pages", "pip install 'trt-mogface[reports]'")
     yield _package("nvidia-ml-py", "power and clocks in benchmarks", "pip install 'trt-mogface[bench]'")
