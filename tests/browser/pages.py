@@ -77,7 +77,7 @@ def _curves() -> str:
     for number, label in enumerate(("retinaface-mnet025, fp32, original", ATTACK, "_hidden")):
         curve = Curve(np.clip(1.2 - recall - 0.1 * number, 0, 1), recall)
         results[label] = Evaluation(8, 90, dict.fromkeys(COLUMNS, 7), dict.fromkeys(COLUMNS, curve))
-    return curves_page(results)
+    return curves_page(results, [f"{ATTACK}: not an image"])
 
 
 def _comparison(folder: Path) -> str:

@@ -130,16 +130,16 @@ def _reported_if_ended(rows: Sequence[Row], report: options.ReportGroup) -> Iter
 
 def _report(rows: Sequence[Row], files: options.ReportGroup) -> int:
     """Write and print rows, and what is wrong with them; return the exit status."""
+    reasons = {item: None for row in rows for item in row.failed.items()}  # the same file in each row
+    problems = [f"{path}: {reason}" for path, reason in reasons]
+    problems += [f"{row.label}: {problem}" for row in rows for problem in _problems(row)]
     if files.html is not None:
-        output.write(files.html, curves_page({_named(row): row.result for row in rows}))
+        output.write(files.html, curves_page({_named(row): row.result for row in rows}, problems))
     output.write(files.json_path, json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
     if files.json_path != output.STDOUT:
         print_whole(output.out, _table(rows))
-    for path, reason in {item: None for row in rows for item in row.failed.items()}:
-        output.say(f"trt-mogface: {path}: {reason}")
-    for row in rows:
-        for problem in _problems(row):
-            output.say(f"trt-mogface: {row.label}: {problem}")
+    for problem in problems:
+        output.say(f"trt-mogface: {problem}")
     return SOME_FAILED if any(row.failed or row.dropped for row in rows) else 0
 
 

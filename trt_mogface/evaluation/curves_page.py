@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from trt_mogface.evaluation.evaluation import COLUMNS, EVERY_SIZE, Evaluation, ap_cells
 from trt_mogface.evaluation.face_sizes import SIZES
 from trt_mogface.evaluation.wider_face import SETTINGS
-from trt_mogface.reporting.html import Section, page, plot, plots, table
+from trt_mogface.reporting.html import Section, bullets, page, plot, plots, table
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 HEIGHT = 3.4
 
 
-def curves_page(results: Mapping[str, Evaluation]) -> str:
+def curves_page(results: Mapping[str, Evaluation], problems: Sequence[str] = ()) -> str:
     """Return an HTML page of evaluations by label.
+
+    Args:
+        results: Evaluations by label, at least one.
+        problems: Reasons to doubt the figures, such as images that could not be used.
 
     Raises:
         MissingExtraError: If Jinja2 or matplotlib is not installed.
@@ -36,6 +40,8 @@ def curves_page(results: Mapping[str, Evaluation]) -> str:
             [_curves(results, SIZES)],
         ),
     ]
+    if problems:
+        sections.insert(1, Section("Problems", parts=[bullets(problems)]))
     return page("Average precision on WIDER FACE", sections)
 
 

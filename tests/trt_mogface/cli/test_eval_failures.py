@@ -113,9 +113,12 @@ def test_a_damaged_image_counts_as_missed_and_is_said(run: Run, data: Path) -> N
     assert run(*IMAGES, "--save", "texts").status == 0
     (data / "images" / "a" / "1.png").write_bytes(b"no image")
     for more in ((), ("--save", "texts")):  # a text file of an earlier run is not that of the damaged image
-        result = run(*IMAGES, "--json", "-", *more)
+        result = run(*IMAGES, "--json", "-", "--html", "page.html", *more)
         assert result.status == 1
         found = row(result.out)
+        page = (data / "page.html").read_text()
+        assert "images/a/1.png: not an image in a known format" in page
+        assert "1 of 4 images could not be used" in page
         assert found["failed"] == [{"image": "images/a/1.png", "error": "not an image in a known format"}]
         assert found["missing"] == []
         assert "trt-mogface: images/a/1.png: not an image in a known format" in result.err
