@@ -2,8 +2,10 @@
 
 #include "problem.h"
 
+#include <cfloat>
 #include <climits>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -148,6 +150,30 @@ cudaError_t checkThresholds(const MogfaceThresholds* thresholds)
     return cudaSuccess;
 }
 
+cudaError_t checkMerging(const MogfaceMerging* merging)
+{
+    if (isBad(checkPointer("merging", merging, alignof(MogfaceMerging))))
+    {
+        return cudaErrorInvalidValue;
+    }
+    if (!within(merging->large, 0.0, FLT_MAX) || !within(merging->visible, 0.0, FLT_MAX)
+        || !within(merging->largestFace, 0.0, FLT_MAX))
+    {
+        return refuse("merging: areas %g, %g and largest face %g must be finite and not negative",
+            merging->large, merging->visible, merging->largestFace);
+    }
+    return cudaSuccess;
+}
+
+cudaError_t checkLandmarkCount(int landmarkCount)
+{
+    if (landmarkCount < 0 || landmarkCount > kMAX_LANDMARKS)
+    {
+        return refuse("landmarkCount %d: must lie within 0..%d", landmarkCount, kMAX_LANDMARKS);
+    }
+    return cudaSuccess;
+}
+
 cudaError_t layOut(const MogfaceDetector& detector, int height, int width, AnchorGrid& grid)
 {
     grid = {};
@@ -228,14 +254,25 @@ cudaError_t checkCandidates(const MogfaceCandidates* candidates, int landmarkCou
     return cudaSuccess;
 }
 
-cudaError_t checkDetections(const MogfaceDetections* detections, int landmarkCount)
+namespace
 {
-    if (isBad(checkPointer("detections", detections, alignof(MogfaceDetections)))
-        || isBad(checkPointer("detections.counts", detections->counts, sizeof(int32_t)))
-        || isBad(checkPointer("detections.boxes", detections->boxes, 4 * sizeof(float)))
-        || isBad(checkPointer("detections.scores", detections->scores, sizeof(float)))
-        || (landmarkCount > 0
-            && isBad(checkPointer("detections.landmarks", detections->landmarks, sizeof(float)))))
+
+cudaError_t checkMember(const char* name, const char* member, const void* pointer, size_t alignment)
+{
+    char full[40];
+    std::snprintf(full, sizeof(full), "%s.%s", name, member);
+    return checkPointer(full, pointer, alignment);
+}
+
+} // namespace
+
+cudaError_t checkDetections(const char* name, const MogfaceDetections* detections, int landmarkCount)
+{
+    if (isBad(checkPointer(name, detections, alignof(MogfaceDetections)))
+        || isBad(checkMember(name, "counts", detections->counts, sizeof(int32_t)))
+        || isBad(checkMember(name, "boxes", detections->boxes, 4 * sizeof(float)))
+        || isBad(checkMember(name, "scores", detections->scores, sizeof(float)))
+        || (landmarkCount > 0 && isBad(checkMember(name, "landmarks", detections->landmarks, sizeof(float)))))
     {
         return cudaErrorInvalidValue;
     }

@@ -19,6 +19,10 @@ cudaError_t checkDetector(const MogfaceDetector* detector);
 
 cudaError_t checkThresholds(const MogfaceThresholds* thresholds);
 
+cudaError_t checkMerging(const MogfaceMerging* merging);
+
+cudaError_t checkLandmarkCount(int landmarkCount);
+
 // The levels for one size of the network input, and A.
 cudaError_t layOut(const MogfaceDetector& detector, int height, int width, AnchorGrid& grid);
 
@@ -29,7 +33,7 @@ cudaError_t checkOutputs(const MogfaceOutputs& outputs, int landmarkCount);
 
 cudaError_t checkCandidates(const MogfaceCandidates* candidates, int landmarkCount);
 
-cudaError_t checkDetections(const MogfaceDetections* detections, int landmarkCount);
+cudaError_t checkDetections(const char* name, const MogfaceDetections* detections, int landmarkCount);
 
 cudaError_t checkFramesPointer(const MogfaceFrame* frames); // which may be null
 

@@ -27,10 +27,33 @@ cudaError_t runSelect(const MogfaceThresholds& thresholds, const MogfaceCandidat
     int landmarkCount, const MogfaceFrame* frames, const MogfaceDetections& detections, uint64_t* suppressors,
     Launches& launches)
 {
-    const cudaError_t error = overlaps(candidates, thresholds, batch, suppressors, launches);
+    const cudaError_t error = overlaps(candidates, thresholds, batch, false, suppressors, launches);
     return error == cudaSuccess
         ? sweep(candidates, thresholds, batch, landmarkCount, suppressors, frames, detections, launches)
         : error;
+}
+
+// The faces of both passes that enter the suppression.
+int candidatesOf(const MogfaceThresholds& thresholds)
+{
+    const int both = 2 * thresholds.maxDetections;
+    return both < thresholds.topK ? both : thresholds.topK;
+}
+
+cudaError_t runMerge(MogfaceThresholds thresholds, const MogfaceMerging& merging,
+    const MogfaceDetections& further, int batch, int landmarkCount, const MogfaceFrame* frames,
+    const MogfaceDetections& detections, const MergeScratch& scratch, Launches& launches)
+{
+    thresholds.topK = candidatesOf(thresholds);
+    cudaError_t error = lineUp(
+        detections, further, merging, thresholds, frames, batch, landmarkCount, scratch.candidates, launches);
+    if (error == cudaSuccess)
+    {
+        error = overlaps(scratch.candidates, thresholds, batch, true, scratch.suppressors, launches);
+    }
+    return error == cudaSuccess ? sweep(scratch.candidates, thresholds, batch, landmarkCount,
+                                      scratch.suppressors, nullptr, detections, launches)
+                                : error;
 }
 
 } // namespace
@@ -148,6 +171,21 @@ cudaError_t mogfaceSelectWorkspace(const MogfaceThresholds* thresholds, int batc
     return cudaSuccess;
 }
 
+cudaError_t mogfaceMergeWorkspace(
+    const MogfaceThresholds* thresholds, int batch, int landmarkCount, size_t* bytes)
+{
+    clearProblem();
+    if (isBad(checkThresholds(thresholds)) || isBad(checkSize(batch, 1, 1))
+        || isBad(checkLandmarkCount(landmarkCount)) || isBad(checkPointer("bytes", bytes, alignof(size_t))))
+    {
+        return cudaErrorInvalidValue;
+    }
+    Workspace laidOut(nullptr);
+    laidOut.mergeScratch(batch, candidatesOf(*thresholds), landmarkCount);
+    *bytes = laidOut.bytes();
+    return cudaSuccess;
+}
+
 cudaError_t mogfaceDetectWorkspace(const MogfaceDetector* detector, const MogfaceThresholds* thresholds,
     int batch, int height, int width, size_t* bytes)
 {
@@ -193,13 +231,10 @@ cudaError_t mogfaceSelect(const MogfaceThresholds* thresholds, const MogfaceCand
     size_t workspaceBytes, cudaStream_t stream)
 {
     clearProblem();
-    if (landmarkCount < 0 || landmarkCount > kMAX_LANDMARKS)
-    {
-        return refuse("landmarkCount %d: must lie within 0..%d", landmarkCount, kMAX_LANDMARKS);
-    }
-    if (isBad(checkThresholds(thresholds)) || isBad(checkSize(batch, 1, 1))
-        || isBad(checkCandidates(candidates, landmarkCount))
-        || isBad(checkDetections(detections, landmarkCount)) || isBad(checkClipping(*thresholds, frames)))
+    if (isBad(checkLandmarkCount(landmarkCount)) || isBad(checkThresholds(thresholds))
+        || isBad(checkSize(batch, 1, 1)) || isBad(checkCandidates(candidates, landmarkCount))
+        || isBad(checkDetections("detections", detections, landmarkCount))
+        || isBad(checkClipping(*thresholds, frames)))
     {
         return cudaErrorInvalidValue;
     }
@@ -224,7 +259,7 @@ cudaError_t mogfaceDetect(const MogfaceDetector* detector, const MogfaceThreshol
     if (isBad(checkPointer("outputs", outputs, alignof(MogfaceOutputs)))
         || isBad(checkProblem(detector, thresholds, outputs->batch, outputs->height, outputs->width, grid))
         || isBad(checkOutputs(*outputs, grid.landmarkCount))
-        || isBad(checkDetections(detections, grid.landmarkCount))
+        || isBad(checkDetections("detections", detections, grid.landmarkCount))
         || isBad(checkClipping(*thresholds, frames)))
     {
         return cudaErrorInvalidValue;
@@ -246,4 +281,34 @@ cudaError_t mogfaceDetect(const MogfaceDetector* detector, const MogfaceThreshol
     return error == cudaSuccess ? runSelect(*thresholds, scratch.candidates, outputs->batch,
                                       grid.landmarkCount, frames, *detections, scratch.suppressors, launches)
                                 : error;
+}
+
+cudaError_t mogfaceMerge(const MogfaceThresholds* thresholds, const MogfaceMerging* merging,
+    const MogfaceDetections* further, int batch, int landmarkCount, const MogfaceFrame* frames,
+    const MogfaceDetections* detections, void* workspace, size_t workspaceBytes, cudaStream_t stream)
+{
+    clearProblem();
+    if (isBad(checkLandmarkCount(landmarkCount)) || isBad(checkThresholds(thresholds))
+        || isBad(checkMerging(merging)) || isBad(checkSize(batch, 1, 1))
+        || isBad(checkDetections("further", further, landmarkCount))
+        || isBad(checkPointer("frames", frames, alignof(MogfaceFrame)))
+        || isBad(checkDetections("detections", detections, landmarkCount)))
+    {
+        return cudaErrorInvalidValue;
+    }
+    if (detections->dropped != nullptr
+        && isBad(checkPointer("further.dropped", further->dropped, sizeof(int32_t))))
+    {
+        return cudaErrorInvalidValue;
+    }
+    Workspace laidOut(workspace);
+    const MergeScratch scratch = laidOut.mergeScratch(batch, candidatesOf(*thresholds), landmarkCount);
+    bool dependent = false;
+    if (isBad(checkWorkspace(laidOut, workspace, workspaceBytes)) || isBad(readLaunchKind(dependent)))
+    {
+        return cudaErrorInvalidValue;
+    }
+    Launches launches(stream, dependent);
+    return runMerge(
+        *thresholds, *merging, *further, batch, landmarkCount, frames, *detections, scratch, launches);
 }

@@ -6,6 +6,7 @@
 // strike out those after the 64.  So the walk has K / 64 steps, not K.  The bits of up to 512 candidates are copied to
 // shared memory first, and no step of their walk waits for memory.
 #include "await_launch.cuh"
+#include "boxes.cuh"
 #include "launch.h"
 #include "shared_memory.cuh"
 #include "stages.h"
@@ -23,23 +24,13 @@ struct Box
 {
     float4 corners;
     float area;
-    bool present; // not dropped
+    int anchor; // negative if dropped
 };
 
 struct OverlapShared
 {
     Box boxes[kTILE + kPARTS]; // one gap a part, so that the parts of a warp read different banks
 };
-
-__device__ float areaOf(float4 box, float one)
-{
-    return (box.z - box.x + one) * (box.w - box.y + one);
-}
-
-__device__ float overlapOnAxis(float low, float high, float otherLow, float otherHigh, float one)
-{
-    return fmaxf(fminf(high, otherHigh) - fmaxf(low, otherLow) + one, 0.0F);
-}
 
 // Operation by operation as trt_mogface.reference.nms: an IoU that is not a number suppresses.
 __device__ bool suppresses(const Box& winner, const Box& other, float threshold, float one)
@@ -83,11 +74,6 @@ __device__ void tileAt(int number, int& row, int& column)
     row = number - column * (column + 1) / 2;
 }
 
-__device__ int limited(int value, int limit)
-{
-    return value < limit ? value : limit;
-}
-
 // Candidates of an image, within bounds even if the caller's memory was overwritten.
 __device__ int countOf(const MogfaceCandidates& candidates, int image, int topK)
 {
@@ -95,8 +81,8 @@ __device__ int countOf(const MogfaceCandidates& candidates, int image, int topK)
     return count > 0 ? count : 0;
 }
 
-__global__ void __launch_bounds__(kOVERLAP_THREADS) overlapsKernel(
-    const MogfaceCandidates candidates, int topK, float threshold, float one, uint16_t* suppressors)
+__global__ void __launch_bounds__(kOVERLAP_THREADS) overlapsKernel(const MogfaceCandidates candidates,
+    int topK, float threshold, float one, int across, uint16_t* suppressors)
 {
     awaitLaunchBefore();
     OverlapShared& shared = sharedMemory<OverlapShared>();
@@ -118,19 +104,21 @@ __global__ void __launch_bounds__(kOVERLAP_THREADS) overlapsKernel(
         if (threadIdx.x < kTILE && loaded < count)
         {
             const float4 winner = cornersAt(candidates, first + loaded);
-            const bool present = candidates.anchors[first + loaded] >= 0;
-            shared.boxes[threadIdx.x + threadIdx.x / kPART] = {winner, areaOf(winner, one), present};
+            const int anchor = candidates.anchors[first + loaded];
+            shared.boxes[threadIdx.x + threadIdx.x / kPART] = {winner, areaOf(winner, one), anchor};
         }
         __syncthreads();
         if (candidate < count)
         {
-            const Box box{corners, areaOf(corners, one), true};
+            const int apart = across != 0 ? candidates.anchors[first + candidate] : -1;
+            const Box box{corners, areaOf(corners, one), apart};
             unsigned bits = 0;
             for (int i = 0; i < kPART; ++i)
             {
                 const Box& winner = shared.boxes[part * (kPART + 1) + i];
                 const bool better = row * kTILE + part * kPART + i < candidate;
-                if (better && winner.present && suppresses(winner, box, threshold, one))
+                if (better && winner.anchor >= 0 && winner.anchor != apart
+                    && suppresses(winner, box, threshold, one))
                 {
                     bits |= 1U << i;
                 }
@@ -393,14 +381,14 @@ __global__ void __launch_bounds__(kSWEEP_THREADS, 1)
 } // namespace
 
 cudaError_t overlaps(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch,
-    uint64_t* suppressors, Launches& launches)
+    bool across, uint64_t* suppressors, Launches& launches)
 {
     const int tiles = ceilDiv(thresholds.topK, kTILE);
     const int all = tiles * (tiles + 1) / 2;
     const int share = ceilDiv(kTILES_IN_FLIGHT, batch);
     return launches.add(overlapsKernel, dim3(all < share ? all : share, batch), kOVERLAP_THREADS,
         sizeof(OverlapShared), candidates, thresholds.topK, thresholds.iou,
-        thresholds.inclusiveAreas != 0 ? 1.0F : 0.0F, reinterpret_cast<uint16_t*>(suppressors));
+        thresholds.inclusiveAreas != 0 ? 1.0F : 0.0F, across, reinterpret_cast<uint16_t*>(suppressors));
 }
 
 cudaError_t sweep(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch,

@@ -63,9 +63,15 @@ cudaError_t decode(const MogfaceOutputs& outputs, const AnchorGrid& grid, const 
     const MogfaceThresholds& thresholds, const MogfaceFrame* frames, const MogfaceCandidates& candidates,
     Launches& launches);
 
-// candidates -> bit i of suppressors[n, w, j]: candidate 64 w + i suppresses j; for 64 w + i < j only
+// the faces of two passes -> the best topK as candidates, best first; the anchor is the pass, or -1 if overruled
+cudaError_t lineUp(const MogfaceDetections& first, const MogfaceDetections& second,
+    const MogfaceMerging& merging, const MogfaceThresholds& thresholds, const MogfaceFrame* frames, int batch,
+    int landmarkCount, const MogfaceCandidates& candidates, Launches& launches);
+
+// candidates -> bit i of suppressors[n, w, j]: candidate 64 w + i suppresses j; for 64 w + i < j only.  Across: only for
+// candidates of different anchors
 cudaError_t overlaps(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch,
-    uint64_t* suppressors, Launches& launches);
+    bool across, uint64_t* suppressors, Launches& launches);
 
 // candidates and suppressors -> faces
 cudaError_t sweep(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch,

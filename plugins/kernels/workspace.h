@@ -11,6 +11,12 @@ struct DecodeScratch
     Key* best; // [N, K]
 };
 
+struct MergeScratch
+{
+    MogfaceCandidates candidates;
+    uint64_t* suppressors;
+};
+
 struct DetectScratch
 {
     DecodeScratch decode;
@@ -50,15 +56,28 @@ public:
     DetectScratch detectScratch(int batch, const AnchorGrid& grid, int topK)
     {
         DetectScratch scratch{};
-        const size_t all = static_cast<size_t>(batch) * topK;
         scratch.decode = decodeScratch(batch, grid.anchorCount, topK);
-        scratch.candidates = {take<int32_t>(batch), take<int32_t>(batch), take<int32_t>(all),
-            take<float>(4 * all), take<float>(all), take<float>(2 * all * grid.landmarkCount)};
+        scratch.candidates = candidates(batch, topK, grid.landmarkCount);
+        scratch.suppressors = suppressors(batch, topK);
+        return scratch;
+    }
+
+    MergeScratch mergeScratch(int batch, int topK, int landmarkCount)
+    {
+        MergeScratch scratch{};
+        scratch.candidates = candidates(batch, topK, landmarkCount);
         scratch.suppressors = suppressors(batch, topK);
         return scratch;
     }
 
 private:
+    MogfaceCandidates candidates(int batch, int topK, int landmarkCount)
+    {
+        const size_t all = static_cast<size_t>(batch) * topK;
+        return {take<int32_t>(batch), take<int32_t>(batch), take<int32_t>(all), take<float>(4 * all),
+            take<float>(all), take<float>(2 * all * landmarkCount)};
+    }
+
     template <typename T>
     T* take(size_t count)
     {

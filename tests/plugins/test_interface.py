@@ -28,6 +28,7 @@ STRUCTURES: tuple[type[c.Structure], ...] = (
     interface.MogfaceOutputs,
     interface.MogfaceCandidates,
     interface.MogfaceDetections,
+    interface.MogfaceMerging,
 )
 
 ENUMERATIONS: dict[str, tuple[Any, dict[Any, int]]] = {

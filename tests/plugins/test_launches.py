@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,14 @@ from tests.plugins.test_detect import check_equal
 from tests.support.device import (
     LAUNCH_KINDS,
     LAUNCH_VARIABLE,
+    Bytes,
+    HostFaces,
     arrays,
     become_gpu,
+    copied,
     launches,
     launching,
+    memory,
     reseed,
 )
 from tests.support.problems import Problem, decode, detect, problem, select
@@ -22,7 +27,9 @@ from tests.support.specs import small_spec
 from trt_mogface.errors import ArgumentError
 from trt_mogface.frame import Frame
 from trt_mogface.kernels import Kernels
+from trt_mogface.reference.merge import Limits
 from trt_mogface.reference.resize import place_letterbox
+from trt_mogface.spec import Thresholds
 
 SIZE = (160, 192)
 SPEC = small_spec("distance", landmarks=5)
@@ -54,6 +61,7 @@ def made(kernels: Kernels, call: str, asked: Problem) -> tuple[int, int]:
     image = np.zeros((40, 50, 3), np.uint8)
     table = kernels.frame_table([Frame((image,))], [place_letterbox(40, 50, SIZE)], SIZE)
     candidates = decode(kernels, asked)
+    faces = select(kernels, candidates, asked.thresholds)
     before = launches(kernels.path)
     if call == "letterbox":
         kernels.letterbox(table, np.empty((1, *SIZE, 3), np.uint8))
@@ -61,13 +69,33 @@ def made(kernels: Kernels, call: str, asked: Problem) -> tuple[int, int]:
         decode(kernels, asked)
     elif call == "select":
         select(kernels, candidates, asked.thresholds)
+    elif call == "merge":
+        merge(kernels, faces, asked.thresholds, table)
     else:
         detect(kernels, asked)
     after = launches(kernels.path)
     return after[0] - before[0], after[1] - before[1]
 
 
-CALLS = {"letterbox": 1, "decode": 3, "select": 2, "detect": 5}
+def merge(kernels: Kernels, found: HostFaces, thresholds: Thresholds, table: Bytes) -> None:
+    """Merge the faces of the first image with themselves."""
+    first: dict[str, Any] = {
+        name: None if value is None else copied(value[:1]) for name, value in vars(found).items()
+    }
+    faces, further = HostFaces(**first), HostFaces(**first)
+    workspace = memory(kernels.merge_workspace(thresholds, 1, SPEC.landmarks))
+    kernels.merge(
+        further,
+        faces,
+        thresholds=thresholds,
+        limits=Limits(0.0, 0.0),
+        largest_face=0.0,
+        workspace=workspace,
+        frames=table,
+    )
+
+
+CALLS = {"letterbox": 1, "decode": 3, "select": 2, "detect": 5, "merge": 3}
 """The number of launches of a call, whatever the arrays contain."""
 
 

@@ -211,17 +211,17 @@ def candidates_struct(
 
 
 def detections_struct(
-    call: Arguments, out: Faces, batch: int, thresholds: Thresholds, points: int
+    call: Arguments, out: Faces, batch: int, thresholds: Thresholds, points: int, name: str = "out"
 ) -> interface.MogfaceDetections:
-    """Return the buffers for the faces of a batch, with landmarks if there are ``points``.
+    """Return the buffers ``name`` for the faces of a batch, with landmarks if there are ``points``.
 
     Raises:
         ArgumentError: If an array has another type or shape.
     """
     most = thresholds.bounded(interface.MAX_TOP_K).most_faces
 
-    def take(name: str, dtype: np.dtype[np.generic], *shape: int) -> int:
-        return call.take(f"out.{name}", getattr(out, name), (dtype,), shape, writable=True).pointer
+    def take(field: str, dtype: np.dtype[np.generic], *shape: int) -> int:
+        return call.take(f"{name}.{field}", getattr(out, field), (dtype,), shape, writable=True).pointer
 
     return interface.MogfaceDetections(
         counts=take("counts", INT32, batch),
@@ -229,6 +229,6 @@ def detections_struct(
         boxes=take("boxes", FLOAT32, batch, most, 4),
         scores=take("scores", FLOAT32, batch, most),
         landmarks=call.optional(
-            "out.landmarks", out.landmarks, points > 0, FLOAT32, (batch, most, points, 2)
+            f"{name}.landmarks", out.landmarks, points > 0, FLOAT32, (batch, most, points, 2)
         ),
     )

@@ -7,7 +7,7 @@ import ctypes as c
 from trt_mogface.frame import FORMATS, MATRICES, RANGES, ColorMatrix, ColorRange, PixelFormat
 from trt_mogface.spec import CODINGS, Coding
 
-INTERFACE = 3
+INTERFACE = 4
 MAX_PLANES, MAX_LEVELS, MAX_SIDES, MAX_TOP_K = 3, 16, 16, 8192
 
 FORMAT_CODES: dict[PixelFormat, int] = {name: code for code, name in enumerate(FORMATS)}
@@ -78,10 +78,17 @@ class MogfaceDetections(c.Structure):
     _fields_ = _all(c.c_void_p, "counts dropped boxes scores landmarks")
 
 
+class MogfaceMerging(c.Structure):
+    """Limits by which the faces of two passes are merged."""
+
+    _fields_ = [*_all(c.c_float, "large visible"), ("largest_face", c.c_double)]
+
+
 _INT, _BYTES, _STREAM = c.c_int, c.POINTER(c.c_size_t), c.c_void_p
 _DETECTOR, _THRESHOLDS = c.POINTER(MogfaceDetector), c.POINTER(MogfaceThresholds)
 _OUTPUTS, _FRAMES = c.POINTER(MogfaceOutputs), c.c_void_p
 _CANDIDATES, _DETECTIONS = c.POINTER(MogfaceCandidates), c.POINTER(MogfaceDetections)
+_MERGING = c.POINTER(MogfaceMerging)
 _LAUNCH = (c.c_void_p, c.c_size_t, _STREAM)  # workspace, its bytes, stream
 
 STATUS_FUNCTIONS = {
@@ -91,9 +98,11 @@ STATUS_FUNCTIONS = {
     "mogfaceDecodeWorkspace": (_DETECTOR, _THRESHOLDS, _INT, _INT, _INT, _BYTES),
     "mogfaceSelectWorkspace": (_THRESHOLDS, _INT, _BYTES),
     "mogfaceDetectWorkspace": (_DETECTOR, _THRESHOLDS, _INT, _INT, _INT, _BYTES),
+    "mogfaceMergeWorkspace": (_THRESHOLDS, _INT, _INT, _BYTES),
     "mogfaceDecode": (_DETECTOR, _THRESHOLDS, _OUTPUTS, _FRAMES, _CANDIDATES, *_LAUNCH),
     "mogfaceSelect": (_THRESHOLDS, _CANDIDATES, _INT, _INT, _FRAMES, _DETECTIONS, *_LAUNCH),
     "mogfaceDetect": (_DETECTOR, _THRESHOLDS, _OUTPUTS, _FRAMES, _DETECTIONS, *_LAUNCH),
+    "mogfaceMerge": (_THRESHOLDS, _MERGING, _DETECTIONS, _INT, _INT, _FRAMES, _DETECTIONS, *_LAUNCH),
 }
 """Functions that return a CUDA error, with their parameters."""
 

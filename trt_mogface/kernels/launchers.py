@@ -27,8 +27,9 @@ from trt_mogface.kernels.arguments import (
 )
 from trt_mogface.kernels.arrays import stream_handle
 from trt_mogface.kernels.frames import frame_struct
-from trt_mogface.kernels.interface import MogfaceFrame
+from trt_mogface.kernels.interface import MogfaceFrame, MogfaceMerging
 from trt_mogface.kernels.library import Library
+from trt_mogface.reference.merge import Limits
 from trt_mogface.reference.resize import Placement
 from trt_mogface.spec import DetectorSpec, Thresholds
 
@@ -224,6 +225,44 @@ class Kernels:
         table = _table(call, frames, outputs.batch)
         self._launch("mogfaceDetect", call, workspace, detector_struct(spec), limits, outputs, table, faces)
 
+    def merge(
+        self,
+        further: Faces,
+        faces: Faces,
+        *,
+        thresholds: Thresholds,
+        limits: Limits,
+        largest_face: float,
+        workspace: object,
+        frames: object,
+        stream: object = None,
+    ) -> None:
+        """Merge the faces of a further pass with those of the finer ones; see `trt_mogface.reference.merge`.
+
+        Args:
+            further: Faces of the further pass, in pixels of the frames.
+            faces: Faces of the finer passes, in pixels of the frames; replaced by those of all.  Numbers of
+                dropped candidates are added.
+            thresholds: IoU threshold, ``top_k`` and ``max_detections``.
+            limits: Areas from which faces are large, and visible to the further pass.
+            largest_face: Pixels of the network input; frames stay as they are whose content's shorter side is
+                not greater.
+            workspace: Device array of at least `merge_workspace` bytes.
+            frames: A `frame_table` of the first pass in device memory.
+            stream: Stream of the launch.
+        """
+        call = Arguments(self._library, stream)
+        batch = call.take("frames", frames, (UINT8,), (None, FRAME_BYTES)).shape[0]
+        points = 0
+        if faces.landmarks is not None:
+            points = call.take("faces.landmarks", faces.landmarks, (FLOAT32,), (None, None, None, 2)).shape[2]
+        merging = MogfaceMerging(limits.large, limits.visible, largest_face)
+        given = detections_struct(call, further, batch, thresholds, points, "further")
+        out = detections_struct(call, faces, batch, thresholds, points, "faces")
+        table = _table(call, frames, batch)
+        limited = thresholds_struct(thresholds)
+        self._launch("mogfaceMerge", call, workspace, limited, merging, given, batch, points, table, out)
+
     def decode_workspace(
         self, spec: DetectorSpec, thresholds: Thresholds, batch: int, size: tuple[int, int]
     ) -> int:
@@ -235,6 +274,10 @@ class Kernels:
     def select_workspace(self, thresholds: Thresholds, batch: int) -> int:
         """Return the bytes of workspace that `select` needs."""
         return self._bytes("mogfaceSelectWorkspace", thresholds_struct(thresholds), batch)
+
+    def merge_workspace(self, thresholds: Thresholds, batch: int, points: int) -> int:
+        """Return the bytes of workspace that `merge` needs for faces with ``points`` landmarks."""
+        return self._bytes("mogfaceMergeWorkspace", thresholds_struct(thresholds), batch, points)
 
     def detect_workspace(
         self, spec: DetectorSpec, thresholds: Thresholds, batch: int, size: tuple[int, int]

@@ -27,7 +27,7 @@
 #endif
 
 /* Changes with every structure and signature of this file. */
-#define MOGFACE_INTERFACE 3
+#define MOGFACE_INTERFACE 4
 
 #define MOGFACE_MAX_PLANES 3
 #define MOGFACE_MAX_LEVELS 16
@@ -158,6 +158,16 @@ typedef struct MogfaceDetections
     float* landmarks; /* [N, M, 2 * landmarkCount], or null */
 } MogfaceDetections;
 
+/* How the faces of a further pass, over reduced copies of the images, are merged with those of a finer one
+ * (trt_mogface.reference.passes).  Areas are in square pixels of the finer pass's network input. */
+typedef struct MogfaceMerging
+{
+    float large;   /* area from which the further pass overrules */
+    float visible; /* area of the smallest face that it can see */
+    double
+        largestFace; /* images take part whose content's shorter side is greater, in pixels of the network input */
+} MogfaceMerging;
+
 /* MOGFACE_INTERFACE of this library. */
 MOGFACE_API int mogfaceInterface(void);
 
@@ -196,6 +206,8 @@ MOGFACE_API cudaError_t mogfaceLetterbox(const MogfaceFrame* frames, int batch, 
 MOGFACE_API cudaError_t mogfaceDecodeWorkspace(const MogfaceDetector* detector,
     const MogfaceThresholds* thresholds, int batch, int height, int width, size_t* bytes);
 MOGFACE_API cudaError_t mogfaceSelectWorkspace(const MogfaceThresholds* thresholds, int batch, size_t* bytes);
+MOGFACE_API cudaError_t mogfaceMergeWorkspace(
+    const MogfaceThresholds* thresholds, int batch, int landmarkCount, size_t* bytes);
 MOGFACE_API cudaError_t mogfaceDetectWorkspace(const MogfaceDetector* detector,
     const MogfaceThresholds* thresholds, int batch, int height, int width, size_t* bytes);
 
@@ -216,6 +228,16 @@ MOGFACE_API cudaError_t mogfaceSelect(const MogfaceThresholds* thresholds,
 MOGFACE_API cudaError_t mogfaceDetect(const MogfaceDetector* detector, const MogfaceThresholds* thresholds,
     const MogfaceOutputs* outputs, const MogfaceFrame* frames, const MogfaceDetections* detections,
     void* workspace, size_t workspaceBytes, cudaStream_t stream);
+
+/* Faces of a further pass -> merged with those of the finer one in `detections`, both best first and in pixels of the
+ * frame (trt_mogface.reference.merge).
+ *
+ * frames: [batch] in device memory, of the first pass.
+ * further: not changed; its dropped candidates are added to those of `detections`, where these are not null.
+ * thresholds->topK limits the faces of both passes that enter the suppression. */
+MOGFACE_API cudaError_t mogfaceMerge(const MogfaceThresholds* thresholds, const MogfaceMerging* merging,
+    const MogfaceDetections* further, int batch, int landmarkCount, const MogfaceFrame* frames,
+    const MogfaceDetections* detections, void* workspace, size_t workspaceBytes, cudaStream_t stream);
 
 #ifdef __cplusplus
 }
