@@ -26,6 +26,7 @@ from engine_build.validation.choice import choose
 from engine_build.validation.comparison import Comparison, check_close, check_finite, check_optimized
 from engine_build.validation.sensitivity import Sensitivity, nodes_matching
 from engine_build.workload.convolutions import work_by_convolution
+from trt_mogface._names import split_list
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.errors import ArgumentError, EngineError, ImageError
 from trt_mogface.models.precision import read_precision, read_precisions
@@ -281,7 +282,7 @@ class Lowering:
     def _kept(self, model: onnx.ModelProto, sensitivity: Sensitivity | None) -> frozenset[str]:
         keep = self.options.keep_fp16
         if keep not in ("none", "auto") and self.options.kept_groups is None:
-            return nodes_matching(model, keep.split(","))
+            return nodes_matching(model, split_list(keep))
         return sensitivity.kept_nodes if sensitivity else frozenset()
 
     def _checked(

@@ -7,6 +7,11 @@ from collections.abc import Iterable
 from trt_mogface.errors import ArgumentError
 
 
+def split_list(text: str) -> list[str]:
+    """Return the parts of a text between commas; spaces around a part do not count."""
+    return [part.strip() for part in text.split(",")]
+
+
 def parse_names(argument: str, text: str, known: Iterable[str]) -> list[str]:
     """Return the names in a text, each once, in their order there; spaces around a name do not count.
 
@@ -18,7 +23,7 @@ def parse_names(argument: str, text: str, known: Iterable[str]) -> list[str]:
     Raises:
         ArgumentError: If a name is unknown.
     """
-    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    names = list(dict.fromkeys(split_list(text)))
     for name in names:
         if name not in known:
             raise ArgumentError(

@@ -11,7 +11,7 @@ server can answer 4xx or 5xx from the type:
 `DeviceError`                             the GPU, its memory, or the CUDA kernels
 `RunnerError`                             a detector or runner that is closed or broken
 `OutputError`, `EvaluationError`          a result that cannot be written; ground truth or predictions
-`MissingExtraError`                       a package that is not installed
+`MissingExtraError`                       a package that is not installed or is broken
 ========================================  =======================================================
 """
 
@@ -124,7 +124,7 @@ class EvaluationError(MogFaceError):
 
 
 class MissingExtraError(MogFaceError):
-    """A feature whose packages are not installed."""
+    """A feature whose packages are not installed, or cannot be loaded."""
 
 
 FAILURES_OF_AN_IMAGE = (ImageError, MemoryError, OutOfMemoryError)

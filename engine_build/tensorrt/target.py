@@ -8,6 +8,7 @@ from pathlib import Path
 from engine_build.precision import Precision
 from engine_build.tensorrt.builder import BuilderOptions
 from trt_mogface._cache import cache_folder
+from trt_mogface._names import split_list
 from trt_mogface.errors import ArgumentError
 from trt_mogface.machine.gpu import Gpu
 from trt_mogface.machine.tensorrt import Flavor
@@ -137,7 +138,7 @@ def parse_capabilities(compute_capabilities: str | None) -> tuple[str, ...]:
     Raises:
         ArgumentError: If an entry is not of the form ``8.9``.
     """
-    found = tuple(compute_capabilities.split(",")) if compute_capabilities else ()
+    found = tuple(split_list(compute_capabilities)) if compute_capabilities else ()
     for each in found:
         if re.fullmatch(r"\d{1,2}\.\d", each) is None:
             problem = "use the form 8.9, several with commas"

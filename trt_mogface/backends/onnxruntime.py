@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_mogface._optional import needs
 from trt_mogface.backends.base import Outputs
-from trt_mogface.errors import ArgumentError, ModelError, RunnerError, first_line
+from trt_mogface.errors import ArgumentError, MissingExtraError, ModelError, RunnerError, first_line
 from trt_mogface.machine.cpu import available_cores
 from trt_mogface.models.manifest import Shape
 from trt_mogface.models.onnx_file import read_onnx
@@ -80,7 +81,7 @@ class OnnxNetwork:
         self.path, self.spec = path, read_spec(path)
         try:
             self._session = session(str(path), threads, optimize=optimize, providers=providers, device=device)
-        except ArgumentError:
+        except (ArgumentError, MissingExtraError):
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
             if read_precision(path) == "bf16":
@@ -180,7 +181,8 @@ def onnxruntime() -> Any:
     user's cache folder.  ``ORT_DISABLE_TELEMETRY=0`` in the environment lets it.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
+    with needs("build"):
+        import onnxruntime
 
     return onnxruntime
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine_build.precision import PRECISIONS, Precision
+from trt_mogface._names import split_list
 from trt_mogface.bench.roofline import Ceilings, Roofline, Times, card, cpu_times, layers_of, roofline
 from trt_mogface.bench.roofline.cpu_ceilings import measure_cpu
 from trt_mogface.bench.roofline.gpu_ceilings import measure_gpu
@@ -17,7 +18,7 @@ SIMULATED: tuple[Precision, ...] = ("fp16", "int8", "fp8")
 
 def cards(names: str | None) -> list[Ceilings]:
     """Return cards by their names, which are separated by commas."""
-    return [] if names is None else [card(name.strip()) for name in names.split(",")]
+    return [] if names is None else [card(name) for name in split_list(names)]
 
 
 def simulated(

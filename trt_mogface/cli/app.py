@@ -7,19 +7,23 @@ import signal
 import sys
 from importlib import import_module
 from io import TextIOWrapper
-from typing import Any, NoReturn, TextIO
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typing_extensions import override
 
-from trt_mogface._optional import require
+from trt_mogface import __version__
+from trt_mogface._optional import import_failure
 from trt_mogface.cli import signals
 from trt_mogface.errors import ArgumentError, MogFaceError, UsageError
 
 NAME = "trt-mogface"
 COMPLETION = "_TRT_MOGFACE_COMPLETE"
 """Variable by which a shell asks for completions."""
+
+HELP = {"help_option_names": ["--help", "-h"]}
+"""Options that print the help text, of every verb."""
 
 FAILED = 2
 NO_READER = 128 + signal.SIGPIPE
@@ -83,7 +87,26 @@ def load(name: str) -> Any:
     return typer.main.get_command(verb)
 
 
-app = typer.Typer(name=NAME, cls=Verbs, help="Detect faces on GPUs and CPUs.", pretty_exceptions_enable=False)
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{NAME} {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(name=NAME, cls=Verbs, pretty_exceptions_enable=False, context_settings=HELP)
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Detect faces on GPUs and CPUs."""
+
+
 for _name, _line in VERBS.items():
     app.command(_name, help=_line)(lambda: None)  # replaced by `Verbs.resolve_command`
 
@@ -94,6 +117,7 @@ def main() -> None:
     Exit status: 0; 1 if some of several images failed; 2 if the command failed, with one line on stderr; as
     shells have it for signals: 130 if interrupted, 143 if terminated, 129 if hung up, 141 without a reader.
     """
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # it prints about damaged files; our errors do it
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name need not be text
@@ -137,15 +161,13 @@ def _run(arguments: list[str]) -> int:
             status = command.invoke(context)
     except typer.Exit as stop:
         return stop.exit_code if arguments else FAILED
-    except ModuleNotFoundError as error:
-        missing = error.name or ""
-        if missing.partition(".")[0] not in ("trt_mogface", "engine_build"):
-            require(missing, extra="build")  # raises, and names the command that installs it
-        raise
     except Exception as error:
-        if not hasattr(error, "format_message"):  # a bug: the traceback helps
+        if hasattr(error, "format_message"):
+            raise UsageError(f"{error.format_message()} (see --help)") from error
+        failure = import_failure(error)
+        if failure is None:  # ours, or a bug: the traceback helps
             raise
-        raise UsageError(f"{error.format_message()} (see --help)") from error
+        raise failure from error
     return status if isinstance(status, int) else 0
 
 

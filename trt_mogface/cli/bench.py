@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from trt_mogface._names import split_list
 from trt_mogface.backends.options import DetectorOptions, check_options
 from trt_mogface.backends.registry import is_engine
 from trt_mogface.bench.bounds import cards
@@ -149,7 +150,7 @@ def _is_unknown(model: str, group: PrecisionGroup) -> bool:
 
 
 def _batches(text: str) -> list[int]:
-    found = [int(each) if re.fullmatch(r"[0-9]{1,5}", each) else 0 for each in text.split(",")]
+    found = [int(each) if re.fullmatch(r"[0-9]{1,5}", each) else 0 for each in split_list(text)]
     if 0 in found:
         raise ArgumentError("batch", "use positive numbers with commas, such as 1,8,32", text)
     return list(dict.fromkeys(found))
@@ -157,7 +158,7 @@ def _batches(text: str) -> list[int]:
 
 def _rates(text: str | None) -> list[float]:
     try:
-        return [] if text is None else [float(each) for each in text.split(",")]
+        return [] if text is None else [float(each) for each in split_list(text)]
     except ValueError as error:
         raise ArgumentError("rate", "use numbers with commas, such as 10,20.5", text) from error
 

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from trt_mogface.machine.environment import pieces
+from trt_mogface.reporting.tables import print_whole
 
 
 def check_env() -> None:
@@ -15,4 +16,8 @@ def check_env() -> None:
     for piece in pieces():
         found = escape(piece.found) if piece.found else "[red]missing[/red]"
         table.add_row(escape(piece.name), found, escape(piece.brings), escape(piece.missing))
-    Console().print(table)
+    console = Console()
+    if console.is_terminal:
+        console.print(table)  # folded
+    else:
+        print_whole(console, table)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from typing_extensions import override
 
+from trt_mogface._optional import import_failure
 from trt_mogface.errors import EngineError, MissingExtraError
 
 FlavorName = Literal["tensorrt", "tensorrt-rtx"]
@@ -42,13 +43,20 @@ def find_tensorrt(name: FlavorName | None = None) -> Flavor:
     """Find the installed TensorRT of a flavor; None prefers the full one.
 
     Raises:
-        MissingExtraError: If it is not installed; the message names the package that this machine needs.
+        MissingExtraError: If it is not installed, or cannot be loaded; the message names the package that
+            this machine needs.
         EngineError: If its release is not known.
     """
+    broken: MissingExtraError | None = None
     for candidate in (name,) if name else MODULES:
         try:
             module = importlib.import_module(MODULES[candidate])
-        except ImportError:
+        except ModuleNotFoundError:
+            continue
+        except Exception as error:  # its wrapper raises anything if a library is missing
+            broken = import_failure(error)
+            if broken is None:
+                raise
             continue
         version = str(module.__version__)
         release = tuple(int(part) for part in version.split(".")[:2])
@@ -59,6 +67,8 @@ def find_tensorrt(name: FlavorName | None = None) -> Flavor:
                 f"install {first} to {NEWEST[candidate]}.x"
             )
         return Flavor(candidate, version, module)
+    if broken is not None:
+        raise broken
     raise MissingExtraError(f"{name or 'TensorRT'} is not installed: {_advice(name)}")
 
 

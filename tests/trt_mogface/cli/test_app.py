@@ -8,9 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
+from engine_build.tensorrt.target import parse_capabilities
 from tests.support.command import COMMAND, Run, command
+from trt_mogface import __version__
+from trt_mogface._names import split_list
 from trt_mogface.cli import app
 from trt_mogface.errors import ArgumentError
 from trt_mogface.models.cards import DEFAULT
@@ -192,3 +197,45 @@ def test_flags_of_the_groups_are_kept() -> None:
     for verb, flags in known.items():
         options = {name for parameter in app.load(verb).params for name in parameter.opts if name[:2] == "--"}
         assert options == {f"--{flag}" for flag in flags.split()}
+
+
+def test_version_is_printed_by_itself(run: Run) -> None:
+    assert run("--version") == (0, f"trt-mogface {__version__}\n", "")
+
+
+@pytest.mark.parametrize("verb", [(), ("eval",), *VERBS], ids=" ".join)
+def test_h_is_help_everywhere(run: Run, verb: tuple[str, ...]) -> None:
+    short, long = run(*verb, "-h"), run(*verb, "--help")
+    assert short == long
+    assert (short.status, short.err) == (0, "")
+    assert "Usage: trt-mogface" in short.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("build", DEFAULT, "--precision", "int8, fp32", "--calib", "nowhere"),
+        ("bench", "--precision", "fp32, fp16", "--calib", "nowhere"),
+        ("bench", "--batch", "1, 2", "--images", "nowhere"),
+        ("bench", "--mode", "network, memory", "--images", "nowhere"),
+        ("bench", "--rate", "10, 20", "--images", "nowhere"),
+        ("bench", "--simulate", " t4, l4", "--images", "nowhere"),
+        ("eval", "wider", "--gt", "nowhere", "--procedure", "original, multi-scale"),
+    ],
+    ids=" ".join,
+)
+def test_lists_may_have_spaces(run: Run, arguments: tuple[str, ...]) -> None:
+    """The folder that does not exist is what is refused, not the list."""
+    assert "nowhere" in run(*arguments).message
+
+
+def test_lists_of_the_library_may_have_spaces() -> None:
+    assert split_list(" 8.9 ,12.0") == ["8.9", "12.0"]
+    assert parse_capabilities("8.9, 12.0") == parse_capabilities("8.9,12.0")
+
+
+def test_damaged_images_print_no_log_of_opencv(tmp_path: Path) -> None:
+    (tmp_path / "cut.tiff").write_bytes(
+        bytes(cv2.imencode(".tiff", np.zeros((64, 64, 3), np.uint8))[1])[:-90]
+    )
+    assert "cut.tiff" in command("detect", tmp_path / "cut.tiff").message

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import sys
+from pathlib import Path
 
 import pytest
 
-from tests.support.command import Run
+from tests.support.command import Run, command
 from trt_mogface.kernels.library import VARIABLE
 from trt_mogface.machine.environment import pieces
 
@@ -57,8 +60,9 @@ def test_bindings_that_do_not_fit_the_driver_count_as_missing(
         return installed
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    for module in ("trt_mogface.cuda.driver", "trt_mogface.machine.environment"):
-        monkeypatch.setattr(f"{module}.driver_version", lambda: driver)
+    if not installed:
+        monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    monkeypatch.setattr("trt_mogface.cuda.driver.driver_version", lambda: driver)
     piece = next(piece for piece in pieces() if piece.name == "cuda-bindings")
     assert piece.missing == missing
     assert piece.found == ("" if missing else installed)
@@ -66,3 +70,19 @@ def test_bindings_that_do_not_fit_the_driver_count_as_missing(
 
 def test_every_piece_is_found_or_says_what_is_missing() -> None:
     assert all(bool(piece.found) != bool(piece.missing) for piece in pieces())
+
+
+def test_nothing_is_folded_where_no_terminal_is(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / ("folder" * 15) / "kernels.so"
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv(VARIABLE, str(path))
+    done = run("check-env")
+    assert (done.status, done.err) == (0, "")
+    assert str(path) in done.out
+
+
+def test_models_are_not_folded() -> None:
+    done = command("models", env={**os.environ, "COLUMNS": "80"})
+    assert "ModelScope damo/cv_resnet101_face-detection_cvpr22papermogface, or --weights FILE" in done.out
