@@ -21,6 +21,7 @@ from engine_build.precision.equalize import MAX_FACTOR, equalize, factors, links
 from engine_build.precision.quantize import quantized_tensors
 from trt_mogface import _json
 from trt_mogface._files import write_text
+from trt_mogface._text import read_text
 from trt_mogface.errors import ImageError, ModelError
 
 if TYPE_CHECKING:
@@ -226,8 +227,8 @@ def load_calibration(path: Path, *, force: bool = False) -> Calibration:
         ModelError: If the file is missing or unusable.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise ModelError(f"{path}: cannot be read ({reason}); make it with images (calib)") from error
     return Calibration.from_json(text, path, force=force)

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from trt_mogface._text import as_path, fold_suffix, read_lines
 from trt_mogface.errors import ArgumentError, ImageError
 from trt_mogface.evaluation.average_precision import SCORES, Floats, ImageResult, as_xywh, average_precision
 from trt_mogface.evaluation.face_sizes import SIZES, of_size
@@ -33,11 +34,12 @@ def read_annotations(path: Path) -> Annotations:
         ImageError: If the file cannot be read, has another form, or names an image twice.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ImageError(f"{path}: the annotations cannot be read ({error})") from error
+        lines = read_lines(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ImageError(f"{path}: the annotations cannot be read ({reason})") from error
     found: dict[str, Floats] = {}
-    rows = iter(line.strip() for line in lines if line.strip())
+    rows = iter(lines)
     try:
         for name in rows:
             count = int(next(rows))
@@ -45,7 +47,7 @@ def read_annotations(path: Path) -> Annotations:
             boxes = [_box(next(rows)) for _ in range(max(count, 1))]
             if count < 0:
                 raise ValueError("a negative count")
-            path_of_image = str(PurePosixPath(name.replace("\\", "/")))
+            path_of_image = as_path(name)
             if path_of_image in found:
                 raise ImageError(f"{path}: {path_of_image} is annotated twice; leave one of them")
             found[path_of_image] = np.array(boxes[:count], np.float64).reshape(-1, 4)
@@ -60,7 +62,8 @@ def assign(annotations: Annotations, files: Mapping[str, Path]) -> Annotations:
     """Return the annotated faces of each image by its name.
 
     An image and an annotation belong together if their paths are the same, below the folder of the images;
-    else if the annotation's path is the end of the file's whole path, or ends in the image's.
+    else if the annotation's path is the end of the file's whole path, or ends in the image's.  The case of an
+    extension counts only where two names differ in nothing else.
 
     Args:
         annotations: Faces by path, of `read_annotations`.
@@ -72,7 +75,7 @@ def assign(annotations: Annotations, files: Mapping[str, Path]) -> Annotations:
     """
     ends: dict[str, list[str]] = defaultdict(list)
     for key in annotations:
-        ends[PurePosixPath(key).name].append(key)
+        ends[fold_suffix(PurePosixPath(key).name)].append(key)
     keys = {name: _keys_of(name, path, annotations, ends) for name, path in files.items()}
     _check_assignment(keys, annotations)
     assigned = {name: annotations[key] for name, (key,) in keys.items()}
@@ -88,11 +91,15 @@ def _keys_of(
     """Return the annotations that may be those of an image."""
     if name in annotations:
         return [name]
-    near = ends.get(PurePosixPath(name).name, ())
-    whole = path.absolute().as_posix()
-    return [key for key in near if f"/{whole}".endswith(f"/{key}")] or [
-        key for key in near if key.endswith(f"/{name}")
-    ]
+    near = ends.get(fold_suffix(PurePosixPath(name).name), ())
+    whole = f"/{path.absolute().as_posix()}"
+    exact = [key for key in near if whole.endswith(f"/{key}")]
+    exact = exact or [key for key in near if key.endswith(f"/{name}")]
+    if exact:
+        return exact
+    whole, name = fold_suffix(whole), fold_suffix(name)
+    folded = [key for key in near if whole.endswith(f"/{fold_suffix(key)}")]
+    return folded or [key for key in near if fold_suffix(key).endswith(f"/{name}")]
 
 
 def _check_assignment(keys: Mapping[str, Sequence[str]], annotations: Annotations) -> None:

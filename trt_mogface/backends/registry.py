@@ -48,7 +48,7 @@ def open_backend(
     scheme = re.match(r"([a-z][a-z0-9+.-]*)://", name)
     if scheme:
         raise ModelError(f"{name}: unknown scheme {scheme[1]!r}; pass a file or a model name")
-    if Path(name).suffix not in ENGINES and not is_engine(name):
+    if Path(name).suffix.lower() not in ENGINES and not is_engine(name):
         for_cpu = list(options.get("providers") or [CPU]) == [CPU]
         if device and for_cpu:
             raise ArgumentError("device", f"names a GPU, and {name} runs on the CPU; omit it", device)
@@ -67,4 +67,4 @@ def is_engine(model: str | Path) -> bool:
     """Return whether a file is an engine, by its suffix or by the manifest beside it."""
     if not os.path.isfile(model):  # noqa: PTH113 -- also answers to impossible names
         return False
-    return Path(model).suffix in ENGINES or manifest_path(Path(model)).is_file()
+    return Path(model).suffix.lower() in ENGINES or manifest_path(Path(model)).is_file()

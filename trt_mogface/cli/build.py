@@ -260,7 +260,7 @@ def build(
         lowering = Lowering(lowering_options, progress.status)
         for each in wanted:
             lowering.check(each)
-        if path is not None and path.suffix == ".onnx" and folder is None:
+        if path is not None and path.suffix.lower() == ".onnx" and folder is None:
             show = partial(_write_onnx, lowering.at(wanted[0]), path)
         else:
             show = partial(_show, _engines(lowering, wanted, path, builder_options, tensorrt, progress))
@@ -275,7 +275,7 @@ def _beside(path: Path) -> list[Path]:
     """Return the files that are written for one target: an engine has others beside it."""
     from engine_build.validation.report import report_paths
 
-    return [path] if path.suffix == ".onnx" else [path, manifest_path(path), *report_paths(path)]
+    return [path] if path.suffix.lower() == ".onnx" else [path, manifest_path(path), *report_paths(path)]
 
 
 def _engines(

@@ -25,7 +25,7 @@ def inspect(
 
     An engine's layers and their types are listed too.
     """
-    if file.suffix not in ENGINES and not manifest_path(file).is_file():
+    if file.suffix.lower() not in ENGINES and not manifest_path(file).is_file():
         spec, end_to_end = read_any_spec(file)
         about = {
             "file": f"{file}, {file.stat().st_size / 1e6:.1f} MB",

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from trt_mogface._files import cannot_write, whole_file
+from trt_mogface._text import read_lines
 from trt_mogface.errors import EvaluationError
 from trt_mogface.evaluation.average_precision import Floats
 from trt_mogface.evaluation.wider_face import Annotated
@@ -55,7 +56,7 @@ def read_predictions(folder: Path, truth: Sequence[Annotated]) -> Predictions:
         EvaluationError: If no image has a file, or a file has a wrong count, a line that is not five numbers
             or a number that is not finite.
     """
-    paths = [prediction_file(folder, image) for image in truth]
+    paths = [_existing(prediction_file(folder, image)) for image in truth]
     exist = [path.is_file() for path in paths]
     if not any(exist):
         raise EvaluationError(
@@ -95,6 +96,12 @@ def has_prediction(folder: Path, image: Annotated) -> bool:
         return False
 
 
+def _existing(path: Path) -> Path:
+    """Return a file, or the one whose extension has capitals if only that exists."""
+    other = path.with_name(f"{path.name.removesuffix('.txt')}.TXT")
+    return other if other.is_file() and not path.is_file() else path
+
+
 def prediction_file(folder: Path, image: Annotated) -> Path:
     """Return the path ``FOLDER/EVENT/NAME.txt``."""
     return folder / image.event / f"{image.name}.txt"
@@ -102,13 +109,12 @@ def prediction_file(folder: Path, image: Annotated) -> Path:
 
 def _read(path: Path) -> Predicted:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_lines(path)
+    except (OSError, ValueError) as error:
         raise EvaluationError(f"{path}: cannot be read ({error})") from error
-    lines = [line for line in lines if line.strip()]
     if not lines:
         return NOTHING
-    count, rows = lines[1].strip() if len(lines) > 1 else "none", lines[2:]
+    count, rows = lines[1] if len(lines) > 1 else "none", lines[2:]
     if count != str(len(rows)):
         raise EvaluationError(f"{path}: the second line says {count:.20} faces, {len(rows)} lines follow")
     try:

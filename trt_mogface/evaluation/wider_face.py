@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
+from trt_mogface._text import as_path, read_lines, read_text
 from trt_mogface.errors import EvaluationError, first_line
 from trt_mogface.evaluation.average_precision import Flags, Floats
 from trt_mogface.evaluation.matlab import read_matlab
 from trt_mogface.images import SUFFIXES
+
+T = TypeVar("T")
 
 SETTINGS = ("easy", "medium", "hard")
 
@@ -72,7 +75,9 @@ def read_ground_truth(path: Path) -> list[Annotated]:
     Raises:
         EvaluationError: If a file is missing or has another form.
     """
-    read: Callable[[Path], Iterator[Annotated]] = _from_json if path.suffix == ".json" else _from_matlab
+    read: Callable[[Path], Iterator[Annotated]] = (
+        _from_json if path.suffix.lower() == ".json" else _from_matlab
+    )
     try:
         images = list(read(path))
     except (*UNUSABLE, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
@@ -92,7 +97,7 @@ def read_ground_truth(path: Path) -> list[Annotated]:
 
 def ground_truth_files(path: Path) -> list[Path]:
     """Return the files that `read_ground_truth` reads."""
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
         return [path]
     return [path / f"wider_{name}_val.mat" for name in ("face", *SETTINGS)]
 
@@ -108,14 +113,14 @@ def read_subset(path: Path, truth: Sequence[Annotated]) -> list[Annotated]:
     Raises:
         EvaluationError: If the file is unreadable, names no image, or names an unknown one.
     """
-    text = _text(path)
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
+        text = _read(path, read_text)
         try:
             names = [f"{entry.event}/{entry.file}" for entry in msgspec.json.decode(text, type=list[_Name])]
         except UNUSABLE as error:
             raise EvaluationError(f"{path}: not a JSON list of images with event and file") from error
     else:
-        names = [line.strip() for line in text.splitlines() if line.strip()]
+        names = [as_path(line) for line in _read(path, read_lines)]
     known = {image.key: image for image in truth}
     names = [name if name in known else _without_suffix(name) for name in names]
     unknown = [name for name in names if name not in known]
@@ -157,7 +162,7 @@ def _matlab(path: Path, *names: str) -> list[Any]:
 
 
 def _from_json(path: Path) -> Iterator[Annotated]:
-    for entry in msgspec.json.decode(_text(path), type=list[_Entry]):
+    for entry in msgspec.json.decode(_read(path, read_text), type=list[_Entry]):
         faces = _boxes(entry.boxes_xywh)
         counted = {name: _flags(np.array(getattr(entry, name), np.int64), len(faces)) for name in SETTINGS}
         yield Annotated(_name(entry.event), _name(entry.file), faces, counted)
@@ -175,11 +180,12 @@ def _name(text: object) -> str:
     return text
 
 
-def _text(path: Path) -> str:
+def _read(path: Path, read: Callable[[Path], T]) -> T:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise EvaluationError(f"{path}: cannot be read ({error})") from error
+        return read(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise EvaluationError(f"{path}: cannot be read ({reason})") from error
 
 
 def _boxes(values: object) -> Floats:

@@ -26,7 +26,7 @@ def precision_of(model: str | Path) -> Precision:
     if str(model) in registry.recipes() or not os.path.isfile(model):  # noqa: PTH113 -- see below
         return "fp32"
     path = Path(model)
-    if path.suffix in ENGINES or manifest_path(path).is_file():
+    if path.suffix.lower() in ENGINES or manifest_path(path).is_file():
         return load_manifest(path).precision
     return read_precision(path)
 

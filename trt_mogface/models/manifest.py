@@ -17,6 +17,7 @@ import msgspec
 
 from trt_mogface import _json
 from trt_mogface._files import sha256_of
+from trt_mogface._text import read_text
 from trt_mogface.errors import EngineError, ModelError
 from trt_mogface.machine.gpu import Gpu
 from trt_mogface.machine.tensorrt import Flavor, FlavorName
@@ -207,8 +208,8 @@ def load_manifest(engine: Path) -> Manifest:
     """
     path = manifest_path(engine)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise EngineError(
             f"{path}: manifest cannot be read ({reason}); copy it with its engine, or build the engine again"

@@ -51,7 +51,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint file by name, without ``module.`` prefixes."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; pass the downloaded checkpoint as weights")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    content = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_torch(path)
     for name in CONTAINERS:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
