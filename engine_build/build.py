@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
@@ -30,7 +30,7 @@ from engine_build.tensorrt.target import (
 from engine_build.validation.report import write_report
 from engine_build.validation.sensitivity import Sensitivity
 from trt_mogface._files import sha256_of, whole_file
-from trt_mogface.errors import EngineError
+from trt_mogface.errors import EngineError, OutputError
 from trt_mogface.kernels.library import find_plugin
 from trt_mogface.machine.gpu import Gpu
 from trt_mogface.machine.tensorrt import Flavor
@@ -112,9 +112,22 @@ class EngineBuild:
         with whole_file(engine) as plan, whole_file(manifest_path(engine)) as beside:
             plan.write_bytes(built.plan)
             beside.write_text(manifest.to_json(), encoding="utf-8")
+        self._keep_timings(built.timings)
         if lowered.sensitivity is not None:
             write_report(engine, self.lowering.spec.name, precision, lowered.sensitivity)
         return Outcome(engine, manifest, False, lowered.sensitivity)
+
+    @cached_property
+    def _timing_cache(self) -> Path | None:
+        return self.options.timing_cache_file or timing_cache_path(self.flavor, self.gpu)
+
+    def _keep_timings(self, timings: bytes | None) -> None:
+        """Write the layer timings, which are worth less than the engine: it is stored already."""
+        if timings is None or self._timing_cache is None:
+            return
+        asked_for = self.options.timing_cache_file is not None
+        with nullcontext() if asked_for else suppress(OutputError), whole_file(self._timing_cache) as file:
+            file.write_bytes(timings)
 
     def _plugin(self) -> Path | None:
         """Return the plugin library that the engine needs, known to TensorRT; None if it needs none."""
@@ -127,8 +140,7 @@ class EngineBuild:
     def _built(self, precision: Precision, lowered: Lowered, plugin: Path | None) -> Built:
         """Build the plan, and check that TensorRT computes in the requested types."""
         self.lowering.status(f"building {precision} with {self.flavor.name} {self.flavor.version}")
-        cache = self.options.timing_cache_file or timing_cache_path(self.flavor, self.gpu)
-        options = dataclasses.replace(self.options, timing_cache_file=cache, plugin=plugin)
+        options = dataclasses.replace(self.options, timing_cache_file=self._timing_cache, plugin=plugin)
         model, name = lowered.model.SerializeToString(), self.lowering.spec.name
         built = build(self.flavor, model, options, self.progress, self.log, name)
         check_types(lowered.types, built.convolution_types, self.flavor)

@@ -14,7 +14,6 @@ from typing_extensions import override
 from engine_build.onnx.end_to_end import PLUGIN, PLUGIN_VERSION
 from engine_build.tensorrt.engine_layers import layers_in
 from engine_build.tensorrt.network_types import convolution_types
-from trt_mogface._files import whole_file
 from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.kernels.library import check_plugin
 from trt_mogface.machine.tensorrt import Flavor, make_logger, serialized
@@ -76,11 +75,13 @@ class Built:
         plan: Serialized engine.
         convolution_types: Data type of each convolution in the parsed network, by its name.
         layers: Layers of the engine, as TensorRT describes them.
+        timings: New contents of the cache of layer timings; None without a cache.
     """
 
     plan: bytes
     convolution_types: dict[str, str]
     layers: tuple[Layer, ...]
+    timings: bytes | None = None
 
 
 class Progress(Protocol):
@@ -161,10 +162,7 @@ def build(
             problem = f"could not build the engine: {logger.last_error}"
             raise EngineError(f"{flavor.name} {flavor.version} {problem}")
         timings = None if cache is None else serialized(cache.serialize())
-        if timings is not None and options.timing_cache_file is not None:
-            with whole_file(options.timing_cache_file) as temporary:
-                temporary.write_bytes(timings)
-        return Built(plan, convolution_types(network, trt), tuple(layers))
+        return Built(plan, convolution_types(network, trt), tuple(layers), timings)
 
 
 def _config(trt: Any, builder: Any, options: BuilderOptions, flavor: Flavor) -> Any:

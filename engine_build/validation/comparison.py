@@ -18,6 +18,7 @@ from engine_build.validation.agreement import Agreement, compare
 from engine_build.validation.annotations import Annotations, ap_by_size
 from engine_build.validation.candidates import candidates
 from engine_build.validation.sensitivity import drift
+from trt_mogface._files import whole_file
 from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.reference.select import Selection
@@ -192,5 +193,6 @@ def _on_noise(model: onnx.ModelProto, side: int, *, optimize: bool = True) -> di
 
 def _stored(model: onnx.ModelProto, folder: str) -> Path:
     path = Path(folder, "model.onnx")
-    path.write_bytes(model.SerializeToString())
+    with whole_file(path, durable=False) as temporary:
+        temporary.write_bytes(model.SerializeToString())
     return path

@@ -18,7 +18,7 @@ from trt_mogface.backends.options import check_options
 from trt_mogface.cli import options, output
 from trt_mogface.cli.build_progress import BuildProgress
 from trt_mogface.cli.groups import with_groups
-from trt_mogface.cli.images import say_skipped
+from trt_mogface.cli.images import say_skipped, say_unusable
 from trt_mogface.cli.options import OWN, in_accuracy, in_detection, in_model, in_output
 from trt_mogface.errors import OutputError, UsageError
 from trt_mogface.machine.gpu import find_gpu
@@ -265,10 +265,8 @@ def build(
         else:
             show = partial(_show, _engines(lowering, wanted, path, builder_options, tensorrt, progress))
     show()
-    if images is not None and images.skipped:
-        output.say(f"{len(images.skipped)} images could not be used:")
-        for reason in images.skipped.values():
-            output.say(f"  {reason}")
+    if images is not None:
+        say_unusable(images.skipped.values())
 
 
 def _beside(path: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from trt_mogface.cli.groups import with_groups
 from trt_mogface.cli.images import SOME_FAILED, Failures, not_finite, say_skipped, usable
 from trt_mogface.cli.sources import find_sources
 from trt_mogface.detector import Detector
-from trt_mogface.errors import UsageError
+from trt_mogface.errors import MogFaceError, UsageError
 from trt_mogface.evaluation.disagreement import Disagreement, disagreement, in_sum, summary
 from trt_mogface.evaluation.disagreement_page import HEAD, ComparedImage, disagreement_page
 from trt_mogface.models.files import precision_of
@@ -61,29 +61,46 @@ def compare(
     shared = detection.arguments()
     with Detector(a, **shared, **own_a) as detect_a, Detector(b, **shared, **own_b) as detect_b:
         kinds = [precision_of(model) for model in (a, b)]
-        for source, image in usable(sources, "comparing", failures):
-            with failures.caught(source):
-                faces_a, faces_b = detect_a(image), detect_b(image)
-                differing = disagreement(faces_a, faces_b)
-                results.append((source.name, differing))
-                shown = _worst([*shown, ComparedImage(Path(source.name), faces_a, faces_b, differing)], worst)
+        sides = {"a": a, "b": b, "precision_a": kinds[0], "precision_b": kinds[1]}
+        try:
+            for source, image in usable(sources, "comparing", failures):
+                with failures.caught(source):
+                    faces = detect_a(image), detect_b(image)
+                    differing = disagreement(*faces)
+                    results.append((source.name, differing))
+                    shown = _worst([*shown, ComparedImage(Path(source.name), *faces, differing)], worst)
+        except (KeyboardInterrupt, MogFaceError):
+            if results:
+                _report(sides, results, shown, failures.reasons, files)
+            raise
     status = failures.status()
+    return _report(sides, results, shown, failures.reasons, files) or status
+
+
+def _report(
+    sides: dict[str, str],
+    results: Sequence[tuple[str, Disagreement]],
+    shown: Sequence[ComparedImage],
+    unusable: Sequence[str],
+    files: options.ReportGroup,
+) -> int:
+    """Print and write the comparison of the images so far; return the exit status."""
     total = in_sum([each for _, each in results])
-    for model, dropped in ((a, total.dropped_a), (b, total.dropped_b)):
+    status = 0
+    for side, dropped in (("a", total.dropped_a), ("b", total.dropped_b)):
         if dropped:
-            output.say(f"trt-mogface: {model}: {not_finite(dropped)}; the model is broken")
+            output.say(f"trt-mogface: {sides[side]}: {not_finite(dropped)}; the model is broken")
             status = SOME_FAILED
-    names = [f"{model} ({kind})" for model, kind in zip((a, b), kinds)]
+    names = [f"{sides[side]} ({sides[f'precision_{side}']})" for side in ("a", "b")]
     if files.json_path != output.STDOUT:
         _show(names, total, len(results), shown)
     if files.html is not None:
-        about = total, len(results), shown, failures.reasons
+        about = total, len(results), shown, unusable
         output.write(files.html, disagreement_page(names[0], names[1], *about))
     numbers = {
         "total": {"images": len(results), **total.to_dict()},
         "images": [{"image": name, **each.to_dict()} for name, each in results],
     }
-    sides = {"a": a, "b": b, "precision_a": kinds[0], "precision_b": kinds[1]}
     output.write(files.json_path, json.dumps({**sides, **numbers}, indent=1) + "\n")
     for target in (files.html, files.json_path):
         if target is not None and target != output.STDOUT:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,14 @@ def say_skipped(skipped: Mapping[Path, str]) -> None:
     """Say how many files were left out of folders, and why."""
     if skipped:
         output.say(f"trt-mogface: {summarize(skipped)}")
+
+
+def say_unusable(reasons: Collection[str]) -> None:
+    """Say which images a calibration could not use."""
+    if reasons:
+        output.say(f"trt-mogface: {len(reasons)} images could not be used for the calibration:")
+    for reason in reasons:
+        output.say(f"  {reason}")
 
 
 class Failures:

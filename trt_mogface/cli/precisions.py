@@ -11,7 +11,7 @@ from trt_mogface._names import parse_names
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.backends.registry import is_engine
 from trt_mogface.cli import options
-from trt_mogface.cli.images import say_skipped
+from trt_mogface.cli.images import say_skipped, say_unusable
 from trt_mogface.errors import UsageError
 from trt_mogface.models.files import contract_file, precision_of
 from trt_mogface.models.manifest import load_manifest
@@ -80,6 +80,8 @@ def model_files(model: str, group: PrecisionGroup, folder: Path) -> Iterator[tup
             path = folder / f"{name}.onnx"
             contract.save(lowering.at(cast("Precision", name)).model, path)
             yield name, path
+    if lowering is not None and lowering.options.calib is not None:
+        say_unusable(lowering.options.calib.skipped.values())
 
 
 def _lowering(model: str, group: PrecisionGroup) -> Lowering:

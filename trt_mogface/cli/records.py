@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
@@ -96,22 +97,33 @@ class RecordFile:
 
 
 class RecordStream:
-    """Standard output, or a file that has no positions, such as a pipe."""
+    """Standard output, or a file that has no positions, such as a pipe.
 
-    def __init__(self, file: IO[str], form: Format) -> None:
-        self._file, self._form, self._before = file, form, form.before_first
-        file.write(form.head)
+    Raises:
+        OutputError: If a file cannot be written; the errors of standard output are those of the system.
+    """
+
+    def __init__(self, path: Path, file: IO[str], form: Format) -> None:
+        self._path, self._file, self._form, self._before = path, file, form, form.before_first
+        self._put(form.head)
 
     def write(self, text: str) -> None:
         """Write a record, for the reader to see at once."""
-        self._file.write(self._before + text + self._form.after_each)
-        self._file.flush()
+        self._put(self._before + text + self._form.after_each)
         self._before = self._form.before_next
 
     def close(self) -> None:
         """Complete the document."""
-        self._file.write(self._form.tail)
-        self._file.flush()
+        self._put(self._form.tail)
+
+    def _put(self, text: str) -> None:
+        try:
+            self._file.write(text)
+            self._file.flush()
+        except OSError as error:
+            if self._path == STDOUT or isinstance(error, BrokenPipeError):
+                raise
+            raise cannot_write(self._path, error) from error
 
 
 @contextmanager
@@ -130,9 +142,11 @@ def opened(
             if path is None:
                 continue
             if path == STDOUT:
-                writers.append(RecordStream(sys.stdout, form))
+                writers.append(RecordStream(path, sys.stdout, form))
             elif path.exists() and not path.is_file():
-                writers.append(RecordStream(stack.enter_context(open(path, "w")), form))
+                # Unbuffered: there is no second error when it is closed.
+                raw = stack.enter_context(open(path, "wb", buffering=0))
+                writers.append(RecordStream(path, TextIOWrapper(raw, "ascii", write_through=True), form))
             else:
                 writers.append(RecordFile(path, form, append=append))
             stack.callback(writers[-1].close)

@@ -9,7 +9,7 @@ import numpy as np
 
 from trt_mogface._files import whole_file
 from trt_mogface.errors import ImageError, OutputError
-from trt_mogface.frame import Image
+from trt_mogface.frame import MAX_PIXELS, Image
 from trt_mogface.reference.decode import Floats
 
 BOX = (80, 220, 60)
@@ -17,6 +17,9 @@ POINT = (60, 60, 240)
 INK = (0, 0, 0)
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+LONGEST_SIDE = {".jpe": 65500, ".jpeg": 65500, ".jpg": 65500, ".webp": 16383}
+"""Largest width and height of formats, in pixels; OpenCV prints lines of its own about larger images."""
 
 Color = tuple[int, int, int]
 
@@ -75,15 +78,11 @@ def save(path: Path, image: Image) -> None:
         OutputError: If the suffix is unknown or the file cannot be written.
     """
     check_format(path)
-    try:
-        encoded, data = cv2.imencode(path.suffix, image)
-    except cv2.error as error:
-        encoded, reason = False, f" ({error.err})"
-    else:
-        reason = ""
-    if not encoded:
-        height, width = image.shape[:2]
-        raise ImageError(f"{path}: {width}x{height} cannot be encoded as {path.suffix}{reason}; use .png")
+    height, width = image.shape[:2]
+    fits = max(height, width) <= LONGEST_SIDE.get(path.suffix.lower(), MAX_PIXELS)
+    encoded, data = cv2.imencode(path.suffix, image) if fits else (False, None)
+    if not encoded or data is None:
+        raise ImageError(f"{path}: {width}x{height} cannot be encoded as {path.suffix}; use .png")
     with whole_file(path) as temporary:
         temporary.write_bytes(data.tobytes())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,7 +20,9 @@ from engine_build.onnx.pyramid import without_small_faces
 from tests.support.command import Run, command
 from tests.support.onnx_files import answers, constant_network, default_model
 from trt_mogface import Detector, read_image
+from trt_mogface.cli import signals, sources
 from trt_mogface.evaluation.disagreement_page import LONGEST_SIDE
+from trt_mogface.frame import Image
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.reporting.html import SCRIPTS
 from trt_mogface.spec import BoxCoding, DetectorSpec, InputSpec, Level, Origin, Thresholds
@@ -354,3 +357,28 @@ def test_a_photo_in_two_precisions_is_the_same_up_to_little(run: Run, photo: Pat
     assert 0 < read["score_difference_max"] < 0.02
     assert 0 < read["coordinate_difference_max"] < 1
     assert read["iou"] > 0.98
+
+
+def test_a_comparison_that_is_ended_reports_the_images_so_far(
+    run: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        (tmp_path / f"{number}.jpg").write_bytes(photo.read_bytes())
+
+    def read(path: str) -> Image:
+        if Path(path).name == "2.jpg":
+            signal.raise_signal(signal.SIGTERM)
+        return read_image(path)
+
+    monkeypatch.setattr(sources, "read_image", read)
+    handlers = {number: signal.getsignal(number) for number in signals.ENDING}
+    try:
+        result = run("compare", DEFAULT, DEFAULT, tmp_path, "--json", tmp_path / "a.json")
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert result.status == 143
+    assert result.err.splitlines()[-1] == "trt-mogface: ended by SIGTERM"
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert [Path(each["image"]).name for each in found["images"]] == ["0.jpg", "1.jpg"]
+    assert found["total"]["images"] == 2

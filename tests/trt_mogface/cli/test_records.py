@@ -258,6 +258,29 @@ def test_a_full_disk_ends_a_run_with_its_results(many: Path, tmp_path: Path) -> 
     assert 20 < len(read(tmp_path / "a.json")) < 300
 
 
+@pytest.mark.parametrize("option", ["--json", "--jsonl"])
+def test_a_full_device_is_named(run: Run, photo: Path, option: str) -> None:
+    message = run("detect", photo, option, "/dev/full").message
+    assert message.startswith("/dev/full: cannot be written (No space left on device); free disk space")
+
+
+def test_a_full_disk_is_told_from_an_image_that_cannot_be_encoded(
+    run: Run, photo: Path, tmp_path: Path
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        message = run("detect", photo, "--save", tmp_path / "a.png").message
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert message.startswith(f"{tmp_path}/a.png: cannot be written (File too large); raise the limit")
+    wide = tmp_path / "wide.png"
+    cv2.imwrite(str(wide), np.zeros((32, 20_000, 3), np.uint8))
+    message = run("detect", wide, "--size", "640x640", "--save", tmp_path / "a.webp").message
+    assert "20000x32 cannot be encoded as .webp" in message
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photo.jpg", "wide.png"]
+
+
 def test_an_image_too_large_for_the_memory_is_a_failed_image(photo: Path, tmp_path: Path) -> None:
     big = tmp_path / "big.png"
     cv2.imwrite(str(big), np.zeros((6000, 6000, 3), np.uint8))
