@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from engine_build.calibration.images import Images, Size, find_images
 from tests.support.specs import one_line
 from trt_mogface.backends.cpu import CpuBackend
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ArgumentError, ImageError
 from trt_mogface.images import read_image
@@ -231,9 +232,12 @@ def test_the_network_sees_what_the_detector_shows_it(tmp_path: Path, monkeypatch
         with Detector(size=size, threads=1) as detector:
             seen: list[Pixels] = []
             network = cast(CpuBackend, detector._backend).network
-            plain = network.run
-            monkeypatch.setattr(network, "run", lambda x, f=plain, s=seen: (s.append(x.copy()), f(x))[1])
-            detector(image)
+            plain = OnnxNetwork.run  # of the class, as a slot runs a clone
+            with monkeypatch.context() as patch:
+                patch.setattr(
+                    OnnxNetwork, "run", lambda n, x, f=plain, s=seen: (s.append(x.copy()), f(n, x))[1]
+                )
+                detector(image)
             (item,) = find(path, size=size, resize=network.spec.input)
         np.testing.assert_array_equal(item.batch, seen[0])
 
