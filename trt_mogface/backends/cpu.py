@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_mogface.backends.base import Network, OnStage
-from trt_mogface.backends.onnxruntime import CPU, OnnxNetwork
+from trt_mogface.backends.onnxruntime import CPU, OnnxNetwork, is_large
 from trt_mogface.backends.options import DetectorOptions, SlotOptions
 from trt_mogface.backends.worker import Worker
 from trt_mogface.detections import Detections
@@ -110,14 +110,15 @@ class CpuSlot:
         """Write the network input and start the network; the frames may change afterwards."""
         concurrent.futures.wait([self._running])  # its `wait` may have been interrupted; it reads the input
         sizes = [frame.size for frame in frames]
-        self._passes = self._prepared(sizes)
+        passes = self._prepared(sizes)
+        self._passes = [each for each in passes if not is_large(each.images)]
         for index, frame in enumerate(frames):
             image = to_bgr(frame)
-            for each in self._passes:
+            for each in passes:
                 for out, (member, placement) in zip(each.images, each.placements.items()):
                     if member == index:
                         paint(image, placement, self._options.spec.input.pad, out)
-        self._running = self._worker.submit(partial(self._run, self._passes, sizes))
+        self._running = self._worker.submit(partial(self._run, passes, sizes))
 
     def wait(self) -> list[Detections]:
         """Return the detections once the network has run."""
@@ -131,7 +132,7 @@ class CpuSlot:
     def _prepared(self, sizes: Sequence[tuple[int, int]]) -> list[Pass]:
         """Return the passes: the first over all frames, further ones over those that need them.
 
-        Memory of the batch before is used again where the shape is the same.
+        Memory of the batch before is used again where the shape is the same, unless it is large.
         """
         options, first = self._options, [self._options.place(*size) for size in sizes]
         placed = {1.0: dict(enumerate(first))}

@@ -159,9 +159,9 @@ def test_float_planes_hold_the_same_values(tmp_path: Path, monkeypatch: pytest.M
         fed: list[Any] = []
 
         class Watched:
-            def run(self, names: list[str], values: dict[str, Any], options: Any) -> Any:
+            def run(self, names: list[str], values: dict[str, Any]) -> Any:
                 fed.append(values["images"])
-                return running.run(names, values, options)
+                return running.run(names, values)
 
         monkeypatch.setattr(network, "_session", Watched())
         network.run(images)
