@@ -22,14 +22,16 @@ def here(tmp_path: Path, photo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "m.onnx").write_bytes(embedded_file(DEFAULT).read_bytes())
     (tmp_path / "e.engine").write_bytes(PLAN)
     manifest_path(tmp_path / "e.engine").write_text(GOOD.to_json())
-    faces = {"event": "", "file": "photo", "boxes_xywh": [[1, 2, 30, 40]]}
+    faces = {"event": "ev", "file": "photo", "boxes_xywh": [[1, 2, 30, 40]]}
     (tmp_path / "gt.json").write_text(json.dumps([faces | {key: [0] for key in SETTINGS}]))
-    (tmp_path / "subset.txt").write_text("/photo\n")
+    (tmp_path / "subset.txt").write_text("ev/photo\n")
     (tmp_path / "boxes.txt").write_text("photo.jpg\n1\n1 2 30 40\n")
     for name in ("w.pt", "cache.json", "timing.cache", "clip.mp4"):
         (tmp_path / name).write_bytes(b"precious")
-    (tmp_path / "texts").mkdir()
-    (tmp_path / "texts" / "photo.txt").write_text("photo.jpg\n1\n1 2 30 40 0.9\n")
+    (tmp_path / "ev").mkdir()
+    (tmp_path / "ev" / "photo.jpg").write_bytes(photo.read_bytes())
+    (tmp_path / "texts" / "ev").mkdir(parents=True)
+    (tmp_path / "texts" / "ev" / "photo.txt").write_text("photo.jpg\n1\n1 2 30 40 0.9\n")
     monkeypatch.chdir(tmp_path)
     assert photo.parent == tmp_path
     return tmp_path
@@ -83,11 +85,11 @@ COMMANDS = [
     ("bench --precision int8 --calib-cache cache.json --json {}", "cache.json"),
     ("bench --precision int8 --calib photo.jpg --calib-cache {}", "photo.jpg"),
     (f"{EVAL} --images . --json {{}}", "gt.json"),
-    (f"{EVAL} --images . --html {{}}", "photo.jpg"),
+    (f"{EVAL} --images . --html {{}}", "ev/photo.jpg"),
     (f"{EVAL} --images . --subset subset.txt --json {{}}", "subset.txt"),
     (f"{EVAL} --images . --model m.onnx --json {{}}", "m.onnx"),
     (f"{EVAL} --images . --precision int8 --calib photo.jpg --calib-cache {{}}", "gt.json"),
-    (f"{EVAL} --predictions texts --json {{}}", "texts/photo.txt"),
+    (f"{EVAL} --predictions texts --json {{}}", "texts/ev/photo.txt"),
     ("detect photo.jpg --json {}", "photo.jpg"),
     ("detect . --json {}", "photo.jpg"),
     ("detect photo.jpg --save {}", "photo.jpg"),
