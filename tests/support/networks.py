@@ -126,7 +126,7 @@ def faint_file(path: Path, *, layout: Layout = "nhwc-uint8") -> Path:
         "wd": 2000 * weight(4, 8, 1, 1),
     }
     spec = dataclasses.replace(
-        small_spec(top_k=50, max_detections=10),
+        small_spec(top_k=1000, max_detections=300),
         name="faint",
         levels=(Level(4, (8.0,)),),
         input=InputSpec(layout=layout),
