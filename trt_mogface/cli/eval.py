@@ -25,6 +25,7 @@ from trt_mogface.evaluation.curves_page import curves_page
 from trt_mogface.evaluation.evaluation import COLUMNS, ap_cells
 from trt_mogface.evaluation.predictions import prediction_file
 from trt_mogface.evaluation.procedure import PROCEDURES, procedures
+from trt_mogface.evaluation.resuming import RECORD
 from trt_mogface.evaluation.run import Row, evaluate_model, evaluate_predictions, image_files
 from trt_mogface.evaluation.wider_face import ground_truth_files, read_ground_truth, read_subset
 from trt_mogface.models.cards import DEFAULT
@@ -106,6 +107,8 @@ def wider(
         for name, file in model_files(model, precision, Path(made)):
             for how, (each, detector_options) in tests.items():
                 label, folder = f"{Path(model).name}, {name}, {how}", (save or Path(made)) / name / how
+                texts = [prediction_file(folder, image) for image in truth]
+                output.check_targets((), [*read, *files], inside=[*texts, folder / RECORD])
                 rows.append(
                     evaluate_model(
                         *(label, file, each, detector_options, files, folder),

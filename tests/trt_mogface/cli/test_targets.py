@@ -112,6 +112,16 @@ def test_an_input_is_never_overwritten(
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.mark.parametrize("name", ["ev/photo.txt", "run.jsonl"])
+def test_text_files_of_predictions_are_no_inputs(run: Run, here: Path, name: str) -> None:
+    link = here / "save" / "fp32" / "original" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(here / "subset.txt")
+    message = run(*f"{EVAL} --images . --subset subset.txt --save save".split()).message
+    assert message == f"save/fp32/original/{name}: the same file as the input subset.txt; choose another name"
+    assert (here / "subset.txt").read_text() == "ev/photo\n"
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -100,7 +100,7 @@ ENTRY = {"event": "e", "file": "n", "boxes_xywh": [[1, 2, 3, 4]], "easy": [], "m
     ("entries", "said"),
     [
         ([], "names no image"),
-        ([ENTRY, ENTRY], "an image twice"),
+        ([ENTRY, ENTRY], "names e/n 2 times"),
         ([{**ENTRY, "hard": [1]}], "names a face that its image does not have"),
         ([{**ENTRY, "boxes_xywh": [[1, 2, 3]]}], "not WIDER FACE's ground truth"),
         ([{**ENTRY, "boxes_xywh": [[1, 2, 3, float("nan")]]}], "malformed"),
