@@ -185,7 +185,10 @@ def _discard(stream: TextIO) -> None:
 
 def _fail(message: str, status: int) -> NoReturn:
     try:
-        print(f"{NAME}: {' '.join(message.split())}", file=sys.stderr)
+        if sys.stderr is not None:  # it may have been closed by our parent; print would take stdout
+            print(f"{NAME}: {' '.join(message.split())}", file=sys.stderr)
     except BrokenPipeError:
         _leave_quietly()
+    except OSError:  # such as of a full disk
+        _discard(sys.stderr)
     sys.exit(status)

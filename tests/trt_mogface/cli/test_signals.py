@@ -117,3 +117,14 @@ def test_an_error_without_a_reader_ends_quietly() -> None:
         assert subprocess.run([*COMMAND, "nonsense"], stderr=write, stdout=write).returncode == 141
     finally:
         os.close(write)
+
+
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-", "2>/dev/full", "<&-"])
+def test_streams_that_are_closed_or_full_change_no_status(streams: str) -> None:
+    for verb, status in (("models", 0), ("nonsense", 2)):
+        done = subprocess.run(
+            ["bash", "-c", f'"$@" {streams}', "_", *COMMAND, verb], capture_output=True, text=True
+        )
+        assert done.returncode == status
+        assert "Traceback" not in done.stderr
+        assert "nonsense" not in done.stdout
