@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import cache
 from tempfile import TemporaryDirectory
 from types import ModuleType
 
@@ -15,7 +14,6 @@ from trt_mogface.errors import OutputError
 FOLDER = "MPLCONFIGDIR"
 
 
-@cache
 def matplotlib() -> ModuleType:
     """Import matplotlib.
 

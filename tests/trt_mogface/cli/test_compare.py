@@ -33,7 +33,7 @@ CENTERS = np.array([[8, 8], [24, 8], [8, 24], [24, 24]], np.float32)
 
 SPEC = DetectorSpec(
     name="made-up",
-    levels=(Level(SIDE, (float(SIDE),)),),
+    levels=(Level(SIDE, (float(SIDE),), max_face=32.0),),  # a single pass sees all faces
     coding=BoxCoding("distance"),
     thresholds=Thresholds(score_threshold=0.5, iou_threshold=0.4),
     input=InputSpec(),

@@ -94,7 +94,7 @@ READERS = {
     "eval --gt": "eval wider --gt {file} --images {images}",
     "eval --subset": EVAL + " --subset {file} --model {fp32} --size 32x32",
     "eval --predictions": "eval wider --gt {truth} --predictions {file}",
-    "bench": "bench --model {file} --mode network --size 32x32 --duration 0.02",
+    "bench": "bench --model {file} --mode network --size 32x32 --duration 0.5",
     "inspect": "inspect {file}",
     "build": "build {file} -o {made}",
     "build --precision int8": "build {file} --precision int8 --calib-cache {cache} --max-loss 100 -o {made}",
