@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from trt_mogface.errors import ArgumentError
 from trt_mogface.models.manifest import Profile, Shape
 
-DEFAULT_SHAPES = "1x320x320:1x640x640:8x1280x1280"
+DEFAULT_SHAPES = "1x224x224:1x640x640:8x1280x1280"
+"""Heights and widths from 224 on, for further passes over reduced copies (`trt_mogface.reference.passes`)."""
 
 LIMITS = (1024, 1 << 14, 1 << 14)
 """Largest batch, height and width that make sense; anything beyond is a mistake."""

@@ -241,6 +241,11 @@ class HostKernels(Kernels):
         self._cuda._call("detect")
         self._cuda.do(stream, lambda: run(*arguments, stream=stream, **options))
 
+    def merge(self, *arguments: Any, stream: Any = None, **options: Any) -> None:
+        run = super().merge
+        self._cuda._call("merge")
+        self._cuda.do(stream, lambda: run(*arguments, stream=stream, **options))
+
 
 class BoundRun:
     """A run of a network whose `enqueue` can be captured."""

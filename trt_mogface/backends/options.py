@@ -187,18 +187,25 @@ class SlotOptions:
         return place(height, width, self.canvas)
 
     def further(self, first: Sequence[Placement]) -> tuple[float, ...]:
-        """Return the scales of the further passes over a batch, see `passes.reductions`.
+        """Return the scales of the further passes over a batch.
 
         ``first`` has the placements in the first pass, in one canvas.  Without an image that
         `needs_further` passes there are none.
         """
-        if not any(map(self.needs_further, first)):
-            return ()
-        return passes.reductions(first[0].canvas, self.spec, self.scales)
+        return self.reductions(first[0].canvas) if any(map(self.needs_further, first)) else ()
+
+    def reductions(self, canvas: tuple[int, int]) -> tuple[float, ...]:
+        """Return the scales of the further passes over a canvas, see `passes.reductions`."""
+        return passes.reductions(canvas, self.spec, self.scales)
 
     def needs_further(self, first: Placement) -> bool:
         """Return whether an image takes part in the further passes of its batch."""
-        return passes.needs_further(first, self.spec, self.scales)
+        return min(first.content) > self.content_limit
+
+    @property
+    def content_limit(self) -> float:
+        """Shorter side up to which an image takes part in no further pass, see `passes.content_limit`."""
+        return passes.content_limit(self.spec, self.scales)
 
     def merge_limits(self, finer: float, scale: float) -> Limits:
         """Return the limits of merging a further pass, see `passes.merge_limits`."""

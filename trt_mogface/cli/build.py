@@ -139,7 +139,7 @@ class TensorRTGroup:
 
     shapes: Annotated[
         list[str] | None,
-        in_tensorrt("MIN:OPT:MAX", SHAPES_HELP, show_default="1x320x320:1x640x640:8x1280x1280"),
+        in_tensorrt("MIN:OPT:MAX", SHAPES_HELP, show_default="1x224x224:1x640x640:8x1280x1280"),
     ] = None
     mem_pool_size: Annotated[
         str | None, in_tensorrt("workspace:MiB", "Largest scratch memory of a layer.")

@@ -66,19 +66,25 @@ def smallest_face(spec: DetectorSpec) -> float:
 def merge_limits(spec: DetectorSpec, finer: float, scale: float) -> Limits:
     """Return the areas by which the faces of a further pass are merged with those of all finer ones.
 
+    A face is large if it suits the largest anchors of the pass before, and an anchor of this one.
+
     Args:
+        spec: Anchors of the network.
         finer: Scale of the pass before, 1 for the first.
         scale: Scale of the pass.
     """
-    return Limits((MATCH_IOU * largest_face(spec) / finer) ** 2, (smallest_face(spec) / scale) ** 2)
+    smallest = min(side for level in spec.levels for side in level.sides)
+    large = max(MATCH_IOU * largest_face(spec) / finer, smallest / scale)
+    return Limits(large**2, (smallest_face(spec) / scale) ** 2)
 
 
-def needs_further(first: Placement, spec: DetectorSpec, scales: Scales) -> bool:
-    """Return whether an image is part of the further passes of its canvas.
+def content_limit(spec: DetectorSpec, scales: Scales) -> float:
+    """Return the shorter side of an image, in the first pass, up to which it takes part in no further pass.
 
-    With ``full`` it is where faces as large as its shorter side are too large for the anchors.
+    With ``full`` its faces are no larger than those that the network sees.  A number of passes is that of any
+    image.
     """
-    return scales != "full" or min(first.content) > largest_face(spec)
+    return largest_face(spec) if scales == "full" else 0.0
 
 
 def reduce(first: Placement, height: int, width: int, scale: float, multiple: int) -> Placement:

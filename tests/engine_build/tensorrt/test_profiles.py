@@ -11,7 +11,7 @@ from tests.support.specs import one_line
 from trt_mogface.errors import ArgumentError
 from trt_mogface.models.manifest import Profile
 
-DEFAULT = Profile((1, 320, 320), (1, 640, 640), (8, 1280, 1280))
+DEFAULT = Profile((1, 224, 224), (1, 640, 640), (8, 1280, 1280))
 
 
 def fixed(batch: int, height: int, width: int) -> Profile:
@@ -21,9 +21,9 @@ def fixed(batch: int, height: int, width: int) -> Profile:
 @pytest.mark.parametrize(
     ("text", "profile"),
     [
-        ("1x320x320:1x640x640:8x1280x1280", DEFAULT),
-        ("1x320x320x3:1x640x640x3:8x1280x1280x3", DEFAULT),
-        ("1x320x320:1x640x640x3:8x1280x1280", DEFAULT),
+        ("1x224x224:1x640x640:8x1280x1280", DEFAULT),
+        ("1x224x224x3:1x640x640x3:8x1280x1280x3", DEFAULT),
+        ("1x224x224:1x640x640x3:8x1280x1280", DEFAULT),
         ("1x480x640", fixed(1, 480, 640)),  # height before width
         ("4x480x640x3", fixed(4, 480, 640)),
         ("1x1x1", fixed(1, 1, 1)),

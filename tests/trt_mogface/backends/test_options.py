@@ -101,6 +101,12 @@ def test_scales_are_passes_over_the_image() -> None:
     assert len(resolved().further([small, large])) == 1
     assert resolved().further([small]) == resolved(scales="native").further([large]) == ()
     assert [len(resolved(scales=np.int64(n)).further([small])) for n in (1, 2, 3)] == [0, 1, 2]
+    canvas = resolved(size=(1920, 1088))  # the content decides which images of a canvas take part
+    assert [canvas.needs_further(canvas.place(*size)) for size in ((1080, 1920), (100, 4000))] == [
+        True,
+        False,
+    ]
+    assert resolved(scales=2).needs_further(small)
     assert not resolved().needs_further(small)
     assert resolved().reduce(large, 300, 300, 0.35).canvas == (128, 128)
     assert resolved(pad=False).reduce(resolved(pad=False).place(300, 300), 300, 300, 0.35).canvas == (

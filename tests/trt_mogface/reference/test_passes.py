@@ -14,8 +14,9 @@ from tests.support.specs import MOGFACE, small_spec
 from trt_mogface.reference.passes import (
     MAX_PASSES,
     Scales,
+    content_limit,
     largest_face,
-    needs_further,
+    merge_limits,
     reduce,
     reductions,
     smallest_face,
@@ -86,12 +87,9 @@ def test_a_number_is_that_of_all_passes(spec: DetectorSpec, height: int, width: 
     assert all(coarser < finer for finer, coarser in zip((1.0, *found), found))
 
 
-def test_the_content_decides_which_images_of_a_canvas_take_part() -> None:
-    canvas = (1088, 1920)
-    tall, flat = place_letterbox(1080, 1920, canvas), place_letterbox(1000, 4000, canvas)
-    assert needs_further(tall, SPEC, "full")
-    assert not needs_further(flat, SPEC, "full")
-    assert needs_further(flat, SPEC, 2)
+def test_images_that_hold_no_larger_face_take_part_in_no_further_pass() -> None:
+    assert content_limit(SPEC, "full") == largest_face(SPEC)
+    assert content_limit(SPEC, 2) == 0
 
 
 @pytest.mark.parametrize("size", [(1080, 1920), (3000, 3000), (866, 5000), (1, 7000), (1499, 1001)])
@@ -126,3 +124,21 @@ def test_images_of_one_canvas_share_the_reduced_one() -> None:
 def test_a_canvas_smaller_than_the_multiple_stays_as_it_is() -> None:
     first = place_letterbox(40, 40, (20, 20))
     assert reduce(first, 40, 40, 0.35, 32).canvas == (20, 20)
+
+
+@given(specs, sides, sides, st.sampled_from(["full", 2, 4]))
+def test_large_faces_have_anchors_in_the_pass_that_overrules_them(
+    spec: DetectorSpec, height: int, width: int, scales: Scales
+) -> None:
+    passes = (1.0, *reductions((height, width), spec, scales))
+    for finer, scale in pairwise(passes):
+        limits = merge_limits(spec, finer, scale)
+        assert math.sqrt(limits.large) * scale >= spec.levels[0].sides[0] * (1 - 1e-9)
+        assert math.sqrt(limits.large) * finer >= 0.35 * largest_face(spec) * (1 - 1e-9)
+        assert math.sqrt(limits.visible) * scale == pytest.approx(smallest_face(spec))
+
+
+def test_at_full_hd_faces_from_303_pixels_on_are_large() -> None:
+    limits = merge_limits(SPEC, 1.0, 0.35)
+    assert math.sqrt(limits.large) == pytest.approx(0.35 * LARGEST)
+    assert math.sqrt(limits.visible) == pytest.approx(27, abs=0.1)

@@ -82,31 +82,28 @@ class Buffer:
 
 
 class FrameBuffer(Buffer):
-    """Frames of one batch: a table that describes them, followed by their planes.
+    """Frames of one batch: a table for each pass that describes them, followed by their planes.
 
-    Table and pageable planes are packed in pinned memory and uploaded at once.  Page-locked planes of the
+    Tables and pageable planes are packed in pinned memory and uploaded at once.  Page-locked planes of the
     caller are copied from their own memory, behind the others, unless the device reads them in place; device
     planes stay where they are.  The buffer grows with the largest batch, so that nothing is allocated once it
     is warm.
 
     Args:
         cuda: Device of the buffer.
-        kernels: Kernels that read the table.
+        kernels: Kernels that read the tables.
     """
 
     def __init__(self, cuda: Cuda, kernels: Kernels) -> None:
         super().__init__(cuda, STEP)
         self._kernels = kernels
 
-    def fill(
-        self, frames: Sequence[Frame], placements: Sequence[Placement], size: tuple[int, int], stream: Stream
-    ) -> int:
+    def fill(self, frames: Sequence[Frame], passes: Sequence[Sequence[Placement]], stream: Stream) -> int:
         """Pack a batch, and queue the copies of page-locked planes.
 
         Args:
             frames: Frames of the batch; page-locked planes must not change before it is done.
-            placements: Positions of the frames in the network input.
-            size: Height and width of the network input.
+            passes: Positions of the frames in the network input of each pass.
             stream: Stream of the slot.
 
         Returns:
@@ -116,7 +113,7 @@ class FrameBuffer(Buffer):
         locked = {key: address for key, plane in planes.items() if (address := self._locked(plane))}
         pageable = {key: plane for key, plane in planes.items() if key not in locked}
         sizes = {key: plane.nbytes for key, plane in pageable.items()}
-        packed, end = _laid_out(sizes, _aligned(len(frames) * FRAME_BYTES))
+        packed, end = _laid_out(sizes, _aligned(len(passes) * len(frames) * FRAME_BYTES))
         nbytes = -(-end // STEP) * STEP
         direct, end = _laid_out({key: planes[key].nbytes for key in locked} if self._device else {}, nbytes)
         if self._host.closed or end > self._host.nbytes:  # closed: it could not grow before
@@ -128,15 +125,17 @@ class FrameBuffer(Buffer):
             plane = pageable[key]
             np.ndarray(plane.shape, plane.dtype, memory.data, offset)[...] = plane
         reachable = [self._reachable(frame, addresses) for frame in frames]
-        table = self._kernels.frame_table(reachable, placements, size, stream=stream)
-        memory[: table.nbytes] = table.ravel()
+        for number, placements in enumerate(passes):
+            table = self._kernels.frame_table(reachable, placements, placements[0].canvas, stream=stream)
+            memory[number * table.nbytes :][: table.nbytes] = table.ravel()
         for key in direct:
             self._cuda.copy_array(addresses[key], planes[key], stream)
         return nbytes
 
-    def table(self, count: int) -> DeviceArray:
-        """Return the table of `count` frames, in device memory."""
-        return DeviceArray(self.address, (count, FRAME_BYTES), np.dtype(np.uint8), self)
+    def table(self, number: int, count: int) -> DeviceArray:
+        """Return the table of `count` frames in a pass, in device memory."""
+        address = self.address + number * count * FRAME_BYTES
+        return DeviceArray(address, (count, FRAME_BYTES), np.dtype(np.uint8), self)
 
     def _locked(self, plane: NDArray[Any]) -> int | None:
         """Return the device address of a page-locked plane without gaps, else None."""
@@ -151,41 +150,34 @@ class FrameBuffer(Buffer):
         return dataclasses.replace(frame, planes=tuple(planes), stream=None)
 
 
-class FaceBuffer(Buffer):
-    """Faces of one batch, written by the device and copied to the host at once.
+class FaceLayout:
+    """Arrays of the faces of one batch in one piece of memory.
+
+    Attributes:
+        nbytes: Size of the memory.
 
     Args:
-        cuda: Device of the buffer.
         options: Resolved options, which limit the number of faces.
         batch: Largest batch.
     """
 
-    def __init__(self, cuda: Cuda, options: SlotOptions, batch: int) -> None:
+    def __init__(self, options: SlotOptions, batch: int) -> None:
         self._options = options
         sizes = {name: math.prod(shape) * dtype.itemsize for name, dtype, shape in self._parts(batch)}
-        self._offsets, nbytes = _laid_out(sizes, 0)
-        super().__init__(cuda, nbytes)
+        self._offsets, self.nbytes = _laid_out(sizes, 0)
 
-    def on_device(self, count: int) -> Faces:
-        """Return the arrays that the kernels fill for `count` frames."""
-        at = {name: self.address + offset for name, offset in self._offsets.items()}
+    def on_device(self, address: int, count: int, owner: object) -> Faces:
+        """Return the arrays of `count` frames at an address; `owner` keeps the memory alive."""
+        at = {name: address + offset for name, offset in self._offsets.items()}
         parts = self._parts(count)
-        return Faces(**{name: DeviceArray(at[name], shape, dtype, self) for name, dtype, shape in parts})
+        return Faces(**{name: DeviceArray(at[name], shape, dtype, owner) for name, dtype, shape in parts})
 
-    def detections(self, frames: Sequence[Frame], *, views: bool = False) -> list[Detections]:
-        """Return the faces of frames, as copies or as views that the next batch overwrites."""
-        memory = self._host.array.data
-        arrays: dict[str, Any] = {
+    def on_host(self, memory: memoryview, count: int) -> dict[str, NDArray[Any]]:
+        """Return the arrays of `count` frames by name."""
+        return {
             name: np.ndarray(shape, dtype, memory, self._offsets[name])
-            for name, dtype, shape in self._parts(len(frames))
+            for name, dtype, shape in self._parts(count)
         }
-        counts, dropped = arrays.pop("counts").tolist(), arrays.pop("dropped").tolist()
-        found = []
-        for row, (frame, count) in enumerate(zip(frames, counts)):
-            faces = {name: np.array(array[row, :count], copy=not views) for name, array in arrays.items()}
-            landmarks = faces.get("landmarks")
-            found.append(Detections(faces["boxes"], faces["scores"], landmarks, frame.size, dropped[row]))
-        return found
 
     def _parts(self, count: int) -> list[Part]:
         int32, float32 = np.dtype(np.int32), np.dtype(np.float32)
@@ -195,6 +187,34 @@ class FaceBuffer(Buffer):
         if points:
             parts.append(("landmarks", float32, (*each, points, 2)))
         return parts
+
+
+class FaceBuffer(Buffer):
+    """Faces of one batch, written by the device and copied to the host at once.
+
+    Args:
+        cuda: Device of the buffer.
+        layout: Arrays of the largest batch.
+    """
+
+    def __init__(self, cuda: Cuda, layout: FaceLayout) -> None:
+        self._layout = layout
+        super().__init__(cuda, layout.nbytes)
+
+    def on_device(self, count: int) -> Faces:
+        """Return the arrays that the kernels fill for `count` frames."""
+        return self._layout.on_device(self.address, count, self)
+
+    def detections(self, frames: Sequence[Frame], *, views: bool = False) -> list[Detections]:
+        """Return the faces of frames, as copies or as views that the next batch overwrites."""
+        arrays = self._layout.on_host(self._host.array.data, len(frames))
+        counts, dropped = arrays.pop("counts").tolist(), arrays.pop("dropped").tolist()
+        found = []
+        for row, (frame, count) in enumerate(zip(frames, counts)):
+            faces = {name: np.array(array[row, :count], copy=not views) for name, array in arrays.items()}
+            landmarks = faces.get("landmarks")
+            found.append(Detections(faces["boxes"], faces["scores"], landmarks, frame.size, dropped[row]))
+        return found
 
 
 def _laid_out(sizes: dict[Any, int], start: int) -> tuple[dict[Any, int], int]:
