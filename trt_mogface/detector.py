@@ -31,7 +31,8 @@ class Detector:
     Args:
         model: Name of a model (``trt-mogface models`` lists them), contract ONNX file, TensorRT engine, or
             opened backend.
-        device: Number of the GPU that runs an engine.
+        device: Number of the GPU that runs an engine, or an ONNX file with a provider that has GPUs; None for
+            the first.
         views: Whether detections of an engine are views of memory that the next call overwrites.
         **options: Options such as ``size`` and ``conf``; see
             `trt_mogface.backends.options.DetectorOptions`.
@@ -54,7 +55,7 @@ class Detector:
         self,
         model: str | Path | Backend = DEFAULT,
         *,
-        device: int = 0,
+        device: int | None = None,
         views: bool = False,
         **options: Unpack[DetectorOptions],
     ) -> None:

@@ -39,16 +39,18 @@ class CpuBackend:
     Args:
         path: Contract ONNX file.
         options: Checked options; ``weights`` and ``min_face`` are part of `path` already.
-        device: Number of the GPU, for execution providers that have any.
+        device: Number of the GPU, for execution providers that have any; None for the first.
         slots: Number of slots that will run at a time.
     """
 
     max_batch = sys.maxsize
 
-    def __init__(self, path: Path, options: DetectorOptions, device: int = 0, slots: int = 1) -> None:
+    def __init__(
+        self, path: Path, options: DetectorOptions, device: int | None = None, slots: int = 1
+    ) -> None:
         providers = options.get("providers") or (CPU,)
         # Networks side by side, each on its share of the cores, do more together than one on all of them.
-        threads = options.get("threads") or max(1, available_cores() // slots)
+        threads = options.get("threads") or -(-available_cores() // slots)
         self.network = OnnxNetwork(path, threads=threads, providers=providers, device=device)
         self.options = SlotOptions.resolve(self.network.spec, options)
         self.info, self.place = self.options.info, self.options.place

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import ctypes
-import functools
-import logging
 import math
 import os
 import weakref
@@ -19,7 +17,7 @@ from numpy.typing import NDArray
 from trt_mogface._optional import needs
 from trt_mogface.backends.base import Outputs
 from trt_mogface.errors import ArgumentError, MissingExtraError, ModelError, RunnerError, first_line
-from trt_mogface.machine.cpu import available_cores
+from trt_mogface.machine.cpu import usable_threads
 from trt_mogface.models.manifest import Shape
 from trt_mogface.models.onnx_file import read_onnx
 from trt_mogface.models.precision import read_precision
@@ -44,8 +42,6 @@ LARGE = 4_000_000
 One photo of 24 megapixels would keep 0.9 GB.  Returned after every run, as in a stream of 3840x2160, memory
 would cost 28% more time.
 """
-
-log = logging.getLogger(__name__)
 
 opened_sessions: weakref.WeakSet[Any] = weakref.WeakSet()
 """Sessions of this process."""
@@ -81,7 +77,7 @@ class OnnxNetwork:
         threads: int | None = None,
         optimize: bool = True,
         providers: Sequence[str] = (CPU,),
-        device: int = 0,
+        device: int | None = None,
     ) -> None:
         self.path, self.spec, self._was_large = path, read_spec(path), False
         try:
@@ -201,7 +197,7 @@ def session(
     arena: bool = True,
     profile: Path | None = None,
     providers: Sequence[str] = (CPU,),
-    device: int = 0,
+    device: int | None = None,
 ) -> Any:
     """Open an ONNX Runtime session.
 
@@ -213,7 +209,7 @@ def session(
         arena: Whether memory is kept for later runs; without, a session is slower and its peak smaller.
         profile: Prefix of a file that receives the time of each node.
         providers: Execution providers, in order of preference; the CPU runs what they cannot.
-        device: Number of the GPU, for providers that have any.
+        device: Number of the GPU, for providers that have any; None for the first.
 
     Raises:
         ArgumentError: If a provider is not part of the installed ONNX Runtime, or does not start here.
@@ -222,7 +218,7 @@ def session(
     ort = onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = FATAL_ONLY  # errors arrive as exceptions
-    options.intra_op_num_threads = _limited(threads)
+    options.intra_op_num_threads = usable_threads(threads)
     # Idle threads that spin take a core from whatever else the process does.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_cpu_mem_arena = arena
@@ -231,11 +227,12 @@ def session(
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     _check_available(ort, providers)
-    settings = [{} if name == CPU else {"device_id": str(device)} for name in providers]
-    opened = ort.InferenceSession(model, options, list(providers), settings, disabled_optimizers=HARMFUL)
-    missing = [name for name in providers if name not in opened.get_providers()]
-    if missing:
-        raise ArgumentError("providers", "does not start on this machine; check its driver", missing[0])
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    settings = [{} if name == CPU else {"device_id": str(device or 0)} for name in providers]
+    # Else it prints errors of a provider and runs on the CPU.
+    careful: dict[str, Any] = {"enable_fallback": 0, "disabled_optimizers": HARMFUL}
+    opened = ort.InferenceSession(model, options, list(providers), settings, **careful)
+    _check_used(opened, providers)
     opened_sessions.add(opened)
     return opened
 
@@ -279,22 +276,21 @@ def _returning(opened: Any, pixels: NDArray[Any], shapes: Mapping[str, tuple[int
     return values
 
 
-def _limited(threads: int | None) -> int:
-    cores = available_cores()
-    if threads is not None and threads > cores:
-        _warn_of_limit(threads, cores)
-    return cores if threads is None else min(threads, cores)
-
-
-@functools.cache
-def _warn_of_limit(threads: int, cores: int) -> None:
-    """Warn once in a process of more threads than cores."""
-    log.warning("threads %d: this process may use only %d cores; using %d", threads, cores, cores)
-
-
 def _check_available(ort: Any, providers: Sequence[str]) -> None:
     known = ort.get_available_providers()
     for name in providers:
         if name not in known:
             problem = f"not in the installed ONNX Runtime (choose from {', '.join(known)})"
             raise ArgumentError("providers", problem, name)
+
+
+def _check_used(opened: Any, providers: Sequence[str]) -> None:
+    """Refuse providers that did not start, or that leave the whole network to the CPU."""
+    for name in providers:
+        if name not in opened.get_providers():
+            raise ArgumentError("providers", "does not start on this machine; check its driver", name)
+    if CPU in providers or not hasattr(opened, "get_provider_graph_assignment_info"):  # before 1.24
+        return
+    if {part.ep_name for part in opened.get_provider_graph_assignment_info()} <= {CPU}:
+        problem = f"cannot run any part of this model; add {CPU} to run it on the CPU"
+        raise ArgumentError("providers", problem, ",".join(providers))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict
+
+import numpy as np
 
 from trt_mogface.backends.base import ModelInfo
 from trt_mogface.errors import ArgumentError
@@ -76,6 +79,13 @@ NUMBERS: dict[str, type] = {
 }
 """Options that are numbers, and their kind; numpy's numbers are of these kinds too."""
 
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("pad", "shrink"), ((bool, np.bool_), "True or False")),
+    "weights": ((str, os.PathLike), "a file"),
+    "provider": ((str,), "a name"),
+}
+"""Other options with one kind of value, and its description."""
+
 
 def check_options(options: DetectorOptions) -> None:
     """Refuse values that no model accepts.
@@ -96,8 +106,12 @@ def check_options(options: DetectorOptions) -> None:
             raise ArgumentError(name, f"must be within 1..{UNLIMITED}", value)
         if name in ("min_face", "threads") and not 0 < value < math.inf:
             raise ArgumentError(name, "must be positive", value)
+        if name in KINDS and not isinstance(value, KINDS[name][0]):
+            raise ArgumentError(name, f"must be {KINDS[name][1]}", repr(value)[:40])
         if name == "providers" and not _are_names(value):
-            raise ArgumentError(name, "must be a list of names, such as ['CUDAExecutionProvider']", value)
+            raise ArgumentError(
+                name, "must be a list of names, such as ['CUDAExecutionProvider']", repr(value)[:40]
+            )
         if name == "scales":
             _check_scales(value)
     _size(options)
@@ -111,7 +125,7 @@ def _check_scales(value: object) -> None:
 
 
 def _are_names(value: object) -> bool:
-    return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(name, str) for name in value)
 
 
 def _size(options: DetectorOptions) -> FixedSize:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from numbers import Integral
 from pathlib import Path
 
 from typing_extensions import Unpack
@@ -18,14 +19,19 @@ from trt_mogface.models.manifest import ENGINES, manifest_path
 
 
 def open_backend(
-    model: str | Path | Backend, *, device: int = 0, slots: int = 1, **options: Unpack[DetectorOptions]
+    model: str | Path | Backend,
+    *,
+    device: int | None = None,
+    slots: int = 1,
+    **options: Unpack[DetectorOptions],
 ) -> Backend:
     """Open a model.
 
     Args:
         model: Contract ONNX file or name of a model, for the CPU; TensorRT engine, for the GPU; or an opened
             backend, which is returned as it is.
-        device: Number of the GPU that runs an engine, or an ONNX file with a provider that has GPUs.
+        device: Number of the GPU that runs an engine, or an ONNX file with a provider that has GPUs; None for
+            the first.
         slots: Number of slots that will run at a time; they share the cores of a CPU.
         **options: See `DetectorOptions`.
 
@@ -36,6 +42,7 @@ def open_backend(
         EngineError, KernelError, CudaError, OutOfMemoryError: If an engine cannot run here.
     """
     check_options(options)
+    _check_device(device)
     if not isinstance(model, (str, os.PathLike)):
         if not hasattr(model, "slot"):
             raise ModelError(
@@ -50,7 +57,7 @@ def open_backend(
         raise ModelError(f"{name}: unknown scheme {scheme[1]!r}; pass a file or a model name")
     if Path(name).suffix.lower() not in ENGINES and not is_engine(name):
         for_cpu = list(options.get("providers") or [CPU]) == [CPU]
-        if device and for_cpu:
+        if device is not None and for_cpu:
             raise ArgumentError("device", f"names a GPU, and {name} runs on the CPU; omit it", device)
         file = contract_file(name, options.get("weights"), options.get("min_face"), for_cpu=for_cpu)
         return CpuBackend(file, options, device, slots)
@@ -60,7 +67,12 @@ def open_backend(
             raise ArgumentError(option, f"does not apply to {name}, an engine; omit it", value)
     from trt_mogface.backends.gpu.backend import open_engine
 
-    return open_engine(Path(name), device, options)
+    return open_engine(Path(name), device or 0, options)
+
+
+def _check_device(device: object) -> None:
+    if device is not None and (isinstance(device, bool) or not isinstance(device, Integral) or device < 0):
+        raise ArgumentError("device", "must be the number of a GPU", repr(device)[:40])
 
 
 def is_engine(model: str | Path) -> bool:

@@ -63,7 +63,7 @@ class Conditions:
             subject.path,
             size=self.size,
             threads=None if subject.is_engine else self.threads,
-            device=self.device,
+            device=self.device if subject.is_engine else None,
             batch=batch,
             slots=SLOTS,
             measure=True,

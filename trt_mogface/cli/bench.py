@@ -27,7 +27,7 @@ from trt_mogface.cli.images import say_skipped
 from trt_mogface.cli.precisions import PrecisionGroup, model_files
 from trt_mogface.errors import ArgumentError, UsageError
 from trt_mogface.images import find_images
-from trt_mogface.machine.cpu import available_cores
+from trt_mogface.machine.cpu import usable_threads
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.files import contract_file
 from trt_mogface.models.manifest import load_manifest
@@ -91,7 +91,7 @@ def bench(
     load: LoadGroup,
     bounds: RooflineGroup,
     threads: options.Threads = None,
-    device: options.Device = 0,
+    device: options.Device = None,
     files: options.ReportGroup,
 ) -> None:
     """Measure the speed of a model: the network alone, images to faces, and under load."""
@@ -100,9 +100,10 @@ def bench(
     name = str(engine) if engine is not None else model or DEFAULT
     inputs = [*precision.inputs(name), bounds.counted, measurement.video, *_images(measurement.images)]
     output.check_targets([files.json_path, precision.written], inputs, html=files.html)
-    length, cores = MeasureOptions(measurement.duration), available_cores()
+    options.check_device(device, name)
+    length = MeasureOptions(measurement.duration)
     session = Session(
-        Conditions(_size(measurement.size), threads or cores, device, length),
+        Conditions(_size(measurement.size), usable_threads(threads), device or 0, length),
         batches=_batches(measurement.batch),
         modes=parse_modes(measurement.mode),
         loads=[Load(each, length.duration, load.queue, load.poisson) for each in _rates(load.rate)],

@@ -37,6 +37,7 @@ def compare(
     weights: options.Weights = None,
     detection: options.DetectionGroup,
     threads: options.Threads = None,
+    providers: options.Providers = None,
     files: options.ReportGroup,
     worst: Annotated[int, options.in_output("N", "Images to show, most different first.", min=0)] = 10,
 ) -> int:
@@ -57,7 +58,7 @@ def compare(
     results: list[tuple[str, Disagreement]] = []
     failures = Failures(len(sources))
     shown: list[ComparedImage] = []
-    own_a, own_b = _own_options(a, b, weights, threads)
+    own_a, own_b = _own_options(a, b, weights, threads, options.parse_providers(providers))
     shared = detection.arguments()
     with Detector(a, **shared, **own_a) as detect_a, Detector(b, **shared, **own_b) as detect_b:
         kinds = [precision_of(model) for model in (a, b)]
@@ -109,18 +110,19 @@ def _report(
 
 
 def _own_options(
-    a: str, b: str, weights: Path | None, threads: int | None
+    a: str, b: str, weights: Path | None, threads: int | None, providers: list[str] | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give weights and threads to the side that takes them, or to both, which refuse them."""
+    """Give weights, threads and providers to the side that takes them, or to both, which refuse them."""
     from engine_build.models.registry import recipes
 
     known = recipes()
     takes = {
         "weights": [side in known and not known[side].card.embedded for side in (a, b)],
         "threads": [not is_engine(side) for side in (a, b)],
+        "providers": [not is_engine(side) for side in (a, b)],
     }
     own: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
-    for name, value in (("weights", weights), ("threads", threads)):
+    for name, value in (("weights", weights), ("threads", threads), ("providers", providers)):
         for options_of_side, wanted in zip(own, takes[name]):
             if wanted or not any(takes[name]):
                 options_of_side[name] = value

@@ -40,7 +40,8 @@ def detect(
     detection: options.DetectionGroup,
     pad: Annotated[bool, in_detection("", "At native size, pad images to the model's multiple.")] = True,
     threads: options.Threads = None,
-    device: options.Device = 0,
+    device: options.Device = None,
+    providers: options.Providers = None,
     json_path: options.Json = None,
     jsonl: options.JsonLines = None,
     save: Annotated[str | None, in_output("FILE|DIR/", SAVE_HELP)] = None,
@@ -62,7 +63,7 @@ def detect(
     say_skipped(skipped)
     left = _left(sources, targets, drawings) if resume else sources
     arguments: dict[str, Any] = {"weights": weights, "min_face": min_face, "pad": pad, "threads": threads}
-    arguments |= detection.arguments()
+    arguments |= {"providers": options.parse_providers(providers), **detection.arguments()}
     with (
         Detector(model, device=device, **arguments) as detector,
         output.created(folder),

@@ -67,7 +67,8 @@ def wider(
         str | None, options.in_detection("native|full|N", options.SCALES_HELP, show_default=PROCEDURES_SCALES)
     ] = None,
     threads: options.Threads = None,
-    device: options.Device = 0,
+    device: options.Device = None,
+    providers: options.Providers = None,
     report: options.ReportGroup,
     save: Annotated[Path | None, options.in_output("DIR", SAVE_HELP)] = None,
     resume: Annotated[bool, options.in_output("", RESUME_HELP, "--resume")] = False,
@@ -94,12 +95,14 @@ def wider(
         return _report([evaluate_predictions(str(predictions), predictions, truth)], report)
     if images is None:
         raise UsageError("give --images DIR to run a detector, or --predictions DIR for text files")
-    fixed = options.parse_size("size", size)
+    fixed, named = options.parse_size("size", size), options.parse_providers(providers)
+    options.check_device(device, model, named)
     passes = None if scales is None else options.parse_scales(scales)
     # Refused before anything is calibrated.
     chosen = procedures(procedure)
     tests = {
-        name: (each, each.options(fixed, passes) | {"threads": threads}) for name, each in chosen.items()
+        name: (each, each.options(fixed, passes) | {"threads": threads, "providers": named})
+        for name, each in chosen.items()
     }
     watch = partial(track, console=output.err, transient=True, disable=not output.err.is_terminal)
     rows: list[Row] = []

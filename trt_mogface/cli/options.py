@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from trt_mogface._names import split_list
 from trt_mogface.errors import ArgumentError
 from trt_mogface.models.manifest import manifest_path
 
@@ -56,13 +57,30 @@ def model_names() -> Iterable[str]:
 
 
 def parse_size(argument: str, text: str | None) -> Size:
-    """Parse ``native`` or ``WxH``; None stays None, the model's own size."""
+    """Parse ``native``, ``WxH`` or the side of a square; None stays None, the model's own size."""
     if text is None or text == "native":
         return text  # type: ignore[return-value]
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    match = re.fullmatch(r"([0-9]{1,5})(?:x([0-9]{1,5}))?", text)
     if match is None:
-        raise ArgumentError(argument, "use native, or WIDTHxHEIGHT such as 640x480", text)
-    return int(match[1]), int(match[2])
+        raise ArgumentError(argument, "use native, WIDTHxHEIGHT such as 640x480, or 640 for a square", text)
+    return int(match[1]), int(match[2] or match[1])
+
+
+def parse_providers(text: str | None) -> list[str] | None:
+    """Parse names of execution providers, separated by commas; None stays None, the CPU."""
+    return None if text is None else split_list(text)
+
+
+def check_device(device: int | None, model: str | Path, providers: list[str] | None = None) -> None:
+    """Refuse the number of a GPU for a model that runs on the CPU, before any work.
+
+    Raises:
+        ArgumentError: If `device` is given, and `model` is not an engine and has no `providers`.
+    """
+    from trt_mogface.backends.registry import is_engine  # needs OpenCV, unlike some verbs
+
+    if device is not None and providers is None and not is_engine(model):
+        raise ArgumentError("device", f"names a GPU, and {model} runs on the CPU; omit it", device)
 
 
 def model_files(model: str | Path | None, *more: Path | None) -> list[Path | None]:
@@ -95,14 +113,16 @@ MODEL_HELP = "Model name, contract ONNX file or engine."
 Model = Annotated[str, named_model("NAME|FILE", MODEL_HELP, "--model", "--engine")]
 Weights = Annotated[Path | None, in_model("FILE", "Trained weights, for a named model without its own.")]
 MinFace = Annotated[float | None, in_model("PX", "Drop pyramid levels that detect only smaller faces.")]
-SIZE_HELP = "Network input: native is each image's own size, WxH one to scale into."
-NetworkSize = Annotated[str | None, in_detection("native|WxH", SIZE_HELP, "--size", show_default=OWN)]
+SIZE_HELP = "Network input: native is each image's own size, WxH one to scale into, N a square."
+NetworkSize = Annotated[str | None, in_detection("native|WxH|N", SIZE_HELP, "--size", show_default=OWN)]
 SCALES_HELP = "Passes: native is one, full adds reduced copies for large faces, N is their number."
 NumberOfScales = Annotated[str, in_detection("native|full|N", SCALES_HELP, "--scales")]
 Threads = Annotated[
     int | None, in_hardware("N", "CPU threads of the network.", min=1, show_default="all cores")
 ]
-Device = Annotated[int, in_hardware("N", "GPU that runs an engine.", min=0)]
+Device = Annotated[int | None, in_hardware("N", "GPU that runs an engine.", min=0, show_default="0")]
+PROVIDERS_HELP = "ONNX Runtime's execution providers, such as CUDAExecutionProvider; best first."
+Providers = Annotated[str | None, in_hardware("LIST", PROVIDERS_HELP, show_default="the CPU")]
 Json = Annotated[Path | None, in_output("FILE|-", "Write the results as JSON; - is stdout.", "--json")]
 JsonLines = Annotated[
     Path | None, in_output("FILE|-", "The same as JSON Lines, a line for each image.", "--jsonl")

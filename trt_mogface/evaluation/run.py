@@ -121,7 +121,7 @@ def evaluate_model(
     images: Mapping[Path, Annotated],
     folder: Path,
     *,
-    device: int = 0,
+    device: int | None = None,
     watch: Watch = lambda results, *_: results,
     resume: bool = False,
 ) -> Row:
@@ -136,7 +136,7 @@ def evaluate_model(
         options: Options of the detector, which include `Procedure.options`.
         images: Annotated images by file.
         folder: Folder for the text files.
-        device: Number of the GPU that runs an engine.
+        device: Number of the GPU; see `trt_mogface.Detector`.
         watch: Passes the predictions through.
         resume: Whether to reuse the text files that `folder` has of an interrupted run.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -13,6 +15,24 @@ GROUPS = Path("/proc/self/cgroup")
 
 MOUNT = Path("/sys/fs/cgroup")
 """Where control groups are mounted."""
+
+log = logging.getLogger(__name__)
+
+
+def usable_threads(threads: int | None) -> int:
+    """Return the requested number of threads, at most `available_cores`; None requests that many.
+
+    More would only wait for each other.  A process is warned of that once.
+    """
+    cores = available_cores()
+    if threads is not None and threads > cores:
+        _warn(threads, cores)
+    return cores if threads is None else min(threads, cores)
+
+
+@functools.cache
+def _warn(threads: int, cores: int) -> None:
+    log.warning("threads %d: this process may use only %d cores; using %d", threads, cores, cores)
 
 
 def available_cores(groups: Path = GROUPS, mount: Path = MOUNT) -> int:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, get_args, overload
 
@@ -35,9 +36,10 @@ class Runner:
 
     Args:
         model: See `trt_mogface.Detector`.
-        device: Number of the GPU that runs an engine, or several that share the work.
+        device: Number of the GPU that runs an engine, or several that share the work; None for the first.
         batch: Largest batch of the network.
-        slots: Batches in flight on each device: while the network runs one, the next is prepared.
+        slots: Batches in flight on each device: while the network runs one, the next is prepared.  On a CPU
+            their networks run side by side and share the cores, unless ``threads`` is given.
         max_delay_ms: Milliseconds that the first image of a batch waits for others; 0 takes those present.
         capacity: Largest number of waiting images, for which `submit` waits; default ``batch * slots``.
         measure: Whether `stats` has times by stage.
@@ -61,7 +63,7 @@ class Runner:
         self,
         model: str | Path | Backend = DEFAULT,
         *,
-        device: int | Sequence[int] = 0,
+        device: int | Sequence[int] | None = None,
         batch: int = 1,
         slots: int = 2,
         max_delay_ms: float = 0.0,
@@ -69,14 +71,11 @@ class Runner:
         measure: bool = False,
         **options: Unpack[DetectorOptions],
     ) -> None:
+        _check_counts(batch=batch, slots=slots, capacity=capacity)
+        _check_delay(max_delay_ms)
         self._window = batch * (slots + 1)
         capacity = batch * slots if capacity is None else capacity
-        for name, value in (("batch", batch), ("slots", slots), ("capacity", capacity)):
-            if value < 1:
-                raise ArgumentError(name, "must be positive", value)
-        if not 0 <= max_delay_ms < float("inf"):
-            raise ArgumentError("max_delay_ms", "must be at least 0, and finite", f"{max_delay_ms:g}")
-        devices = (device,) if isinstance(device, int) else tuple(device)
+        devices = tuple(device) if isinstance(device, Sequence) else (device,)
         if not devices:
             raise ArgumentError("device", "must name at least one GPU")
         self._counters = Counters(measure=measure)
@@ -204,3 +203,14 @@ class Runner:
             raise RunnerError("the runner is closed; open a new one")
         if self._ring.failure is not None:
             raise self._ring.broken()
+
+
+def _check_counts(**values: object) -> None:
+    for name, value in values.items():
+        if value is not None and (not isinstance(value, Integral) or value < 1):
+            raise ArgumentError(name, "must be a positive whole number", repr(value)[:40])
+
+
+def _check_delay(milliseconds: object) -> None:
+    if not isinstance(milliseconds, (int, float)) or not 0 <= milliseconds < float("inf"):
+        raise ArgumentError("max_delay_ms", "must be at least 0, and finite", repr(milliseconds)[:40])

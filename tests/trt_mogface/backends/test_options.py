@@ -32,6 +32,12 @@ def resolved(spec: DetectorSpec = SPEC, **options: Any) -> SlotOptions:
         *[("threads", value) for value in (0, -1)],
         *[("size", value) for value in ((0, 640), (640, -1), (1 << 20, 1 << 20), (640,))],
         *[("scales", value) for value in ("half", 0, -1, 9, 1.0, True, (1, 2))],
+        *[(name, value) for name in ("conf", "iou", "top_k", "threads") for value in ("1", [1], True)],
+        *[("threads", value) for value in (1.5, None.__class__)],
+        *[("size", value) for value in (0, -640, True, 640.0, "640", (640, "x"), (640, 640, 3), {640})],
+        *[("providers", value) for value in ([], "CUDAExecutionProvider", [1], {"a": 1}, 3)],
+        *[(name, value) for name in ("pad", "shrink") for value in ("no", 1)],
+        *[(name, 3) for name in ("weights", "provider")],
         ("confidence", 0.5),
     ],
 )
@@ -63,6 +69,8 @@ def test_a_size_is_the_callers_else_the_models() -> None:
     assert resolved(loose, size=(64, 32)).canvas == (32, 64)
     assert resolved(loose, size="native").canvas is None
     assert resolved(size="native").canvas is None
+    assert resolved(size=64).canvas == resolved(size=np.int64(64)).canvas == (64, 64)
+    assert resolved(size=np.array([64, 32]).tolist()).canvas == (32, 64)
 
 
 def test_a_strict_network_refuses_other_sizes() -> None:

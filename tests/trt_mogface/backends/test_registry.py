@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from tests.support.command import runner
 from tests.support.specs import one_line
 from tests.trt_mogface.models.test_manifest import GOOD
-from trt_mogface import Detector
+from trt_mogface import Detector, Runner
 from trt_mogface.backends.cpu import CpuBackend
+from trt_mogface.backends.onnxruntime import onnxruntime
 from trt_mogface.backends.registry import is_engine, open_backend
 from trt_mogface.errors import (
     ArgumentError,
@@ -68,6 +70,50 @@ def test_a_model_runs_on_the_cpu() -> None:
     assert isinstance(backend, CpuBackend)
     assert open_backend(backend) is backend
     backend.close()
+
+
+@pytest.mark.parametrize("model", [None, 3, 1.5, True, b"model.onnx", [], {}, object(), np.zeros(3), "", "a\0b"])
+def test_what_cannot_be_a_model_is_refused_in_a_line(model: Any) -> None:
+    for kind in (Detector, Runner):
+        with pytest.raises(ModelError) as error:
+            kind(model)
+        assert "must be a name" in one_line(error.value)
+
+
+@pytest.mark.parametrize("device", [0, 1, True, -1, 1.0, "0", [0], "cpu"])
+def test_a_gpu_for_a_model_on_the_cpu_is_refused(device: Any) -> None:
+    """Its number, 0 too, and what is none."""
+    with pytest.raises(ArgumentError) as error:
+        Detector(device=device)
+    assert error.value.argument == "device"
+    expected = "omit it" if type(device) is int and device >= 0 else "must be the number of a GPU"
+    assert expected in one_line(error.value)
+
+
+@pytest.mark.parametrize("kind", [Detector, Runner])
+def test_a_provider_that_is_missing_is_refused_with_those_that_are_there(kind: Any) -> None:
+    available = ", ".join(onnxruntime().get_available_providers())
+    with pytest.raises(ArgumentError) as error:
+        kind(providers=["NoSuchExecutionProvider"])
+    message = one_line(error.value)
+    assert message.startswith("providers NoSuchExecutionProvider: ")
+    assert f"(choose from {available})" in message
+
+
+def test_a_provider_that_leaves_everything_to_the_cpu_is_refused(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """That of Azure, which is part of the package for CPUs, runs only operators of its own."""
+    azure, cpu = "AzureExecutionProvider", "CPUExecutionProvider"
+    if azure not in onnxruntime().get_available_providers():
+        pytest.skip(f"this ONNX Runtime has no {azure}")
+    with pytest.raises(ArgumentError) as error:
+        Detector(providers=[azure])
+    assert f"providers {azure}: cannot run any part of this model" in one_line(error.value)
+    with Detector(providers=[azure, cpu]) as detect, Detector() as plain:
+        image = np.full((64, 64, 3), 99, np.uint8)
+        assert len(detect(image)) == len(plain(image))
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", ["a.engine", "a.plan", "a.trt"])

@@ -192,8 +192,8 @@ def test_flags_of_the_groups_are_kept() -> None:
         "builder-optimization-level timing-cache-file version-compatible hardware-compatibility-level "
         "compute-capabilities use-dla-core allow-gpu-fallback strip-weights refit tensorrt verbose",
         "detect": "model engine weights conf iou min-face size scales pad json jsonl save resume threads "
-        "device",
-        "compare": "images weights conf iou size scales threads html json worst",
+        "device providers",
+        "compare": "images weights conf iou size scales threads providers html json worst",
     }
     for verb, flags in known.items():
         options = {name for parameter in app.load(verb).params for name in parameter.opts if name[:2] == "--"}

@@ -18,7 +18,7 @@ from trt_mogface.backends.onnxruntime import session
 from trt_mogface.bench.measurement import repeat
 from trt_mogface.bench.roofline.ceilings import Ceilings, gathered
 from trt_mogface.errors import ArgumentError
-from trt_mogface.machine.cpu import available_cores
+from trt_mogface.machine.cpu import usable_threads
 from trt_mogface.machine.facts import cpu_name
 
 COPIED = 256 << 20
@@ -47,7 +47,7 @@ def measure_cpu(threads: int | None = None, *, seconds: float = SECONDS, copied:
     if threads is not None and threads < 1:
         raise ArgumentError("threads", "must be positive", threads)
     require("onnx", extra="bench")
-    count = threads or available_cores()
+    count = usable_threads(threads)
 
     def unsupported() -> float:
         raise NotImplementedError("ONNX Runtime has no such products on CPUs")
