@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -20,7 +21,7 @@ from trt_mogface.backends.onnxruntime import CPU, OnnxNetwork, is_large
 from trt_mogface.backends.options import DetectorOptions, SlotOptions
 from trt_mogface.backends.worker import Worker
 from trt_mogface.detections import Detections
-from trt_mogface.errors import ImageError
+from trt_mogface.errors import ImageError, reason_of
 from trt_mogface.frame import Frame
 from trt_mogface.machine.cpu import available_cores
 from trt_mogface.reference.color import to_bgr
@@ -111,6 +112,10 @@ class CpuSlot:
     def submit(self, frames: Sequence[Frame]) -> None:
         """Write the network input and start the network; the frames may change afterwards."""
         concurrent.futures.wait([self._running])  # its `wait` may have been interrupted; it reads the input
+        with _memory_suffices():
+            self._start(frames)
+
+    def _start(self, frames: Sequence[Frame]) -> None:
         sizes = [frame.size for frame in frames]
         passes = self._prepared(sizes)
         self._passes = [each for each in passes if not is_large(each.images)]
@@ -153,6 +158,10 @@ class CpuSlot:
         return passes
 
     def _run(self, passes: Sequence[Pass], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+        with _memory_suffices():
+            return self._detections(passes, sizes)
+
+    def _detections(self, passes: Sequence[Pass], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
         first, thresholds = passes[0], self._options.thresholds
         found = self._faces(first)
         for finer, each in pairwise(passes):
@@ -181,3 +190,12 @@ class CpuSlot:
         scale: Floats = np.array(place.scale * 2, np.float32)  # x, y, x, y
         landmarks = None if faces.landmarks is None else faces.landmarks / scale[:2]
         return Selection(faces.boxes / scale, faces.scores, landmarks, faces.dropped)
+
+
+@contextmanager
+def _memory_suffices() -> Iterator[None]:
+    """Blame images for a lack of memory in the block: others may be small enough."""
+    try:
+        yield
+    except MemoryError as error:
+        raise ImageError(f"image: {reason_of(error, 'image')}") from error

@@ -19,7 +19,7 @@ from tests.support.specs import one_line, small_spec
 from trt_mogface.backends.base import Network, Outputs
 from trt_mogface.backends.cpu import CpuSlot
 from trt_mogface.backends.options import SlotOptions
-from trt_mogface.errors import ModelError, RunnerError
+from trt_mogface.errors import ImageError, ModelError, RunnerError
 from trt_mogface.frame import Frame
 from trt_mogface.models.manifest import Shape
 
@@ -112,6 +112,32 @@ def test_a_slot_whose_network_failed_is_free_again(opened: Callable[[Waiting], C
     network.inside = lambda: None
     slot.submit([frame(2)])
     assert len(slot.wait()) == 1
+
+
+@pytest.mark.parametrize("where", ["network", "buffer"])
+def test_an_image_too_large_for_the_memory_is_refused_and_the_next_one_runs(
+    opened: Callable[[Waiting], CpuSlot], monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    network = Waiting(lambda: None)
+    slot = opened(network)
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    def run(image: Frame) -> int:
+        slot.submit([image])
+        return len(slot.wait())
+
+    images = [frame(1), frame(2)]
+    with monkeypatch.context() as lacking:
+        if where == "network":
+            lacking.setattr(network, "inside", fail)
+        else:
+            lacking.setattr(np, "empty", fail)
+        with pytest.raises(ImageError) as error:
+            run(images[0])
+    assert "image: too large for the memory; scale it down" in one_line(error.value)
+    assert run(images[1]) == 1
 
 
 def test_closing_finishes_the_run_and_frees_the_network_once() -> None:

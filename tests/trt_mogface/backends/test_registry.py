@@ -72,7 +72,9 @@ def test_a_model_runs_on_the_cpu() -> None:
     backend.close()
 
 
-@pytest.mark.parametrize("model", [None, 3, 1.5, True, b"model.onnx", [], {}, object(), np.zeros(3), "", "a\0b"])
+@pytest.mark.parametrize(
+    "model", [None, 3, 1.5, True, b"model.onnx", [], {}, object(), np.zeros(3), "", "a\0b"]
+)
 def test_what_cannot_be_a_model_is_refused_in_a_line(model: Any) -> None:
     for kind in (Detector, Runner):
         with pytest.raises(ModelError) as error:
@@ -82,7 +84,7 @@ def test_what_cannot_be_a_model_is_refused_in_a_line(model: Any) -> None:
 
 @pytest.mark.parametrize("device", [0, 1, True, -1, 1.0, "0", [0], "cpu"])
 def test_a_gpu_for_a_model_on_the_cpu_is_refused(device: Any) -> None:
-    """Its number, 0 too, and what is none."""
+    """Its number, 0 too, and what is not a number of a GPU."""
     with pytest.raises(ArgumentError) as error:
         Detector(device=device)
     assert error.value.argument == "device"
