@@ -9,7 +9,7 @@ TORCH  := 2.13.0
 PHOTOS ?= $(VENV)/photos
 PHOTO  ?= $(PHOTOS)/astronaut.png
 
-.PHONY: help demo kernels test browsers plugin-registry docs lint bench clean
+.PHONY: help demo kernels test browsers bounds plugin-registry docs lint bench clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -38,6 +38,9 @@ browsers: $(VENV)/.dev ## open the HTML pages in Chromium (CHROMIUM=/path/to/chr
 	  echo "browsers: Chromium is not installed and cannot be installed here: the tests of the pages are skipped"; \
 	fi
 	$(BIN)/python -m pytest tests/browser
+
+bounds: $(VENV)/.dev ## install the lowest and the highest allowed releases of the dependencies, and detect
+	MOGFACE_TEST_BOUNDS=1 $(BIN)/python -m pytest -n auto tests/test_bounds.py
 
 # Failing inputs and the commands that repeat them are kept in out/fuzz.  TIME in seconds ends a run early.
 COUNT ?= 100000
