@@ -43,7 +43,7 @@ def _detector(task: Task) -> Opened:
         top_k=chosen.top_k,
         max_det=chosen.max_detections,
         threads=None if task.is_engine else task.threads,
-        device=task.device,
+        device=task.device if task.is_engine else None,
     )
     images = list(task.images)
     return Loop(partial(detect, images), len(images), FACES, sum(map(len, detect(images))))
