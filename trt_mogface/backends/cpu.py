@@ -168,10 +168,12 @@ class CpuSlot:
             limits = self._options.merge_limits(finer.scale, each.scale)
             for index, faces in self._faces(each).items():
                 found[index] = merge(found[index], faces, thresholds, limits, first.placements[index].scale)
-        return [
-            Detections(faces.boxes, faces.scores, faces.landmarks, size, faces.dropped)
-            for size, faces in zip(sizes, found.values())
-        ]
+        return self._options.clipped(
+            [
+                Detections(faces.boxes, faces.scores, faces.landmarks, size, faces.dropped)
+                for size, faces in zip(sizes, found.values())
+            ]
+        )
 
     def _faces(self, each: Pass) -> dict[int, Selection]:
         """Run the network and return the faces in pixels of their images, by the index of the frame."""

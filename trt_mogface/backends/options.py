@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 import numpy as np
 
 from trt_mogface.backends.base import ModelInfo
+from trt_mogface.detections import Detections
 from trt_mogface.errors import ArgumentError
 from trt_mogface.frame import MAX_PIXELS
 from trt_mogface.reference import passes
@@ -45,6 +46,7 @@ class DetectorOptions(TypedDict, total=False):
         scales: Passes of the network over an image.  ``"full"``, the default, adds one over a reduced copy
             where an image can hold larger faces than the anchors cover, or several; ``"native"`` is one
             pass; a number is that of all passes.  See `trt_mogface.reference.passes`.
+        clip: Whether boxes are cut at the edges of the image; default False.  See `Detections.clip`.
         conf: Score threshold, within 0..1.
         iou: IoU threshold of the non-maximum suppression, within 0..1.
         top_k: Number of best candidates that enter the suppression.
@@ -63,6 +65,7 @@ class DetectorOptions(TypedDict, total=False):
     pad: bool
     shrink: bool
     scales: Scales | None
+    clip: bool
     conf: float | None
     iou: float | None
     top_k: int | None
@@ -80,7 +83,7 @@ NUMBERS: dict[str, type] = {
 """Options that are numbers, and their kind; numpy's numbers are of these kinds too."""
 
 KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    **dict.fromkeys(("pad", "shrink"), ((bool, np.bool_), "True or False")),
+    **dict.fromkeys(("pad", "shrink", "clip"), ((bool, np.bool_), "True or False")),
     "weights": ((str, os.PathLike), "a file"),
     "provider": ((str,), "a name"),
 }
@@ -154,7 +157,7 @@ class SlotOptions:
         thresholds: Effective thresholds.
         canvas: Height and width of a fixed network input; None runs each image at its own size.
         resize: Whether an image keeps its aspect ratio in a fixed input, or is stretched to it.
-        pad, shrink, scales: See `DetectorOptions`.
+        pad, shrink, scales, clip: See `DetectorOptions`.
     """
 
     spec: DetectorSpec
@@ -164,6 +167,7 @@ class SlotOptions:
     pad: bool = True
     shrink: bool = True
     scales: Scales = "full"
+    clip: bool = False
 
     @staticmethod
     def resolve(spec: DetectorSpec, options: DetectorOptions) -> SlotOptions:
@@ -185,6 +189,7 @@ class SlotOptions:
             pad,
             options.get("shrink", True),
             _scales(spec, options),
+            bool(options.get("clip")),
         )
 
     @property
@@ -192,6 +197,10 @@ class SlotOptions:
         """Facts about the model."""
         spec = self.spec
         return ModelInfo(spec.name, spec.landmarks, self.thresholds, spec.coding.inclusive, spec.origin)
+
+    def clipped(self, found: list[Detections]) -> list[Detections]:
+        """Return the faces of a batch, cut at the edges of their images if that is an option."""
+        return [faces.clip() for faces in found] if self.clip else found
 
     def place(self, height: int, width: int) -> Placement:
         """Return the position of a `height` x `width` image in the network input."""

@@ -39,6 +39,7 @@ def detect(
     min_face: options.MinFace = None,
     detection: options.DetectionGroup,
     pad: Annotated[bool, in_detection("", "At native size, pad images to the model's multiple.")] = True,
+    clip: Annotated[bool, in_detection("", "Cut boxes at the edges of the image.", "--clip")] = False,
     threads: options.Threads = None,
     device: options.Device = None,
     providers: options.Providers = None,
@@ -63,6 +64,7 @@ def detect(
     say_skipped(skipped)
     left = _left(sources, targets, drawings) if resume else sources
     arguments: dict[str, Any] = {"weights": weights, "min_face": min_face, "pad": pad, "threads": threads}
+    arguments["clip"] = clip
     arguments |= {"providers": options.parse_providers(providers), **detection.arguments()}
     with (
         Detector(model, device=device, **arguments) as detector,

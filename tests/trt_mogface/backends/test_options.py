@@ -36,7 +36,7 @@ def resolved(spec: DetectorSpec = SPEC, **options: Any) -> SlotOptions:
         *[("threads", value) for value in (1.5, None.__class__)],
         *[("size", value) for value in (0, -640, True, 640.0, "640", (640, "x"), (640, 640, 3), {640})],
         *[("providers", value) for value in ([], "CUDAExecutionProvider", [1], {"a": 1}, 3)],
-        *[(name, value) for name in ("pad", "shrink") for value in ("no", 1)],
+        *[(name, value) for name in ("pad", "shrink", "clip") for value in ("no", 1)],
         *[(name, 3) for name in ("weights", "provider")],
         ("confidence", 0.5),
     ],
@@ -50,7 +50,7 @@ def test_impossible_options_name_their_argument(name: str, value: object) -> Non
 
 def test_none_leaves_everything_to_the_model() -> None:
     names = DetectorOptions.__annotations__
-    options = resolved(SPEC, **{name: None for name in names if name not in ("pad", "shrink")})
+    options = resolved(SPEC, **{name: None for name in names if name not in ("pad", "shrink", "clip")})
     assert options == resolved() == SlotOptions(SPEC, SPEC.thresholds)
     assert options.info.thresholds == SPEC.thresholds
     assert (options.info.name, options.info.landmarks) == (SPEC.name, SPEC.landmarks)

@@ -191,8 +191,8 @@ def test_flags_of_the_groups_are_kept() -> None:
         "calib-method calib-cache calib-size sensitivity keep-fp16 max-loss boxes force mem-pool-size "
         "builder-optimization-level timing-cache-file version-compatible hardware-compatibility-level "
         "compute-capabilities use-dla-core allow-gpu-fallback strip-weights refit tensorrt verbose",
-        "detect": "model engine weights conf iou min-face size scales pad json jsonl save resume threads "
-        "device providers",
+        "detect": "model engine weights conf iou min-face size scales pad clip json jsonl save resume "
+        "threads device providers",
         "compare": "images weights conf iou size scales threads providers html json worst",
     }
     for verb, flags in known.items():

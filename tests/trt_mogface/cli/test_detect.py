@@ -15,7 +15,7 @@ from tests.support.command import COMMAND, Result, Run, command
 from tests.support.onnx_files import answers, constant_network
 from tests.support.photos import Photo
 from tests.support.specs import iou
-from trt_mogface import Detector, read_image
+from trt_mogface import Detector, Runner, read_image
 
 
 def unfolded(text: str) -> str:
@@ -47,6 +47,22 @@ def test_json_on_stdout_is_json_alone_and_what_the_library_finds(run: Run, photo
     with Detector() as detect:
         expected = detect(read_image(photo))
     assert image == {"image": str(photo), **expected.to_dict()}
+
+
+def test_clip_cuts_boxes_at_the_edges(run: Run, portrait: Photo, tmp_path: Path) -> None:
+    part = portrait[80:190, 200:340]  # of the face without its left and its forehead
+    cv2.imwrite(str(tmp_path / "part.png"), part)
+    (whole,) = json.loads(run("detect", tmp_path / "part.png", "--json", "-").out)
+    (cut,) = json.loads(run("detect", tmp_path / "part.png", "--json", "-", "--clip").out)
+    assert any(min(face["box"]) < 0 for face in whole["faces"])
+    for face in whole["faces"]:
+        x0, y0, x1, y1 = face["box"]
+        face["box"] = [max(x0, 0), max(y0, 0), min(x1, 140), min(y1, 110)]
+    assert cut == whole
+    with Detector(clip=True) as detect, Runner(clip=True) as runner:
+        assert detect(part).to_dict()["faces"] == cut["faces"]
+        (found,) = runner.map([part])
+        np.testing.assert_allclose(found.xyxy, detect(part).xyxy, atol=1e-3)
 
 
 @pytest.mark.parametrize(("scales", "face"), [("full", 1), ("2", 1), ("native", 0), ("1", 0)])

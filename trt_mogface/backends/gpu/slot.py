@@ -194,7 +194,7 @@ class GpuSlot:
                     times[stage] += self._cuda.elapsed(begin, end)
                 for stage, milliseconds in times.items():
                     self._on_stage(stage, milliseconds)
-        return self._faces.detections(frames, views=self._views)
+        return self._options.clipped(self._faces.detections(frames, views=self._views))
 
     def close(self) -> None:
         """Wait for running work and free everything, the latest first; closing twice is harmless."""

@@ -89,6 +89,14 @@ def test_a_detector_finds_what_the_cpu_finds(
     assert not cuda.live
 
 
+def test_boxes_are_cut_at_the_edges_if_asked(library: Path, portrait: Photo) -> None:
+    part = portrait[80:190, 200:340]
+    with Detector(size=SIZE, threads=1) as detect, Detector(opened(library, HostCuda(), clip=True)) as other:
+        whole = detect(part)
+        assert (whole.xyxy < 0).any()
+        assert_same([other(part)], [whole.clip()])
+
+
 @pytest.mark.parametrize(("batch", "slots"), [(1, 1), (2, 3), (4, 2)])
 def test_a_runner_finds_what_the_cpu_finds_in_order(
     library: Path, photos: list[Photo], expected: list[Detections], batch: int, slots: int
