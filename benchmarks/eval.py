@@ -73,7 +73,7 @@ def model_file(model: str, folder: Path) -> Path:
 def overhead(model: Path, threads: int | None, every: int, parts: int) -> float:
     """Return the time of `eval` divided by the time of the network, median over the parts."""
     procedure, truth = PROCEDURES["original"], read_ground_truth(ANNOTATIONS)[::every]
-    backend = CpuBackend(model, procedure.options() | {"threads": threads})
+    backend = CpuBackend(model, procedure.options(scales="native") | {"threads": threads})
     together, ratios = at_a_time(model, threads), []
     with Detector(backend) as detect, tempfile.TemporaryDirectory() as folder:
         for part in range(parts + 1):
