@@ -1,7 +1,7 @@
-"""AP of the default model in each precision on the 244 annotated WIDER FACE images, at original size, in one pass.
+"""AP of the default model in each precision on the 244 annotated WIDER FACE images, at original size.
 
-Calibrated on the 122 other images of the test data.  ONNX Runtime runs the ONNX of each precision on the CPU,
-where it computes INT8 and FP8 convolutions on dequantized numbers.
+One pass over each image.  Calibrated on the 122 other images of the test data.  ONNX Runtime runs the ONNX of
+each precision on the CPU, where it computes INT8 and FP8 convolutions on dequantized numbers.
 
     python -m benchmarks.precisions
 """

@@ -46,6 +46,8 @@ class Report:
         model: Name and file of the model.
         runs_on: Device of the network.
         size: Width and height of the network input.
+        passes: Width and height of the network input in each pass over an image of this size; mode
+            ``network`` and rooflines count the first.
         threads: CPU threads of a network on the CPU.
         images: Source of the images.
         options: Length of each measurement.
@@ -62,6 +64,7 @@ class Report:
     model: tuple[str, str]
     runs_on: str
     size: tuple[int, int]
+    passes: Sequence[tuple[int, int]]
     threads: int
     images: str
     options: MeasureOptions
@@ -89,6 +92,12 @@ class Report:
             "trtexec 10 and 11"
         )
         setup = f"{self.model[0]} at {width}x{height} on {self.runs_on}; {self.images}"
+        if len(self.passes) > 1:
+            further = " and ".join(f"{columns}x{rows}" for columns, rows in self.passes[1:])
+            setup += (
+                f"; {len(self.passes)} passes over an image, further ones at {further}; mode network and "
+                "rooflines count the first"
+            )
         lines = [setup, f"{machine['cpu']}, {cores}{gpu}; commit {commit}", method]
         if self.load_before > BUSY * machine["cores"]:
             load = f"load average {self.load_before:.1f}, {machine['cores']} cores"

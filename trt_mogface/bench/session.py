@@ -123,6 +123,7 @@ class Session:
             model=(subjects[0].spec.name, model),
             runs_on=about.get("gpu", "a GPU") if subjects[0].is_engine else "the CPU",
             size=self.conditions.size,
+            passes=trials.passes(subjects[0], self.conditions),
             threads=self.conditions.threads,
             images=self._content,
             options=self.conditions.options,

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from trt_mogface._names import parse_names
+from trt_mogface.backends.options import DetectorOptions, SlotOptions
 from trt_mogface.bench import network
 from trt_mogface.bench.load import Load, LoadResult, open_loop
 from trt_mogface.bench.measurement import Measurement, MeasureOptions
 from trt_mogface.bench.pipeline import measure_pipeline
 from trt_mogface.bench.sources import Source
 from trt_mogface.machine.sensors import Readings, Sensors, gpu_reader
+from trt_mogface.models.manifest import load_manifest
+from trt_mogface.reference.passes import Scales
 from trt_mogface.runner import Runner
 from trt_mogface.spec import DetectorSpec
 
@@ -46,12 +49,14 @@ class Conditions:
         threads: CPU threads of a network on the CPU.
         device: Number of the GPU.
         options: Length of each measurement.
+        scales: Passes of the network over an image; mode ``network`` measures the first.
     """
 
     size: tuple[int, int]
     threads: int
     device: int
     options: MeasureOptions
+    scales: Scales = "full"
 
     def sensors(self) -> Sensors:
         """Return sensors to read during a measurement."""
@@ -62,6 +67,7 @@ class Conditions:
         return Runner(
             subject.path,
             size=self.size,
+            scales=self.scales,
             threads=None if subject.is_engine else self.threads,
             device=self.device if subject.is_engine else None,
             batch=batch,
@@ -69,6 +75,18 @@ class Conditions:
             measure=True,
             **options,
         )
+
+
+def passes(subject: Subject, conditions: Conditions) -> list[tuple[int, int]]:
+    """Return width and height of the network input in each pass over an image of the conditions' size."""
+    given = DetectorOptions(size=conditions.size, scales=conditions.scales)
+    options, (width, height) = SlotOptions.resolve(subject.spec, given), conditions.size
+    first = options.place(height, width)
+    further = [options.reduce(first, height, width, scale).canvas for scale in options.further([first])]
+    if subject.is_engine:  # leaves out passes that its profiles do not accept
+        profiles = load_manifest(subject.path).profiles
+        further = [each for each in further if any(p.holds((p.min[0], *each)) for p in profiles)]
+    return [(columns, rows) for rows, columns in (first.canvas, *further)]
 
 
 @dataclass(frozen=True)

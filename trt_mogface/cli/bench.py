@@ -47,6 +47,7 @@ class MeasurementGroup:
 
     batch: Annotated[str, in_measurement("LIST", "Batch size; several with commas.")] = "1"
     size: Annotated[str, in_measurement("WxH", "Network input.")] = "640x640"
+    scales: options.NumberOfScales = "full"
     duration: Annotated[float, in_measurement("S", "Seconds of each measurement.")] = 3.0
     mode: Annotated[
         str, in_measurement("LIST", MODE_HELP, autocompletion=options.completion(lambda: MODES))
@@ -103,7 +104,13 @@ def bench(
     options.check_device(device, name)
     length = MeasureOptions(measurement.duration)
     session = Session(
-        Conditions(_size(measurement.size), usable_threads(threads), device or 0, length),
+        Conditions(
+            _size(measurement.size),
+            usable_threads(threads),
+            device or 0,
+            length,
+            options.parse_scales(measurement.scales),
+        ),
         batches=_batches(measurement.batch),
         modes=parse_modes(measurement.mode),
         loads=[Load(each, length.duration, load.queue, load.poisson) for each in _rates(load.rate)],

@@ -28,6 +28,7 @@ REPORT = Report(
     model=("mogface", "[b]<b>.onnx"),
     runs_on="the CPU",
     size=(640, 480),
+    passes=[(640, 480)],
     threads=2,
     images="8 images of noise",
     options=MeasureOptions(),
@@ -72,6 +73,12 @@ def test_options_and_the_differences_to_trtexec_are_printed() -> None:
     assert "warm-up 200 ms, at least 3 s and 10 runs" in text
     assert "trtexec 10 and 11" in text
     assert "commit unknown" in text
+
+
+def test_further_passes_are_printed() -> None:
+    assert "passes" not in printed(200)
+    report = dataclasses.replace(REPORT, passes=[(640, 480), (224, 192), (96, 64)])
+    assert "3 passes over an image, further ones at 224x192 and 96x64" in printed(200, report)
 
 
 def test_a_machine_that_was_not_idle_is_printed() -> None:

@@ -185,8 +185,8 @@ def test_a_script_for_the_shell_can_be_shown_and_installed(tmp_path: Path) -> No
 def test_flags_of_the_groups_are_kept() -> None:
     """Each flag that users know, per verb."""
     known = {
-        "bench": "batch size duration mode images video rate poisson queue roofline simulate counted threads "
-        "device json html model engine precision weights calib calib-cache force",
+        "bench": "batch size scales duration mode images video rate poisson queue roofline simulate counted "
+        "threads device json html model engine precision weights calib calib-cache force",
         "build": "output precision weights min-face shapes end-to-end conf iou max-det calib calib-images "
         "calib-method calib-cache calib-size sensitivity keep-fp16 max-loss boxes force mem-pool-size "
         "builder-optimization-level timing-cache-file version-compatible hardware-compatibility-level "

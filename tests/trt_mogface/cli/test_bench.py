@@ -41,6 +41,16 @@ def test_json_on_stdout_is_json_alone_with_a_row_each(run: Run, model: Path) -> 
     assert "contests" not in report
 
 
+@pytest.mark.parametrize(("scales", "passes"), [("2", [[64, 64], [32, 32]]), ("native", [[64, 64]])])
+def test_the_passes_over_an_image_are_named(
+    run: Run, model: Path, scales: str, passes: list[list[int]]
+) -> None:
+    given = ("--size", "64x64", "--duration", "0.05", "--mode", "memory", "--scales", scales)
+    result = run("bench", "--model", model, *given, "--json", "-")
+    assert (result.status, result.err) == (0, "")
+    assert json.loads(result.out)["passes"] == passes
+
+
 def test_images_of_all_kinds_go_through(run: Run, photo: Path, tmp_path: Path) -> None:
     video = tmp_path / "video.avi"
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (320, 224))
