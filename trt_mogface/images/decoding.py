@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 TOO_LARGE = f"more than {MAX_PIXELS // 1_000_000} megapixels; scale it down or cut it into tiles"
+UNKNOWN = "not an image in a known format"
 DAMAGED = "truncated or damaged, cannot be decoded"
 
 AVIF_BRANDS = {b"avif", b"avis"}
@@ -103,7 +105,9 @@ def _header(name: str | Path, data: bytes) -> Header:
     except pillow.DecompressionBombError as error:
         raise ImageError(f"{name}: {TOO_LARGE}") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: not an image in a known format") from error
+        other = _other_format(data)
+        problem = f"{other} is not read; convert it to JPEG or PNG" if other else UNKNOWN
+        raise ImageError(f"{name}: {problem}") from error
     except MissingExtraError as error:
         raise ImageError(f"{name}: a HEIF file {HEIF_HINT}") from error
     except (ImageError, MemoryError):
@@ -125,6 +129,17 @@ def _opened(data: bytes) -> Picture:
     with warnings.catch_warnings():  # Pillow warns of large images; the limit here is ours
         warnings.simplefilter("ignore")
         return pillow.open(io.BytesIO(data), formats=formats)
+
+
+def _other_format(data: bytes) -> str | None:
+    """Return Pillow's name of a format that is not among `FORMATS`; only the header is read."""
+    from PIL import Image as pillow
+
+    with suppress(Exception), warnings.catch_warnings():  # Pillow raises anything for a damaged file
+        warnings.simplefilter("ignore")
+        with pillow.open(io.BytesIO(data)) as image:
+            return str(image.format)
+    return None
 
 
 def _by_opencv(name: str | Path, data: bytes, header: Header) -> Image | None:

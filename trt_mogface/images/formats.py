@@ -33,16 +33,16 @@ class Format(NamedTuple):
 
 
 _JPEG = Format((".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"))
-_BMP = Format((".bmp", ".dib"))
+_BMP = Format((".bmp", ".dib"), spare=True)
 
 FORMATS = {
     "JPEG": _JPEG,
     MPO: _JPEG,
     "PNG": Format((".apng", ".png")),
-    "GIF": Format((".gif",)),
+    "GIF": Format((".gif",), spare=True),
     "BMP": _BMP,
     "DIB": _BMP._replace(by_opencv=False),
-    "PPM": Format((".pbm", ".pgm", ".pnm", ".ppm")),
+    "PPM": Format((".pbm", ".pgm", ".pnm", ".ppm"), spare=True),
     "WEBP": Format((".webp",)),
     "TIFF": Format((".tif", ".tiff"), spare=True),
     "AVIF": Format((".avif", ".avifs")),

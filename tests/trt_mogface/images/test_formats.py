@@ -120,9 +120,10 @@ def test_32_bits_are_refused(kind: str, dtype: type) -> None:
     assert "32 bits a channel; convert it to 8 or 16 bits" in refusal(file.getvalue())
 
 
-@pytest.mark.parametrize("kind", ["EPS", "PDF"])
-def test_documents_are_refused(kind: str) -> None:
-    assert "not an image in a known format" in refusal(encoded(kind))
+@pytest.mark.parametrize("kind", ["EPS", "DDS"])
+def test_documents_and_textures_are_refused(kind: str) -> None:
+    """They are neither damaged nor unknown."""
+    assert refusal(encoded(kind)) == f"a.image: {kind} is not read; convert it to JPEG or PNG"
 
 
 @pytest.mark.parametrize("part", [0.3, 0.7, 0.97])
@@ -154,3 +155,8 @@ def test_heif_without_pillow_heif_names_the_remedy(monkeypatch: pytest.MonkeyPat
 def test_boxes_of_impossible_sizes_are_refused(data: bytes) -> None:
     pytest.importorskip("pillow_heif")
     refusal(data)
+
+
+def test_a_pdf_is_not_an_image() -> None:
+    """Pillow only writes it."""
+    assert refusal(encoded("PDF")) == "a.image: not an image in a known format"
