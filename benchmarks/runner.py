@@ -1,12 +1,15 @@
-"""Cost of the ring: on the CPU compared with the same work in a loop, on a GPU with the engine only.
+"""The runner: on the CPU compared with detectors in a loop, on a GPU with the engine only.
 
-python -m benchmarks.runner                      # CPU: the default model at 640x480
+python -m benchmarks.runner                      # CPU: the default model
 python -m benchmarks.runner --engine FILE        # GPU: frames in host memory to boxes, batch 1, 8 and 32
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,20 +19,22 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks._lib.results import record, slug
-from benchmarks._lib.timing import in_turn, seconds
+from benchmarks._lib.timing import seconds
 from trt_mogface.backends.base import Backend
-from trt_mogface.backends.cpu import CpuBackend
 from trt_mogface.bench.measurement import MeasureOptions
 from trt_mogface.bench.network import on_gpu as engine_only
 from trt_mogface.bench.sources import noise
+from trt_mogface.detector import Detector
 from trt_mogface.errors import MogFaceError
-from trt_mogface.frame import Frame
+from trt_mogface.machine.cpu import available_cores
 from trt_mogface.machine.gpu import find_gpu
-from trt_mogface.models.cards import DEFAULT, embedded_file
 from trt_mogface.runner import Runner
 
-SIZE = (640, 480)
-FRAMES, ROUNDS = 60, 9
+SIZES = {(640, 480): 40, (1920, 1080): 8}
+"""Network inputs, and the number of images of each."""
+
+ROUNDS = 7
+ONE, EVERY, RING = "Detector, 1 thread", "Detector, all threads", "Runner, a slot per core"
 BATCHES = (1, 8, 32)
 GPU_SIZE = (640, 640)
 GPU_FRAMES = 512
@@ -43,59 +48,55 @@ def main() -> None:
     if engine is not None:
         on_gpu(console, engine)
         return
-    cpu = [on_cpu(threads) for threads in (1, 2)]
-    table = Table(
-        "threads",
-        "loop, ms",
-        "ring, ms",
-        "ring / loop",
-        "network, ms",
-        "ring / network",
-        title=f"default model, {SIZE[0]}x{SIZE[1]}, per image",
-    )
-    for row in cpu:
-        table.add_row(
-            str(row["threads"]),
-            f"{row['loop_ms']:.2f}",
-            f"{row['ring_ms']:.2f}",
-            f"{row['cost_of_ring']:.3f}",
-            f"{row['network_ms']:.2f}",
-            f"{row['cost_to_network']:.3f}",
-        )
+    cases = [on_cpu(size, frames) for size, frames in SIZES.items()]
+    table = Table("size", "", "ms per image", "CPU ms per image", title="default model on a CPU")
+    for case in cases:
+        for label, row in case["rows"].items():
+            figures = f"{row['ms']:.1f}", f"{row['cpu_ms']:.1f}"
+            table.add_row("{}x{}".format(*case["size"]), label, *figures)
     console.print(table)
-    record("runner", {"size": SIZE, "frames": FRAMES, "rounds": ROUNDS, "cpu": cpu})
+    for case in cases:
+        width, height = case["size"]
+        console.print(
+            f"{width}x{height}: the runner does {case['ratio_to_one_thread']:.2f} times the images of one "
+            f"thread and {case['ratio_to_detector']:.2f} times those of all threads, in "
+            f"{case['cost_in_cpu']:.2f} times the CPU time of one thread"
+        )
+    record("runner", {"rounds": ROUNDS, "cpu": cases})
 
 
-def on_cpu(threads: int) -> dict[str, Any]:
-    """Compare the ring with a loop over one slot, and with the network only."""
-    images = noise(SIZE, FRAMES)
-    backend = CpuBackend(embedded_file(DEFAULT), {"size": SIZE, "threads": threads})
-    slot = backend.slot(1)
-
-    def loop() -> None:
-        for image in images:
-            slot.submit([Frame.of(image)])
-            slot.wait()
-
-    def network() -> None:
-        for image in images:
-            backend.network.run(image[None])  # already of the network's size
-
-    with Runner(backend) as runner:
-
-        def ring() -> None:
-            list(runner.map(images))
-
-        loop_ms, ring_ms = in_turn(loop, ring, ROUNDS)
-        network_ms, beside_ms = in_turn(network, ring, ROUNDS)
-    return {
-        "threads": threads,
-        "loop_ms": loop_ms / FRAMES,
-        "ring_ms": ring_ms / FRAMES,
-        "cost_of_ring": ring_ms / loop_ms,
-        "network_ms": network_ms / FRAMES,
-        "cost_to_network": beside_ms / network_ms,
+def on_cpu(size: tuple[int, int], frames: int) -> dict[str, Any]:
+    """Compare a `Runner` with detectors of one thread and of all threads, in turn."""
+    images = noise(size, frames)
+    with (
+        Detector(size=size, threads=1) as one,
+        Detector(size=size) as every,
+        Runner(size=size, slots=available_cores()) as runner,
+    ):
+        work: dict[str, Callable[[], object]] = {
+            ONE: lambda: [one(image) for image in images],
+            EVERY: lambda: [every(image) for image in images],
+            RING: lambda: list(runner.map(images)),
+        }
+        rounds = [{label: spent(run) for label, run in work.items()} for _ in range(ROUNDS + 1)][1:]
+    median = {
+        label: [1e3 * statistics.median(each[label][kind] for each in rounds) / frames for kind in (0, 1)]
+        for label in work
     }
+    return {
+        "size": size,
+        "rows": {label: {"ms": wall, "cpu_ms": cpu} for label, (wall, cpu) in median.items()},
+        "ratio_to_one_thread": statistics.median(each[ONE][0] / each[RING][0] for each in rounds),
+        "ratio_to_detector": statistics.median(each[EVERY][0] / each[RING][0] for each in rounds),
+        "cost_in_cpu": median[RING][1] / median[ONE][1],
+    }
+
+
+def spent(run: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds of a call by the clock, and of all cores together."""
+    clock, cores = time.perf_counter(), time.process_time()
+    run()
+    return time.perf_counter() - clock, time.process_time() - cores
 
 
 def on_gpu(console: Console, path: Path) -> None:

@@ -111,7 +111,8 @@ class CpuSlot:
 
     def submit(self, frames: Sequence[Frame]) -> None:
         """Write the network input and start the network; the frames may change afterwards."""
-        concurrent.futures.wait([self._running])  # its `wait` may have been interrupted; it reads the input
+        if not self._running.done():  # its `wait` was interrupted, and it reads the input
+            concurrent.futures.wait([self._running])
         with _memory_suffices():
             self._start(frames)
 
