@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.plugins.test_merge import LIMITS, on_device
+from tests.plugins.test_merge import made_up as made_up_faces
 from tests.support.device import LAUNCH_KINDS, launching
 from tests.support.frames import made_frame
 from tests.support.problems import CODINGS, Problem, made_up_scores, problem, solved, sprinkled
@@ -16,9 +18,11 @@ from trt_mogface.errors import ArgumentError
 from trt_mogface.frame import FORMATS, MATRICES, RANGES, ColorMatrix, Frame, PixelFormat
 from trt_mogface.kernels import Candidates, Faces, Kernels
 from trt_mogface.reference.color import to_bgr
+from trt_mogface.reference.merge import merge
 from trt_mogface.reference.nms import nms
 from trt_mogface.reference.resize import Placement, paint, place_letterbox, place_native, place_stretch
-from trt_mogface.spec import DetectorSpec, InputSpec
+from trt_mogface.reference.select import Selection
+from trt_mogface.spec import DetectorSpec, InputSpec, Thresholds
 
 pytestmark = pytest.mark.gpu
 
@@ -308,6 +312,42 @@ def test_boxes_are_cut_at_the_contents_of_frames(torch: Any, kernels: Kernels) -
         expected = solved(asked, image, placement.content)
         boxes = found["boxes"][image, : found["counts"][image]]
         np.testing.assert_array_equal(boxes[expected.finite], expected.boxes[expected.finite])
+
+
+def _faces_on_gpu(torch: Any, images: list[Selection], most: int) -> Faces:
+    made = {
+        name: None if array is None else torch.from_numpy(array.copy()).cuda()
+        for name, array in vars(on_device(images, most)).items()
+    }
+    return Faces(**made)
+
+
+@pytest.mark.parametrize("points", [0, 5])
+def test_faces_of_two_passes_are_merged_as_specified(torch: Any, kernels: Kernels, points: int) -> None:
+    rng = np.random.default_rng(points)
+    first = [made_up_faces(rng, count, points) for count in (300, 0, 40)]
+    second = [made_up_faces(rng, count, points) for count in (200, 300, 3)]
+    thresholds, placement = Thresholds(0.5, 0.4, 5000, 300), Placement((0.75, 0.5), (40, 64), (64, 64))
+    frames = [Frame((torch.zeros((8, 8, 3), dtype=torch.uint8, device="cuda"),))] * 3
+    table = torch.from_numpy(kernels.frame_table(frames, [placement] * 3, (64, 64))).cuda()
+    faces, further = (_faces_on_gpu(torch, images, 300) for images in (first, second))
+    needed = kernels.merge_workspace(thresholds, 3, points)
+    kernels.merge(
+        further,
+        faces,
+        thresholds=thresholds,
+        limits=LIMITS,
+        largest_face=0.0,
+        workspace=torch.empty(needed, dtype=torch.uint8, device="cuda"),
+        frames=table,
+    )
+    found = _on_host(faces)
+    for row, (one, other) in enumerate(zip(first, second)):
+        expected = merge(one, other, thresholds, LIMITS, placement.scale)
+        count = len(expected.scores)
+        assert (found["counts"][row], found["dropped"][row]) == (count, expected.dropped)
+        np.testing.assert_array_equal(found["boxes"][row, :count], expected.boxes)
+        np.testing.assert_array_equal(found["scores"][row, :count], expected.scores)
 
 
 def test_host_memory_is_refused(torch: Any, kernels: Kernels) -> None:
