@@ -229,7 +229,7 @@ def test_a_failed_command_leaves_no_folder(run: Run, photo: Path, tmp_path: Path
     ("options", "hint"),
     [
         (["--size", "large"], "--size large"),
-        (["--size", "640"], "WIDTHxHEIGHT"),
+        (["--size", "640x"], "WIDTHxHEIGHT"),
         (["--size", "640x"], "WIDTHxHEIGHT"),
         (["--size", "-1x5"], "WIDTHxHEIGHT"),
         (["--size", "0x480"], "--size 0x480: width and height must be positive"),
