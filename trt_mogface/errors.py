@@ -17,15 +17,30 @@ server can answer 4xx or 5xx from the type:
 
 from __future__ import annotations
 
+from trt_mogface._printable import printable
+
+LONGEST = 1200
+"""Characters of a message; of a longer one the beginning and the end stay."""
+
 
 class MogFaceError(Exception):
     """Base class of all exceptions that this package raises on purpose.
 
     The command line prints the message and exits with status 2.
+
+    Args:
+        message: What is wrong, where, and what to do.  Control characters, which names in damaged files may
+            have, become escapes.
     """
 
     is_fatal = False
     """Whether nothing can run any more where it happened, such as after a CUDA error."""
+
+    def __init__(self, message: str = "") -> None:
+        text = printable(message)
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST * 2 // 3]} ... {text[-LONGEST // 4 :]}"
+        super().__init__(text)
 
 
 class ArgumentError(MogFaceError, ValueError):

@@ -85,7 +85,7 @@ def float_tensors(model: onnx.ModelProto) -> set[str]:
 
     try:
         typed = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
-    except onnx.shape_inference.InferenceError as error:
+    except (onnx.shape_inference.InferenceError, ValueError) as error:
         raise ModelError(f"model: types of tensors cannot be inferred ({first_line(error)})") from error
     values = [*typed.input, *typed.output, *typed.value_info]
     names = {value.name for value in values if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}

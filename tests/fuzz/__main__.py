@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
 from itertools import islice
 from pathlib import Path
 
-from tests.fuzz import seeds
+os.environ.setdefault(
+    "OPENCV_LOG_LEVEL", "SILENT"
+)  # as `trt_mogface.cli.app.main`, before OpenCV is imported
+
 from tests.fuzz.campaign import NOTE, cases, run
-from tests.fuzz.invariants import captured
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.worker import Case
 
@@ -35,8 +38,6 @@ def main() -> int:
             found = [_replayed(path, Path(folder)) for path in options.replay]
             tallies = run(iter(found), keep=options.keep)
     else:
-        with captured():  # libraries complain about formats that they do not write
-            seeds.images()
         chosen = [target for name, target in TARGETS.items() if name in (options.target or TARGETS)]
         found_cases = islice(cases(chosen, options.seed), options.count)
         tallies = run(found_cases, seconds=options.time, keep=options.keep)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -24,6 +25,9 @@ LONGEST = 1500
 
 UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode categories that break a line or command a terminal."""
+
+CODECS = re.compile(r"libpng |Corrupt JPEG|Premature end of JPEG|Invalid SOS|JPEGLib|_?TIFF|MissingRequired")
+"""Lines that image libraries print on descriptor 2, past Python and OpenCV, about damaged files."""
 
 MADE = "made"
 """Beginning of the names of files that a command may write when it succeeds."""
@@ -79,7 +83,7 @@ def check_command(arguments: Sequence[str], folder: Path) -> tuple[bool, list[Pr
         sys.stdout.flush()
         sys.stderr.flush()
         printed, said = (_text(file) for file in files)
-    problems += _status_problems(status, printed, said)
+    problems += status_problems(status, printed, said)
     if status in (0, SOME_FAILED) and arguments[-2:] == ("--json", "-"):
         problems += _json_problems(printed)
     return status == 0, [Problem(f"{arguments[0]}: {kind}", detail) for kind, detail in problems]
@@ -107,15 +111,16 @@ def _message_problems(message: str) -> Iterator[Problem]:
         yield Problem("message with control characters", f"{odd[0]!r} in {message[:400]!r}")
 
 
-def _status_problems(status: object, printed: str, said: str) -> Iterator[Problem]:
+def status_problems(status: object, printed: str, said: str) -> Iterator[Problem]:
+    """Yield what is wrong with a command's exit status, standard output and standard error."""
     shown = f"status {status}; stdout {printed[-300:]!r}; stderr {said[-1500:]!r}"
     if status not in (0, SOME_FAILED, FAILED):
         yield Problem("undocumented exit status", shown)
     if "Traceback" in said:
         yield Problem("traceback", shown)
-    lines = said.split("\n")[:-1]
+    lines = [line for line in said.split("\n")[:-1] if not CODECS.match(line)]
     if status == FAILED:
-        if len(lines) != 1 or not said.startswith("trt-mogface: "):
+        if len(lines) != 1 or not lines[0].startswith("trt-mogface: "):
             yield Problem("failed without exactly one line", shown)
         elif "out of memory" in said or "MemoryError" in said:
             yield Problem("out of memory", shown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -14,12 +15,15 @@ from random import Random
 
 import pytest
 
-from tests.fuzz import worker
 from tests.fuzz.campaign import NOTE, Tally, cases, run
-from tests.fuzz.invariants import require
+from tests.fuzz.invariants import require, status_problems
 from tests.fuzz.targets import TARGETS, Target
-from tests.fuzz.worker import Case, Worker
+from tests.fuzz.worker import SPARE, Case, Limits, Worker
+from tests.support.project import REPOSITORY
 from trt_mogface.errors import ModelError
+
+LITTLE = Limits(cpu_seconds=1, memory=300 << 20)
+FEW = Limits(seconds=3.0)
 
 
 def write(rng: Random, folder: Path) -> None:
@@ -42,8 +46,22 @@ def raise_plainly(_: Path) -> None:
     raise KeyError("a bug")
 
 
+class UnlimitedError(ModelError):
+    def __str__(self) -> str:
+        return "x" * 100_000
+
+
+class RedError(ModelError):
+    def __str__(self) -> str:
+        return "\x1b[31mred"
+
+
+def say_it_in_red(_: Path) -> None:
+    raise RedError
+
+
 def say_too_much(_: Path) -> None:
-    raise ModelError(str(list(range(1000))))
+    raise UnlimitedError
 
 
 def say_nothing(_: Path) -> None:
@@ -84,11 +102,11 @@ def sleep(_: Path) -> None:
 
 
 def take_memory(_: Path) -> None:
-    bytearray(worker.MEMORY + (200 << 20))
+    bytearray(LITTLE.memory + (200 << 20))
 
 
 def take_more_memory(_: Path) -> None:
-    bytearray(2 * (worker.MEMORY + worker.SPARE))
+    bytearray(2 * (LITTLE.memory + SPARE))
 
 
 @pytest.mark.parametrize(
@@ -97,6 +115,7 @@ def take_more_memory(_: Path) -> None:
         (raise_plainly, "KeyError"),
         (say_too_much, "message too long"),
         (say_nothing, "empty message"),
+        (say_it_in_red, "message with control characters"),
         (misbehave, "accepted, but it lies"),
         (leave_a_file, "file left behind"),
         (leave_a_temporary_file, "temporary file left behind"),
@@ -105,18 +124,13 @@ def take_more_memory(_: Path) -> None:
         (crash, "died by SIGSEGV"),
         (spin, "hangs"),
         (sleep, "hangs without using the CPU"),
-        (take_memory, "GB of memory"),
+        (take_memory, "too much memory"),
         (take_more_memory, "MemoryError"),
     ],
 )
-def test_planted_faults_are_found(
-    use: Callable[[Path], object], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker, "SECONDS", 1)
-    if use is sleep:  # of the others, a busy machine may delay the start of the process
-        monkeypatch.setattr(worker, "WAIT", 5.0)
-    monkeypatch.setattr(worker, "MEMORY", 300 << 20)
-    with Worker(tmp_path / "worker") as process:
+def test_planted_faults_are_found(use: Callable[[Path], object], kind: str, tmp_path: Path) -> None:
+    limits = FEW if use is sleep else LITTLE
+    with Worker(tmp_path / "worker", limits) as process:
         found = process.run(Case(target(use)))
         after = process.run(Case(target(accept)))
     assert kind in found.problems[0].kind
@@ -132,22 +146,29 @@ def test_good_behavior_is_no_finding(use: Callable[[Path], object], tmp_path: Pa
     assert outcome.accepted == (use is accept) + 1, "of the commands, the first succeeds"
 
 
-def test_commands_are_held_to_their_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.fuzz import invariants
+@pytest.mark.parametrize(
+    ("status", "printed", "said", "kind"),
+    [
+        (3, "", "", "undocumented exit status"),
+        (None, "", "", "undocumented exit status"),
+        (1, "", "Traceback (most recent call last):\n", "traceback"),
+        (2, "", "", "failed without exactly one line"),
+        (2, "", "trt-mogface: a\ntrt-mogface: b\n", "failed without exactly one line"),
+        (2, "", "a: b\n", "failed without exactly one line"),
+        (2, "", "trt-mogface: out of memory: use smaller images\n", "out of memory"),
+        (0, "\x1b[31mred\n", "", "control characters printed"),
+        (2, "", "trt-mogface: \x1b[31mred\n", "control characters printed"),
+        (1, "", "trt-mogface: " + "x" * 5000 + "\n", "line too long"),
+    ],
+)
+def test_commands_are_held_to_their_contract(status: int | None, printed: str, said: str, kind: str) -> None:
+    assert [problem.kind for problem in status_problems(status, printed, said)] == [kind]
 
-    def main() -> None:
-        print("\x1b[31mred")
-        print("Traceback (most recent call last):", file=sys.stderr)
-        sys.exit(3)
 
-    monkeypatch.setattr(invariants, "main", main)
-    with Worker(tmp_path / "worker") as process:
-        outcome = process.run(Case(target(accept, ("models",))))
-    assert {each.kind for each in outcome.problems} == {
-        "models: undocumented exit status",
-        "models: traceback",
-        "models: control characters printed",
-    }
+@pytest.mark.parametrize("status", [0, 1, 2])
+def test_good_commands_are_no_finding(status: int) -> None:
+    said = {0: "", 1: "trt-mogface: a: damaged\n", 2: "libpng error: x\ntrt-mogface: a: damaged\n"}[status]
+    assert not list(status_problems(status, "faces\n", said))
 
 
 def test_a_finding_is_kept_and_can_be_tried_again(tmp_path: Path) -> None:
@@ -174,3 +195,13 @@ def test_cases_are_the_same_in_every_run(name: str, tmp_path: Path) -> None:
         files = sorted(path for path in (tmp_path / part).rglob("*") if path.is_file())
         contents.append([path.read_bytes() for path in files])
     assert contents[0] == contents[1]
+
+
+def test_the_product_survives_a_short_run(tmp_path: Path) -> None:
+    """`make fuzz` runs many more cases; a process of its own, as this one may have threads."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz", "--count", "1500", "--keep", str(tmp_path)],
+        cwd=REPOSITORY, capture_output=True, text=True,
+    )  # fmt: skip
+    notes = "\n".join(path.read_text(encoding="utf-8")[:2000] for path in tmp_path.rglob(NOTE))
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{notes}"

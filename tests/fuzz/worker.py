@@ -22,20 +22,26 @@ import cv2
 from tests.fuzz.invariants import Problem, check_command, check_use
 from tests.fuzz.targets import Target
 
-SECONDS = 20
-"""CPU seconds of a case beyond which it hangs."""
-
-WAIT = 180.0
-"""Seconds after which a case hangs that needs no CPU; other processes may delay it."""
-
-MEMORY = 2 << 30
-"""Bytes that a case may add to the process."""
-
 SPARE = 1 << 30
-"""Bytes beyond `MEMORY` that can still be allocated, so that too much is measured and not only refused."""
+"""Bytes beyond the limit that can still be allocated, so that too much is measured and not only refused."""
 
 CASES = 1000
 """Cases after which a process is replaced, lest it grows."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of a case.
+
+    Attributes:
+        cpu_seconds: CPU seconds beyond which it hangs.
+        seconds: Seconds after which a case hangs that needs no CPU; other processes may delay it.
+        memory: Bytes that it may add to the process.
+    """
+
+    cpu_seconds: int = 20
+    seconds: float = 180.0
+    memory: int = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -92,10 +98,11 @@ class Worker:
 
     Args:
         scratch: Folder for the child's files.
+        limits: Limits of each case.
     """
 
-    def __init__(self, scratch: Path) -> None:
-        self._scratch = scratch
+    def __init__(self, scratch: Path, limits: Limits = Limits()) -> None:
+        self._scratch, self._limits = scratch, limits
         self._process: multiprocessing.process.BaseProcess | None = None
         self._done = 0
 
@@ -114,13 +121,13 @@ class Worker:
         self._done += 1
         try:
             self._pipe.send(case)
-            if not self._pipe.poll(WAIT):
+            if not self._pipe.poll(self._limits.seconds):
                 self._stop()
                 return Outcome(0, (Problem("hangs without using the CPU", ""),))
             outcome: Outcome = self._pipe.recv()
         except (EOFError, ConnectionError):
             return Outcome(0, (self._death(),))
-        if any(problem.kind == TOO_MUCH for problem in outcome.problems):
+        if any(problem.kind.startswith(TOO_MUCH) for problem in outcome.problems):
             self._stop()  # its peak stays
         return outcome
 
@@ -128,11 +135,14 @@ class Worker:
         self._stop()
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir(parents=True)
-        context = multiprocessing.get_context("fork")
+        # Forked from a fresh process with the imports: this one may have threads, which survive no fork.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])
         self._pipe, other = context.Pipe()
-        self._process = context.Process(target=_serve, args=(other, self._scratch), daemon=True)
+        self._process = context.Process(target=_serve, args=(other, self._scratch, self._limits), daemon=True)
         self._process.start()
         other.close()
+        self._pipe.recv()  # it is ready, however long that takes on a busy machine
         self._done = 0
 
     def _stop(self) -> None:
@@ -159,10 +169,10 @@ class Worker:
         return Problem(f"the process died by {name}{place}", crash[-3000:])
 
 
-TOO_MUCH = f"more than {MEMORY >> 30} GB of memory"
+TOO_MUCH = "too much memory"
 
 
-def _serve(pipe: Connection, scratch: Path) -> None:
+def _serve(pipe: Connection, scratch: Path, limits: Limits) -> None:
     """Run the cases that arrive, in the child."""
     crash = (scratch / "crash").open("w")
     faulthandler.enable(crash)
@@ -180,21 +190,22 @@ def _serve(pipe: Connection, scratch: Path) -> None:
         setattr(sys, name, TextIOWrapper(os.fdopen(number, "wb", closefd=False)))
     cv2.setNumThreads(1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_DATA, (_status("VmData") + MEMORY + SPARE,) * 2)
-    limit = _status("VmRSS") + MEMORY
+    resource.setrlimit(resource.RLIMIT_DATA, (_status("VmData") + limits.memory + SPARE,) * 2)
+    pipe.send(None)
+    peak = _status("VmRSS") + limits.memory
     while True:
         try:
             case: Case = pipe.recv()
         except EOFError:
             return
-        pipe.send(_limited(case, scratch / "case", limit))
+        pipe.send(_limited(case, scratch / "case", limits.cpu_seconds, peak))
 
 
-def _limited(case: Case, folder: Path, limit: int) -> Outcome:
+def _limited(case: Case, folder: Path, seconds: int, most: int) -> Outcome:
     before = resource.getrusage(resource.RUSAGE_SELF)
     used = before.ru_utime + before.ru_stime
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used) + 1 + SECONDS, hard))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used) + 1 + seconds, hard))
     folder.mkdir()
     try:
         accepted, problems = case.check(folder)
@@ -202,7 +213,7 @@ def _limited(case: Case, folder: Path, limit: int) -> Outcome:
         os.chdir("/")
         shutil.rmtree(folder)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    if peak > limit:
+    if peak > most:
         problems.append(Problem(TOO_MUCH, f"{peak / 1e9:.1f} GB"))
     return Outcome(accepted, tuple(problems))
 

@@ -186,6 +186,7 @@ def onnxruntime() -> Any:
     with needs("build"):
         import onnxruntime
 
+    onnxruntime.set_default_logger_severity(FATAL_ONLY)  # errors arrive as exceptions
     return onnxruntime
 
 

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from rich.markup import escape
 from rich.table import Table
 
 from trt_mogface.backends.onnxruntime import read_spec
@@ -312,7 +311,7 @@ def _show(outcomes: list[Outcome]) -> None:
         size = f"{manifest.plan_bytes / 1e6:.1f} MB"
         took = "unchanged" if outcome.unchanged else f"{manifest.seconds:.1f} s"
         shares = ", ".join(f"{100 * share:.0f}% {kind}" for kind, share in manifest.multiply_adds.items())
-        table.add_row(manifest.precision, size, took, shares, escape(manifest.accuracy))
+        table.add_row(manifest.precision, size, took, shares, output.plain(manifest.accuracy))
     output.out.print(table)
     for engine, manifest, _, sensitivity in outcomes:
         if sensitivity is not None:
@@ -326,7 +325,7 @@ def _show_ranking(found: Sensitivity) -> None:
     table = Table(*head, title="layer groups, worst first", title_justify="left")
     for index, group in enumerate(found.groups[: max(SHOWN, found.kept)]):
         kept = "yes" if index < found.kept else ""
-        table.add_row(escape(group.name), f"{group.drift:.4f}", f"{100 * group.share:.1f}%", kept)
+        table.add_row(output.plain(group.name), f"{group.drift:.4f}", f"{100 * group.share:.1f}%", kept)
     output.out.print(table)
     sizes = Table("", *found.by_size.get("FP32", {}), title="AP by face size")
     for name, figures in found.by_size.items():

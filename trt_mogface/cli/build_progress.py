@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from trt_mogface.cli import signals
+from trt_mogface.cli import output, signals
 
 
 class BuildProgress:
@@ -40,11 +39,11 @@ class BuildProgress:
 
     def status(self, text: str) -> None:
         """Show the current step."""
-        self._bar.update(self._main, description=escape(text))
+        self._bar.update(self._main, description=output.plain(text))
 
     def log(self, message: str) -> None:
         """Print a line of TensorRT's log."""
-        self._console.print(escape(message), soft_wrap=True, highlight=False)
+        self._console.print(output.plain(message), soft_wrap=True, highlight=False)
 
     @contextmanager
     def building(self) -> Iterator[None]:
@@ -55,7 +54,7 @@ class BuildProgress:
     def start(self, phase: str, parent: str | None, steps: int) -> None:
         """Start a phase, with a bar of its own."""
         indent = "  " if parent else ""
-        self._phases[phase] = self._bar.add_task(f"{indent}{escape(phase)}", total=steps)
+        self._phases[phase] = self._bar.add_task(f"{indent}{output.plain(phase)}", total=steps)
 
     def step(self, phase: str, step: int) -> bool:
         """Record a completed step; False stops TensorRT."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Column, Table
 
 from trt_mogface.backends.registry import is_engine
@@ -148,5 +147,5 @@ def _show(names: Sequence[str], total: Disagreement, images: int, worst: Sequenc
     ranking = Table(*figures, image, title="images, worst first", title_justify="left")
     for each in worst:
         path, *numbers = each.row()
-        ranking.add_row(*numbers, escape(path))
+        ranking.add_row(*numbers, output.plain(path))
     output.out.print(ranking)

@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.progress import track
 from rich.table import Column, Table
 
@@ -173,5 +172,5 @@ def _table(rows: Sequence[Row]) -> Table:
     table = Table(Column(no_wrap=True), *columns, box=box.SIMPLE, title=title, title_justify="left")
     for row in rows:
         seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
-        table.add_row(escape(_named(row)), *ap_cells(row.result.ap), seconds)
+        table.add_row(output.plain(_named(row)), *ap_cells(row.result.ap), seconds)
     return table

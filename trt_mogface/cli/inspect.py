@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Column, Table
 
 from trt_mogface.backends.onnxruntime import read_any_spec
@@ -41,7 +40,7 @@ def inspect(
     columns = (Column(name, overflow="fold") for name in ("layer", "kind", "reads"))
     table = Table(*columns, title="layers", title_justify="left")
     for layer in manifest.layers:
-        table.add_row(escape(layer.name), escape(layer.kind), escape(layer.type))
+        table.add_row(output.plain(layer.name), output.plain(layer.kind), output.plain(layer.type))
     output.out.print(table)
 
 
@@ -55,7 +54,7 @@ def _shares(products: Mapping[str, Precision]) -> str:
 def _print_rows(rows: dict[str, str]) -> None:
     summary = Table(show_header=False)
     for name, text in rows.items():
-        summary.add_row(name, escape(text))
+        summary.add_row(name, output.plain(text))
     output.out.print(summary)
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from trt_mogface._files import check_folder, check_writable, identity, write_text
+from trt_mogface._printable import printable
 from trt_mogface.errors import OutputError
 from trt_mogface.reporting.html import check_packages
 
@@ -22,9 +23,15 @@ out = Console()
 err = Console(stderr=True)
 
 
+def plain(text: str) -> str:
+    """Return a text that a console prints as it is, except for control characters, which become escapes."""
+    return escape(printable(text))
+
+
 def say(text: str, console: Console = err) -> None:
-    """Print a line as it is: not folded, colored or taken for markup."""
-    console.print(escape(text), soft_wrap=True, highlight=False)
+    """Print lines as they are: not folded, colored or taken for markup."""
+    for line in text.split("\n"):
+        console.print(plain(line), soft_wrap=True, highlight=False)
 
 
 def is_folder(text: str) -> bool:

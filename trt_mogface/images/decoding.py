@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -119,16 +120,18 @@ def _header(name: str | Path, data: bytes) -> Header:
     return header
 
 
-def _opened(data: bytes) -> Picture:
+@contextmanager
+def _opened(data: bytes) -> Iterator[Picture]:
     from PIL import Image as pillow
 
     formats = [name for name in FORMATS if name not in (HEIF, MPO)]
     if _is_heif(data):
         register_heif()
         formats = [HEIF]
-    with warnings.catch_warnings():  # Pillow warns of large images; the limit here is ours
+    with warnings.catch_warnings():  # Pillow warns of large images, of which the limit is ours, and of damage
         warnings.simplefilter("ignore")
-        return pillow.open(io.BytesIO(data), formats=formats)
+        with pillow.open(io.BytesIO(data), formats=formats) as image:
+            yield image
 
 
 def _other_format(data: bytes) -> str | None:

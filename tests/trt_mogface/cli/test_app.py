@@ -54,6 +54,7 @@ def test_help_imports_no_verb_and_nothing_heavy() -> None:
     assert not modules & {"numpy", "cv2", "onnxruntime", "onnx", "torch", "engine_build", "rich.progress"}
     assert {name for name in modules if name.startswith("trt_mogface.")} <= {
         "trt_mogface._optional",
+        "trt_mogface._printable",
         "trt_mogface.cli",
         "trt_mogface.cli.app",
         "trt_mogface.cli.signals",
