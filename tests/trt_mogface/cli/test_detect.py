@@ -230,7 +230,6 @@ def test_a_failed_command_leaves_no_folder(run: Run, photo: Path, tmp_path: Path
     [
         (["--size", "large"], "--size large"),
         (["--size", "640x"], "WIDTHxHEIGHT"),
-        (["--size", "640x"], "WIDTHxHEIGHT"),
         (["--size", "-1x5"], "WIDTHxHEIGHT"),
         (["--size", "0x480"], "--size 0x480: width and height must be positive"),
         (["--size", "999999x1"], "WIDTHxHEIGHT"),
