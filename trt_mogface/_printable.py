@@ -11,8 +11,8 @@ UNSAFE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 def printable(text: str) -> str:
     r"""Return a text with unsafe characters as escapes.
 
-    >>> printable("caf\u00e9 \x1b[31m\n")
-    'café \\x1b[31m\\n'
+    >>> printable("red \x1b[31m\n")
+    'red \\x1b[31m\\n'
     """
     if text.isprintable():
         return text
