@@ -26,7 +26,9 @@ LONGEST = 1500
 UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode categories that break a line or command a terminal."""
 
-CODECS = re.compile(r"libpng |Corrupt JPEG|Premature end of JPEG|Invalid SOS|JPEGLib|_?TIFF|MissingRequired")
+CODECS = re.compile(
+    r"libpng |Corrupt JPEG|Premature end of JPEG|Invalid SOS|JPEG\w+: |_?TIFF|MissingRequired"
+)
 """Lines that image libraries print on descriptor 2, past Python and OpenCV, about damaged files."""
 
 MADE = "made"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import pickle
 import warnings
 from pathlib import Path
@@ -15,7 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from engine_build.onnx import contract
-from tests.support.command import Run, runner
+from tests.support.command import Run, command, runner
 from tests.support.networks import residual_file
 from trt_mogface._printable import printable
 from trt_mogface.cli import output
@@ -122,3 +123,37 @@ def test_pillow_does_not_warn_of_damaged_tags(tmp_path: Path) -> None:
             with contextlib.suppress(ImageError):
                 read_image(path)
     assert not warned
+
+
+def test_pillow_logs_nothing_on_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "image.tif"
+    Image.new("RGB", (13, 9)).save(path)
+    tag = (277).to_bytes(2, "little") + b"\3\0\1\0\0\0"  # samples per pixel, one 16-bit number
+    data = path.read_bytes()
+    assert data.count(tag + b"\3\0") == 1
+    path.write_bytes(data.replace(tag + b"\3\0", tag + b"\x24\0"))
+    assert command("detect", path).message  # a process of its own: pytest logs what is logged in this one
+
+
+def test_names_too_long_for_files(run: Run, tmp_path: Path) -> None:
+    truth = tmp_path / "truth.json"
+    entry = {
+        "event": "e" * 200_000,
+        "file": "f",
+        "boxes_xywh": [[1, 2, 3, 4]],
+        "easy": [0],
+        "medium": [0],
+        "hard": [0],
+    }
+    truth.write_text(json.dumps([entry]))
+    message = run("eval", "wider", "--gt", truth, "--predictions", tmp_path).message
+    assert "not the name of a file" in message
+    assert len(message) < 1500
+
+
+def test_errors_of_the_system_are_short(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise OSError(36, "File name too long", "x" * 200_000)
+
+    monkeypatch.setattr("trt_mogface.cli.app._run", fail)
+    assert len(run("models").message) < 1500

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ from typing_extensions import override
 from trt_mogface import __version__
 from trt_mogface._optional import import_failure
 from trt_mogface.cli import signals
-from trt_mogface.errors import ArgumentError, MogFaceError, UsageError
+from trt_mogface.errors import ArgumentError, MogFaceError, OutputError, UsageError
 
 NAME = "trt-mogface"
 COMPLETION = "_TRT_MOGFACE_COMPLETE"
@@ -118,6 +119,7 @@ def main() -> None:
     shells have it for signals: 130 if interrupted, 143 if terminated, 129 if hung up, 141 without a reader.
     """
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # it prints about damaged files; our errors do it
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # and so does Pillow where nobody logs
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name need not be text
@@ -142,7 +144,7 @@ def main() -> None:
         raise
     except OSError as error:
         _discard(sys.stdout)
-        _fail(f"{error.filename or 'output'}: {error.strerror or error}", FAILED)
+        _fail(str(OutputError(f"{error.filename or 'output'}: {error.strerror or error}")), FAILED)
     sys.exit(status)
 
 

@@ -24,6 +24,9 @@ SETTINGS = ("easy", "medium", "hard")
 UNUSABLE = (ValueError, msgspec.MsgspecError, RecursionError)
 """Exceptions of a text that is not the expected JSON."""
 
+MAX_NAME = 240
+"""Bytes of a name with a suffix to come; file systems take 255."""
+
 MAX_COORDINATE = 1e7
 """Largest magnitude of a coordinate in pixels; the squares of larger ones would lose their meaning."""
 
@@ -173,6 +176,7 @@ def _name(text: object) -> str:
         not isinstance(text, str)
         or text in ("", ".", "..")
         or not text.isprintable()
+        or len(text.encode()) > MAX_NAME
         or any(separator in text for separator in "/\\")
     ):
         raise ValueError(f"{text!r:.40} is not the name of a file")
