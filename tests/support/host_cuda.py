@@ -7,6 +7,7 @@ memory that is still to be read, shows.  During a capture nothing may be allocat
 from __future__ import annotations
 
 import ctypes
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -56,6 +57,7 @@ class HostCuda(Cuda):
         self._queues: dict[int, list[Work]] = {}
         self._captured: dict[int, list[Work]] = {}
         self._times: dict[int, float] = {}
+        self._working = threading.RLock()  # several threads may wait for the same work
 
     @override
     @contextmanager
@@ -200,9 +202,10 @@ class HostCuda(Cuda):
         self._captured.get(handle, self._queues[handle]).append(work)
 
     def _finish(self, handle: int) -> None:
-        queue = self._queues.get(handle, [])
-        while queue:
-            queue.pop(0)()
+        with self._working:
+            queue = self._queues.get(handle, [])
+            while queue:
+                queue.pop(0)()
 
     def _call(self, name: str, *, waits: bool = False) -> None:
         self.calls.append(name)

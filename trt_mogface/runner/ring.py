@@ -1,4 +1,4 @@
-"""`Ring`: slots in turn, filled with batches by one thread and emptied in the same order by another."""
+"""`Ring`: one thread fills slots with batches, one for each slot waits for it, and one delivers in order."""
 
 from __future__ import annotations
 
@@ -6,16 +6,37 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
 
 from trt_mogface.backends.base import Slot
+from trt_mogface.detections import Detections
 from trt_mogface.errors import MogFaceError, RunnerError, first_line
 from trt_mogface.runner.batching import BatchQueue, Job
 from trt_mogface.runner.stats import Counters
 
 
+@dataclass(eq=False)
+class Batch:
+    """Jobs that run in a slot.
+
+    Attributes:
+        started: Time at which they got the slot, in monotonic seconds.
+        found: Future of their detections.
+    """
+
+    slot: Slot
+    jobs: list[Job]
+    started: float
+    found: Future[list[Detections]] = field(default_factory=Future)
+
+
 class Ring:
     """Slots that run the jobs of a queue.
+
+    A slot is free for the next batch as soon as its own has run, however long earlier batches take in other
+    slots.  Detections are delivered in the order of the batches.
 
     A batch that fails fails its own jobs.  An exception that is not a `MogFaceError`, or that is fatal
     (`MogFaceError.is_fatal`), breaks the ring: all jobs and all later ones fail because of it.  The number of
@@ -27,18 +48,19 @@ class Ring:
         self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         for slot in slots:
             self._free.put(slot)
-        self._running: queue.SimpleQueue[tuple[Slot, list[Job], float] | None] = queue.SimpleQueue()
+        self._running: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._ordered: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self.failure: Exception | None = None
+        self._breaking = threading.Lock()
         self._range = _ranges(counters.measures)
-        work = {"fill": self._fill, "empty": self._empty}
+        work = [("fill", self._fill), *[("wait", self._wait) for _ in slots], ("deliver", self._deliver)]
         self._threads = [
-            threading.Thread(target=run, name=f"trt-mogface-{name}", daemon=True)
-            for name, run in work.items()
+            threading.Thread(target=run, name=f"trt-mogface-{name}", daemon=True) for name, run in work
         ]
         try:
             for thread in self._threads:
                 thread.start()
-        except RuntimeError:  # no more threads can be started; the first one ends
+        except RuntimeError:  # no more threads can be started; those that were end
             jobs.close()
             raise
 
@@ -69,39 +91,59 @@ class Ring:
                     with self._range("trt-mogface submit"):
                         slot.submit([job.frame for job in jobs])
                 except Exception as error:  # noqa: BLE001 -- it goes to the futures
+                    self._break_if_fatal(error)
                     self._free.put(slot)
-                    self._failed(jobs, error)
+                    self._fail(jobs, error)
                 else:
-                    self._running.put((slot, jobs, started))
+                    batch = Batch(slot, jobs, started)
+                    self._ordered.put(batch)
+                    self._running.put(batch)
         finally:
             self._running.put(None)
+            self._ordered.put(None)
 
-    def _empty(self) -> None:
-        while (running := self._running.get()) is not None:
-            slot, jobs, started = running
-            try:
-                with self._range("trt-mogface wait"):
-                    found = slot.wait()
-            except Exception as error:  # noqa: BLE001 -- it goes to the futures
-                self._free.put(slot)
-                self._failed(jobs, error)
-                continue
-            self._free.put(slot)
-            self._counters.batch(jobs, started)
-            for job, faces in zip(jobs, found):
-                job.future.set_result(faces)
+    def _wait(self) -> None:
+        while (batch := self._running.get()) is not None:
+            self._collect(batch)
+            del batch  # or its images would be kept until the next one
+        self._running.put(None)  # for the next of these threads
 
-    def _failed(self, jobs: Sequence[Job], error: Exception) -> None:
+    def _collect(self, batch: Batch) -> None:
+        try:
+            with self._range("trt-mogface wait"):
+                found = batch.slot.wait()
+        except Exception as error:  # noqa: BLE001 -- it goes to the futures
+            self._break_if_fatal(error)  # before the slot can get the next batch
+            self._free.put(batch.slot)
+            batch.found.set_exception(error)
+        else:
+            self._free.put(batch.slot)
+            batch.found.set_result(found)
+
+    def _deliver(self) -> None:
+        while (batch := self._ordered.get()) is not None:
+            error = batch.found.exception()
+            if error is None:
+                self._counters.batch(batch.jobs, batch.started)
+                for number, faces in enumerate(batch.found.result()):
+                    batch.jobs[number].future.set_result(faces)
+            else:
+                self._fail(batch.jobs, error)
+            del batch, error  # see above
+
+    def _fail(self, jobs: Sequence[Job], error: BaseException) -> None:
         self._counters.failed(len(jobs))
-        is_fatal = not isinstance(error, MogFaceError) or error.is_fatal
-        if self.failure is None and is_fatal:
-            self.failure = error
-            for job in self._jobs.clear():
-                if job.future.set_running_or_notify_cancel():
-                    self._counters.failed(1)
-                    job.future.set_exception(self.broken())
         for job in jobs:
             job.future.set_exception(error)
+
+    def _break_if_fatal(self, error: Exception) -> None:
+        with self._breaking:
+            if self.failure is not None or (isinstance(error, MogFaceError) and not error.is_fatal):
+                return
+            self.failure = error
+        waiting = [job for job in self._jobs.clear() if job.future.set_running_or_notify_cancel()]
+        for job in waiting:
+            self._fail([job], self.broken())
 
 
 def _ranges(wanted: bool) -> Callable[[str], AbstractContextManager[object]]:

@@ -54,7 +54,7 @@ def waiting(backend: FakeBackend, gate: Gate) -> Waiting:  # noqa: ARG001 -- its
 
 def test_a_runner_has_threads_and_slots_while_it_is_open(backend: FakeBackend) -> None:
     runner = Runner(slots=3)
-    assert len(thread_names()) == 2
+    assert len(thread_names()) == 1 + 3 + 1
     assert [slot.closes for slot in backend.slots] == [0, 0, 0]
     runner.close()
     assert thread_names() == []
@@ -323,7 +323,7 @@ def test_a_second_thread_that_cannot_be_had_ends_the_first(
     plain = threading.Thread.start
 
     def start(thread: threading.Thread) -> None:
-        if thread.name == "trt-mogface-empty":
+        if thread.name == "trt-mogface-deliver":
             raise RuntimeError("can't start new thread")
         plain(thread)
 
