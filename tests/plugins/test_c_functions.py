@@ -54,8 +54,9 @@ class Memory:
         candidates = interface.MogfaceCandidates(
             self.at(1), self.at(1), self.at(20), self.at(20, 4), self.at(20), self.at(20, 10)
         )
-        detections = interface.MogfaceDetections(
-            self.at(1), self.at(1), self.at(10, 4), self.at(10), self.at(10, 10)
+        detections, further = (
+            interface.MogfaceDetections(self.at(1), self.at(1), self.at(10, 4), self.at(10), self.at(10, 10))
+            for _ in range(2)
         )
         frame = interface.MogfaceFrame(
             (self.at(100), 0, 0), (15, 0, 0), 1.0, 1.0, 1.0, 1.0, 0, 0, 0, 5, 5, 5, 5
@@ -81,6 +82,12 @@ class Memory:
             "mogfaceDecodeWorkspace": {**problem, "batch": 1, **size, "bytes": c.c_size_t()},
             "mogfaceSelectWorkspace": {"thresholds": thresholds, "batch": 1, "bytes": c.c_size_t()},
             "mogfaceDetectWorkspace": {**problem, "batch": 1, **size, "bytes": c.c_size_t()},
+            "mogfaceMergeWorkspace": {
+                "thresholds": thresholds,
+                "batch": 1,
+                "landmarkCount": 5,
+                "bytes": c.c_size_t(),
+            },
             "mogfaceDecode": {
                 **problem,
                 "outputs": outputs,
@@ -100,6 +107,16 @@ class Memory:
             "mogfaceDetect": {
                 **problem,
                 "outputs": outputs,
+                "frames": frames,
+                "detections": detections,
+                **scratch,
+            },
+            "mogfaceMerge": {
+                "thresholds": thresholds,
+                "merging": interface.MogfaceMerging(100.0, 10.0, 50.0),
+                "further": further,
+                "batch": 1,
+                "landmarkCount": 5,
                 "frames": frames,
                 "detections": detections,
                 **scratch,
@@ -141,6 +158,8 @@ POINTERS = [
     ("mogfaceDecode", ("detector", "thresholds", "outputs", "candidates", "workspace")),
     ("mogfaceSelect", ("thresholds", "candidates", "detections", "workspace")),
     ("mogfaceDetect", ("detector", "thresholds", "outputs", "detections", "workspace")),
+    ("mogfaceMergeWorkspace", ("thresholds", "bytes")),
+    ("mogfaceMerge", ("thresholds", "merging", "further", "frames", "detections", "workspace")),
 ]
 
 
@@ -148,8 +167,10 @@ POINTERS = [
 def test_the_arguments_that_are_changed_below_are_taken(functions: c.CDLL, name: str) -> None:
     memory = Memory()
     arguments = memory.arguments()[name]
-    if name == "mogfaceSelect":
-        c.c_int32.from_address(arguments["candidates"].counts).value = 0
+    for argument in {"mogfaceSelect": ["candidates"], "mogfaceMerge": ["further", "detections"]}.get(
+        name, []
+    ):
+        c.c_int32.from_address(arguments[argument].counts).value = 0
     assert status(functions, name, arguments) == 0
     assert problem_of(functions) == ""
 
@@ -168,6 +189,8 @@ def test_null_is_refused(functions: c.CDLL, name: str, pointer: str) -> None:
         ("mogfaceSelect", "candidates", ("counts", "dropped", "anchors", "boxes", "scores", "landmarks")),
         ("mogfaceSelect", "detections", ("counts", "boxes", "scores", "landmarks")),
         ("mogfaceDetect", "detections", ("counts", "boxes", "scores", "landmarks")),
+        ("mogfaceMerge", "further", ("counts", "boxes", "scores", "landmarks")),
+        ("mogfaceMerge", "detections", ("counts", "boxes", "scores", "landmarks")),
     ],
 )
 def test_null_in_a_structure_is_refused(
@@ -262,7 +285,15 @@ def test_outputs_that_are_none_are_refused(
 
 
 @pytest.mark.parametrize(
-    "name", ["mogfaceDecode", "mogfaceSelect", "mogfaceDetect", "mogfaceSelectWorkspace"]
+    "name",
+    [
+        "mogfaceDecode",
+        "mogfaceSelect",
+        "mogfaceDetect",
+        "mogfaceMerge",
+        "mogfaceSelectWorkspace",
+        "mogfaceMergeWorkspace",
+    ],
 )
 @pytest.mark.parametrize(
     ("field", "value", "message"),
@@ -281,9 +312,10 @@ def test_thresholds_that_are_none_are_refused(
     assert refused(functions, name, **{f"thresholds__{field}": value}) == message
 
 
+@pytest.mark.parametrize("name", ["mogfaceSelect", "mogfaceMerge", "mogfaceMergeWorkspace"])
 @pytest.mark.parametrize("count", [-1, 69])
-def test_a_number_of_landmarks_out_of_range_is_refused(functions: c.CDLL, count: int) -> None:
-    message = refused(functions, "mogfaceSelect", landmarkCount=count)
+def test_a_number_of_landmarks_out_of_range_is_refused(functions: c.CDLL, name: str, count: int) -> None:
+    message = refused(functions, name, landmarkCount=count)
     assert message == f"landmarkCount {count}: must lie within 0..68"
 
 
@@ -293,12 +325,22 @@ def test_clipping_needs_frames(functions: c.CDLL, name: str) -> None:
     assert message == "frames: must not be null with thresholds.clip"
 
 
-@pytest.mark.parametrize("name", ["mogfaceLetterbox", "mogfaceDecode", "mogfaceSelect", "mogfaceDetect"])
+@pytest.mark.parametrize(
+    "name", ["mogfaceLetterbox", "mogfaceDecode", "mogfaceSelect", "mogfaceDetect", "mogfaceMerge"]
+)
 def test_frames_that_are_not_aligned_are_refused(functions: c.CDLL, name: str) -> None:
     assert refused(functions, name, frames=0x1004) == "frames 0x1004: must be aligned to 8 bytes"
 
 
-@pytest.mark.parametrize("name", ["mogfaceDecode", "mogfaceSelect", "mogfaceDetect"])
+@pytest.mark.parametrize("field", ["large", "visible", "largest_face"])
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_limits_of_merging_that_are_none_are_refused(functions: c.CDLL, field: str, value: float) -> None:
+    message = refused(functions, "mogfaceMerge", **{f"merging__{field}": value})
+    assert message.startswith("merging: areas ")
+    assert message.endswith("must be finite and not negative")
+
+
+@pytest.mark.parametrize("name", ["mogfaceDecode", "mogfaceSelect", "mogfaceDetect", "mogfaceMerge"])
 def test_a_workspace_that_is_too_small_is_refused(functions: c.CDLL, name: str) -> None:
     needed = c.c_size_t()
     arguments = Memory().arguments()[f"{name}Workspace"]

@@ -16,8 +16,9 @@ COMMAND = [sys.executable, "-m", "trt_mogface"]
 
 
 def hear_interrupts() -> None:
-    """Restore interrupts in a child: jobs in the background inherit that they are ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Restore signals in a child: jobs in the background, or under nohup, inherit that some are ignored."""
+    for each in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, signal.SIG_DFL)
 
 
 class Result(NamedTuple):
