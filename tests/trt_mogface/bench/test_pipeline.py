@@ -33,7 +33,7 @@ def test_in_flight_is_throughput_times_latency(batch: int) -> None:
     measured = result.measurement
     inside = measured.images_per_s * measured.latency.mean / 1e3
     assert 0.6 * 3 * batch < inside <= 3 * batch * 1.001
-    assert measured.images_per_s <= batch / SERVICE * 1.001
+    assert measured.images_per_s <= 2 * batch / SERVICE * 1.001  # the slots work side by side
     assert result.faces == measured.count
 
 
