@@ -22,13 +22,14 @@ class Batch:
     """Jobs that run in a slot.
 
     Attributes:
-        started: Time at which they got the slot, in monotonic seconds.
+        started, finished: Times between which they have the slot, in monotonic seconds.
         found: Future of their detections.
     """
 
     slot: Slot
     jobs: list[Job]
     started: float
+    finished: float = 0.0
     found: Future[list[Detections]] = field(default_factory=Future)
 
 
@@ -117,6 +118,7 @@ class Ring:
             self._free.put(batch.slot)
             batch.found.set_exception(error)
         else:
+            batch.finished = time.monotonic()
             self._free.put(batch.slot)
             batch.found.set_result(found)
 
@@ -124,7 +126,7 @@ class Ring:
         while (batch := self._ordered.get()) is not None:
             error = batch.found.exception()
             if error is None:
-                self._counters.batch(batch.jobs, batch.started)
+                self._counters.batch(batch.jobs, batch.started, batch.finished)
                 for number, faces in enumerate(batch.found.result()):
                     batch.jobs[number].future.set_result(faces)
             else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -95,17 +94,16 @@ class Counters:
         self._times: dict[str, deque[float]] = {}
         self._totals: dict[str, tuple[int, float]] = {}
 
-    def batch(self, jobs: Sequence[Job], started: float) -> None:
-        """Count a delivered batch that got its slot at `started`, in monotonic seconds."""
+    def batch(self, jobs: Sequence[Job], started: float, finished: float) -> None:
+        """Count a delivered batch that had its slot from `started` to `finished`, in monotonic seconds."""
         with self._lock:
             self._frames += len(jobs)
             self._batches += 1
         if self.measures:
-            now = time.monotonic()
-            self.add(RUN, (now - started) * 1e3)
+            self.add(RUN, (finished - started) * 1e3)
             for job in jobs:
                 self.add(QUEUE, (started - job.arrived) * 1e3)
-                self.add(TOTAL, (now - job.arrived) * 1e3)
+                self.add(TOTAL, (finished - job.arrived) * 1e3)
 
     def failed(self, count: int) -> None:
         """Count images that failed."""

@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,7 +152,8 @@ def test_the_network_sees_the_batches(echo: Path, monkeypatch: pytest.MonkeyPatc
 
     plain = OnnxNetwork.run
     monkeypatch.setattr(OnnxNetwork, "run", run)
-    with Runner(echo, pad=False, threads=1, batch=4, max_delay_ms=HOUR_MS, capacity=20) as runner:
+    options: dict[str, Any] = {"pad": False, "threads": 1, "slots": 1}  # one slot, and so in order
+    with Runner(echo, batch=4, max_delay_ms=HOUR_MS, capacity=20, **options) as runner:
         sizes = [(8, 8)] * 4 + [(8, 16)] * 2 + [(8, 8)]
         futures = [runner.submit(picture(number, *size)) for number, size in enumerate(sizes)]
     assert [result(future) for future in futures] == list(range(7))

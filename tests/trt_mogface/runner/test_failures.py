@@ -134,7 +134,8 @@ def test_a_network_that_fails_for_one_batch_runs_the_next(
         return plain(self, images if len(runs) != 2 else images.astype(np.float32))
 
     monkeypatch.setattr(OnnxNetwork, "run", run)
-    with Runner(echo, pad=False, threads=1, batch=2, max_delay_ms=3.6e6, capacity=20) as runner:
+    options: dict[str, Any] = {"pad": False, "threads": 1, "slots": 1}  # one slot, and so in order
+    with Runner(echo, batch=2, max_delay_ms=3.6e6, capacity=20, **options) as runner:
         futures = [runner.submit(picture(number)) for number in range(6)]
         for future in futures[2:4]:
             error = error_of(future)
