@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.plugins.test_merge import LIMITS, on_device
-from tests.plugins.test_merge import made_up as made_up_faces
 from tests.support.device import LAUNCH_KINDS, launching
 from tests.support.frames import made_frame
 from tests.support.problems import CODINGS, Problem, made_up_scores, problem, solved, sprinkled
 from tests.support.specs import MOGFACE, small_spec
+from tests.support.two_passes import LIMITS, on_device
+from tests.support.two_passes import made_up as made_up_faces
 from trt_mogface.errors import ArgumentError
 from trt_mogface.frame import FORMATS, MATRICES, RANGES, ColorMatrix, Frame, PixelFormat
 from trt_mogface.kernels import Candidates, Faces, Kernels

@@ -108,7 +108,7 @@ def test_sizes_that_make_no_sense_are_refused(text: str) -> None:
     ],
 )
 def test_nonsense_is_refused(text: str) -> None:
-    if "\n" not in text:
+    if text.isprintable() and len(text) < 100:  # messages show other text shortened, or escaped
         assert text in refused(text)
     with pytest.raises(ArgumentError):
         parse_profiles([text])
