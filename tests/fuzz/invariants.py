@@ -27,7 +27,8 @@ UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode categories that break a line or command a terminal."""
 
 CODECS = re.compile(
-    r"libpng |Corrupt JPEG|Premature end of JPEG|Invalid SOS|JPEG\w+: |_?TIFF|MissingRequired"
+    r"libpng |Corrupt JPEG|Premature end of JPEG|Invalid SOS|"
+    r"(_?TIFF|JPEG|LZW|Fax|ZIP|PackBits|Predictor|LogLuv|EstimateStrip|MissingRequired|tempfile)\S*: "
 )
 """Lines that image libraries print on descriptor 2, past Python and OpenCV, about damaged files."""
 
