@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import engine_build
+import trt_mogface
 from tests.support.photos import PORTRAIT
 from tests.support.project import REPOSITORY, project
 from trt_mogface import Detector, read_image
-from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.cards import DEFAULT, embedded_file
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
@@ -106,9 +108,10 @@ def test_both_ends_of_the_bounds_work(tmp_path: Path, end: str) -> None:
     listed = "".join(f"{name}=={release}\n" for name, release in releases.items())
     uv("pip", "install", "--quiet", "--python", interpreter, "--no-deps", "-r", "-", text=listed)
     _replace_desktop_build(interpreter, releases["opencv-python"])
+    code = _copied(tmp_path / "code")
 
     def run(*arguments: str | Path) -> str:
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        environment = {**os.environ, "PYTHONPATH": str(code), "XDG_CACHE_HOME": str(tmp_path / "cache")}
         command = [interpreter, "-m", "trt_mogface", *arguments]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-2000:]
@@ -123,6 +126,15 @@ def test_both_ends_of_the_bounds_work(tmp_path: Path, end: str) -> None:
     assert "<svg" in (tmp_path / "page.html").read_text(encoding="utf-8")
     rows = run("check-env")
     assert re.search(rf"numpy\W+{re.escape(releases['numpy'])}\b", rows)
+
+
+def _copied(folder: Path) -> Path:
+    """Copy the packages, and the model that an installation brings, away from the releases beside them."""
+    for package in (trt_mogface, engine_build):
+        shutil.copytree(Path(str(package.__file__)).parent, folder / package.__name__)
+    embedded = folder / "trt_mogface" / "embedded"
+    shutil.copytree(embedded_file(DEFAULT).parent, embedded, dirs_exist_ok=True)
+    return folder
 
 
 def _replace_desktop_build(interpreter: Path, release: str) -> None:
