@@ -31,13 +31,12 @@ from benchmarks.peers.ours import OURS, Ours
 from benchmarks.peers.peer import FACES, NETWORK, Task
 from benchmarks.peers.registry import PEERS, chosen_peers
 from trt_mogface.backends.onnxruntime import read_spec
-from trt_mogface.backends.registry import is_engine
 from trt_mogface.bench.sources import from_memory, noise, photos
 from trt_mogface.images import find_images
 from trt_mogface.machine.facts import machine
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.files import contract_file
-from trt_mogface.models.manifest import load_manifest
+from trt_mogface.models.manifest import is_engine, load_manifest
 from trt_mogface.reporting.tables import print_whole
 
 ULFD = DATA / "weights" / "ulfd_version-RFB-640.onnx"

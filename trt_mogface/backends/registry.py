@@ -15,7 +15,7 @@ from trt_mogface.backends.onnxruntime import CPU
 from trt_mogface.backends.options import DetectorOptions, check_options
 from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.files import contract_file
-from trt_mogface.models.manifest import ENGINES, manifest_path
+from trt_mogface.models.manifest import is_engine
 
 
 def open_backend(
@@ -55,7 +55,7 @@ def open_backend(
     scheme = re.match(r"([a-z][a-z0-9+.-]*)://", name)
     if scheme:
         raise ModelError(f"{name}: unknown scheme {scheme[1]!r}; pass a file or a model name")
-    if Path(name).suffix.lower() not in ENGINES and not is_engine(name):
+    if not is_engine(name):
         for_cpu = list(options.get("providers") or [CPU]) == [CPU]
         if device is not None and for_cpu:
             raise ArgumentError("device", f"names a GPU, and {name} runs on the CPU; omit it", device)
@@ -73,10 +73,3 @@ def open_backend(
 def _check_device(device: object) -> None:
     if device is not None and (isinstance(device, bool) or not isinstance(device, Integral) or device < 0):
         raise ArgumentError("device", "must be the number of a GPU", repr(device)[:40])
-
-
-def is_engine(model: str | Path) -> bool:
-    """Return whether a file is an engine, by its suffix or by the manifest beside it."""
-    if not os.path.isfile(model):  # noqa: PTH113 -- also answers to impossible names
-        return False
-    return Path(model).suffix.lower() in ENGINES or manifest_path(Path(model)).is_file()

@@ -11,7 +11,6 @@ from itertools import product
 from pathlib import Path
 
 from trt_mogface.backends.onnxruntime import read_spec
-from trt_mogface.backends.registry import is_engine
 from trt_mogface.bench import sources, trials
 from trt_mogface.bench.bounds import achieved, simulated
 from trt_mogface.bench.load import Load
@@ -21,7 +20,7 @@ from trt_mogface.bench.trials import Conditions, LoadRow, Mode, Row, Subject
 from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.images import ImageFiles, find_images
 from trt_mogface.machine.facts import machine
-from trt_mogface.models.manifest import load_manifest
+from trt_mogface.models.manifest import is_engine, load_manifest
 
 OnStatus = Callable[[str], None]
 

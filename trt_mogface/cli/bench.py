@@ -12,7 +12,6 @@ from typing import Annotated
 
 from trt_mogface._names import split_list
 from trt_mogface.backends.options import DetectorOptions, check_options
-from trt_mogface.backends.registry import is_engine
 from trt_mogface.bench.bounds import cards
 from trt_mogface.bench.load import Load
 from trt_mogface.bench.measurement import MeasureOptions
@@ -30,7 +29,7 @@ from trt_mogface.images import find_images
 from trt_mogface.machine.cpu import usable_threads
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.files import contract_file
-from trt_mogface.models.manifest import load_manifest
+from trt_mogface.models.manifest import is_engine, load_manifest
 
 AS_IT_IS = "as it is"
 """Precision of the user's own ONNX file, which may be any."""

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 from rich.table import Column, Table
 
-from trt_mogface.backends.registry import is_engine
 from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
 from trt_mogface.cli.images import SOME_FAILED, Failures, not_finite, say_skipped, usable
@@ -20,6 +19,7 @@ from trt_mogface.errors import MogFaceError, UsageError
 from trt_mogface.evaluation.disagreement import Disagreement, disagreement, in_sum, summary
 from trt_mogface.evaluation.disagreement_page import HEAD, ComparedImage, disagreement_page
 from trt_mogface.models.files import precision_of
+from trt_mogface.models.manifest import is_engine
 
 
 @with_groups

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from trt_mogface.backends.onnxruntime import read_any_spec
 from trt_mogface.cli import output
-from trt_mogface.models.manifest import ENGINES, Manifest, check_plan, load_manifest, manifest_path
+from trt_mogface.models.manifest import Manifest, check_plan, is_engine, load_manifest
 from trt_mogface.models.precision import LOWEST_FIRST, Precision, read_precisions
 from trt_mogface.spec import INPUT, UNLIMITED, DetectorSpec
 
@@ -24,7 +24,7 @@ def inspect(
 
     An engine's layers and their types are listed too.
     """
-    if file.suffix.lower() not in ENGINES and not manifest_path(file).is_file():
+    if not is_engine(file):
         spec, end_to_end = read_any_spec(file)
         about = {
             "file": f"{file}, {file.stat().st_size / 1e6:.1f} MB",

@@ -13,7 +13,7 @@ import typer
 
 from trt_mogface._names import split_list
 from trt_mogface.errors import ArgumentError
-from trt_mogface.models.manifest import manifest_path
+from trt_mogface.models.manifest import is_engine, manifest_path
 
 if TYPE_CHECKING:
     from trt_mogface.reference.passes import Scales
@@ -77,8 +77,6 @@ def check_device(device: int | None, model: str | Path, providers: list[str] | N
     Raises:
         ArgumentError: If `device` is given, and `model` is not an engine and has no `providers`.
     """
-    from trt_mogface.backends.registry import is_engine  # needs OpenCV, unlike some verbs
-
     if device is not None and providers is None and not is_engine(model):
         raise ArgumentError("device", f"names a GPU, and {model} runs on the CPU; omit it", device)
 

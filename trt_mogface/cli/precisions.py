@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from trt_mogface._names import parse_names
 from trt_mogface.backends.onnxruntime import read_spec
-from trt_mogface.backends.registry import is_engine
 from trt_mogface.cli import options
 from trt_mogface.cli.images import say_skipped, say_unusable
 from trt_mogface.errors import UsageError
 from trt_mogface.models.files import contract_file, precision_of
-from trt_mogface.models.manifest import load_manifest
+from trt_mogface.models.manifest import is_engine, load_manifest
 
 if TYPE_CHECKING:
     from engine_build.lowering import Lowering

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from trt_mogface.backends.registry import is_engine
 from trt_mogface.detector import Detector
 from trt_mogface.errors import FAILURES_OF_AN_IMAGE, reason_of
 from trt_mogface.evaluation.predictions import Predicted
 from trt_mogface.evaluation.procedure import Procedure
 from trt_mogface.images import read_image
 from trt_mogface.machine.cpu import available_cores
+from trt_mogface.models.manifest import is_engine
 
 ON_GPU = 2
 """Images at a time of an engine: while one is on the GPU, the next is read."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from trt_mogface._optional import needs
 from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.manifest import ENGINES, load_manifest, manifest_path
+from trt_mogface.models.manifest import is_engine, load_manifest
 from trt_mogface.models.precision import Precision, read_precision
 
 
@@ -23,12 +23,11 @@ def precision_of(model: str | Path) -> Precision:
     """
     from engine_build.models import registry
 
+    if is_engine(model):
+        return load_manifest(Path(model)).precision
     if str(model) in registry.recipes() or not os.path.isfile(model):  # noqa: PTH113 -- see below
         return "fp32"
-    path = Path(model)
-    if path.suffix.lower() in ENGINES or manifest_path(path).is_file():
-        return load_manifest(path).precision
-    return read_precision(path)
+    return read_precision(Path(model))
 
 
 def contract_file(
@@ -65,6 +64,6 @@ def contract_file(
         if recipe is not None:
             return registry.made(recipe, None if weights is None else Path(weights), min_face, for_cpu)
         path = Path(model)
-        if manifest_path(path).is_file():
+        if is_engine(path):
             raise ModelError(f"{path}: an engine, not a contract ONNX file; pass the file it was built from")
         return registry.without_levels(path, min_face)

@@ -131,16 +131,15 @@ class Manifest:
         """
         try:
             fields = json.loads(text)
-            version = fields.pop("format")
+            version = fields["format"]
             if type(version) is not int:
                 raise TypeError("the format is not an integer")
             if version not in (2, 3, FORMAT):
                 raise EngineError(
                     f"{path}: manifest of another release of trt-mogface; build the engine again"
                 )
-            # Releases before format 4 wrote no digest.
-            seal = fields.pop(_json.SEAL) if version == FORMAT else None
-            whole = version != FORMAT or _json.is_sealed({"format": version, **fields}, seal)
+            whole = version < FORMAT or _json.unseal(fields)  # releases before format 4 wrote no digest
+            del fields["format"]
             if version == 2:
                 fields["flavor"] = fields.pop("flavour")
             spec = DetectorSpec.from_dict(fields["spec"])
@@ -193,6 +192,12 @@ class Manifest:
             f"{path}: input shape {'x'.join(map(str, shape))} (batch x height x width) is outside of "
             f"{', '.join(map(str, self.profiles))}; split the batch, scale the images, or use other shapes"
         )
+
+
+def is_engine(model: str | Path) -> bool:
+    """Return whether a name is that of an engine, by its suffix or by the manifest beside it."""
+    by_suffix = os.path.splitext(model)[1].lower() in ENGINES  # noqa: PTH122 -- impossible names too
+    return by_suffix or os.path.isfile(f"{model}.json")  # noqa: PTH113
 
 
 def manifest_path(engine: Path) -> Path:

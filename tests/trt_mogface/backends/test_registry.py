@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from tests.support.command import runner
+from tests.support.manifests import GOOD
 from tests.support.specs import one_line
-from tests.trt_mogface.models.test_manifest import GOOD
 from trt_mogface import Detector, Runner
+from trt_mogface._onnxruntime import onnxruntime
 from trt_mogface.backends.cpu import CpuBackend
-from trt_mogface.backends.onnxruntime import onnxruntime
-from trt_mogface.backends.registry import is_engine, open_backend
+from trt_mogface.backends.registry import open_backend
 from trt_mogface.errors import (
     ArgumentError,
     EngineError,
@@ -28,7 +28,7 @@ from trt_mogface.errors import (
 from trt_mogface.kernels.library import VARIABLE
 from trt_mogface.machine.gpu import Gpu
 from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.manifest import Manifest, manifest_path
+from trt_mogface.models.manifest import Manifest, is_engine, manifest_path
 
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 
