@@ -44,13 +44,18 @@ def convert(values: object, kind: type[T], *, complete: bool = False) -> T:
 
 
 def sealed(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return plain values with the digest of their content, for `is_sealed`."""
+    """Return plain values with the digest of their content, for `unseal`."""
     return {**fields, SEAL: _digest(fields)}
 
 
-def is_sealed(fields: Mapping[str, Any], seal: object) -> bool:
-    """Return whether plain values, without their seal, are those that were sealed."""
-    return seal == _digest(fields)
+def unseal(fields: dict[str, Any]) -> bool:
+    """Remove the digest from plain values, in place; return whether they are those that were sealed.
+
+    Raises:
+        KeyError: If there is no digest.
+    """
+    seal = fields.pop(SEAL)
+    return bool(seal == _digest(fields))
 
 
 def _digest(fields: Mapping[str, Any]) -> str:

@@ -93,12 +93,11 @@ class Calibration:
         """
         try:
             fields = json.loads(text)
-            version = fields.pop("format")
+            version = fields["format"]
             if type(version) is not int or version not in (1, 2, FORMAT):
                 raise ValueError("the format is that of another release")
-            # Releases before format 3 wrote no digest.
-            seal = fields.pop(_json.SEAL) if version == FORMAT else None
-            whole = version != FORMAT or _json.is_sealed({"format": version, **fields}, seal)
+            whole = version < FORMAT or _json.unseal(fields)  # releases before format 3 wrote no digest
+            del fields["format"]
             if version == 1:
                 fields |= {f"images{end}": fields.pop(f"pictures{end}") for end in ("", "_sha256")}
             found = _json.convert(fields, Calibration)
