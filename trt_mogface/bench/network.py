@@ -16,7 +16,7 @@ from trt_mogface.models.manifest import Shape
 from trt_mogface.spec import DetectorSpec
 
 if TYPE_CHECKING:
-    from trt_mogface.backends.gpu.slot import DeviceNetwork
+    from trt_mogface.backends.gpu.network import DeviceNetwork
     from trt_mogface.cuda import Cuda, DeviceMemory
 
 IN_FLIGHT = 2

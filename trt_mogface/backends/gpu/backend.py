@@ -11,7 +11,8 @@ import numpy as np
 
 from trt_mogface.backends.base import OnStage
 from trt_mogface.backends.gpu.engine import TensorRTNetwork, check_runs_here
-from trt_mogface.backends.gpu.slot import DeviceNetwork, GpuSlot
+from trt_mogface.backends.gpu.network import DeviceNetwork
+from trt_mogface.backends.gpu.slot import GpuSlot
 from trt_mogface.backends.options import DetectorOptions, SlotOptions
 from trt_mogface.cuda import Cuda, open_cuda
 from trt_mogface.errors import ArgumentError, EngineError, ImageError
