@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import io
 import tempfile
 import warnings
@@ -21,14 +23,14 @@ from engine_build.calibration.record import Calibration, calibrate
 from engine_build.onnx import contract
 from engine_build.precision.prepare import normalized
 from tests.fuzz.invariants import captured
+from tests.support.manifests import GOOD, PLAN
 from tests.support.networks import contract_file, weight
 from tests.support.photos import PORTRAIT
 from tests.support.specs import small_spec
-from trt_mogface._files import sha256_of
 from trt_mogface.errors import ImageError
 from trt_mogface.evaluation.wider_face import SETTINGS
 from trt_mogface.images import read_image
-from trt_mogface.models.manifest import Layer, Manifest, Profile
+from trt_mogface.models.manifest import Manifest
 from trt_mogface.spec import InputSpec
 
 NETWORK = "small"
@@ -157,39 +159,10 @@ def calibration() -> Calibration:
         return calibrate(model, NETWORK, "minmax", find_images(str(folder), InputSpec(), (64, 64), 4))
 
 
-PLAN = bytes(range(256)) * 4
-
-
 def manifest(plan: bytes = PLAN) -> Manifest:
     """Return the manifest of a plan."""
-    with tempfile.NamedTemporaryFile() as file:
-        Path(file.name).write_bytes(plan)
-        digest = sha256_of(Path(file.name))
-    shape = (1, 640, 640)
-    return Manifest(
-        spec=small_spec(landmarks=5),
-        end_to_end=False,
-        precision="int8",
-        multiply_adds={"fp16": 0.125, "int8": 0.875},
-        layers=(Layer("/conv1/Conv + /relu/Relu", "CaskConvolution", "int8"), Layer("", "NoOp", "")),
-        profiles=(Profile(shape, shape, shape), Profile((1, 320, 320), shape, (8, 1280, 1280))),
-        flavor="tensorrt",
-        tensorrt="10.3.0",
-        version_compatible=False,
-        gpu="Orin, compute capability 8.7",
-        compute_capabilities=("8.7",),
-        driver="12.6",
-        onnx_sha256="1" * 64,
-        calibration="percentile on 512 images",
-        sensitivity="",
-        accuracy="AP against FP32 99.50",
-        plan_sha256=digest,
-        plan_bytes=len(plan),
-        inputs_sha256="2" * 64,
-        command="trt-mogface build mogface.onnx --precision int8",
-        built="2026-01-02T03:04:05+00:00",
-        seconds=12.5,
-    )
+    digest, size = hashlib.sha256(plan).hexdigest(), len(plan)
+    return dataclasses.replace(GOOD, spec=small_spec(landmarks=5), plan_sha256=digest, plan_bytes=size)
 
 
 EVENT, NAMES = "0--Parade", ("one", "two")

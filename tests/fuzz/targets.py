@@ -20,6 +20,7 @@ from tests.fuzz import matlab, seeds
 from tests.fuzz.invariants import MADE, Use, require
 from tests.fuzz.mutation import mutate_bytes, mutate_json, mutate_text
 from tests.fuzz.network import mutate_network
+from tests.support.manifests import PLAN
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.backends.registry import open_backend
 from trt_mogface.detections import Detections
@@ -118,7 +119,7 @@ def _manifest(rng: Random, folder: Path) -> None:
     text = seeds.manifest().to_json()
     data = mutate_text(rng, text) if rng.random() < 0.3 else mutate_json(rng, json.loads(text)).encode()
     (folder / "small.engine.json").write_bytes(data)
-    (folder / "small.engine").write_bytes(seeds.PLAN)
+    (folder / "small.engine").write_bytes(PLAN)
 
 
 def _load_manifest(folder: Path) -> None:
@@ -126,10 +127,10 @@ def _load_manifest(folder: Path) -> None:
 
 
 def _engine(rng: Random, folder: Path) -> None:
-    plan = mutate_bytes(rng, seeds.PLAN)
+    plan = mutate_bytes(rng, PLAN)
     fits = rng.random() < 0.5
     (folder / "small.engine").write_bytes(plan)
-    (folder / "small.engine.json").write_text(seeds.manifest(plan if fits else seeds.PLAN).to_json())
+    (folder / "small.engine.json").write_text(seeds.manifest(plan if fits else PLAN).to_json())
     (folder / "image.png").write_bytes(seeds.photo())
     (folder / "network.onnx").write_bytes(seeds.network())
 

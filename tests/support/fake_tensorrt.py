@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from tests.support.emulated import shared_library
+from tests.support.manifests import GOOD
 from tests.support.on_driver import Queues
-from tests.trt_mogface.models.test_manifest import GOOD
 from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.machine.tensorrt import MODULES, FlavorName
 from trt_mogface.models.cards import DEFAULT, embedded_file

@@ -17,11 +17,11 @@ from engine_build.calibration.record import Calibration, calibrate
 from engine_build.onnx import contract
 from engine_build.precision.prepare import normalized
 from tests.support.command import Run, runner
+from tests.support.manifests import GOOD
 from tests.support.mutations import mutations
 from tests.support.networks import faint_file
 from tests.support.specs import one_line
 from tests.trt_mogface.cli.test_build import make_images
-from tests.trt_mogface.models.test_manifest import GOOD
 from trt_mogface._json import sealed
 from trt_mogface.errors import MogFaceError
 from trt_mogface.evaluation.wider_face import read_ground_truth

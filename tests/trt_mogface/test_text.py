@@ -11,8 +11,8 @@ import pytest
 from engine_build.calibration.record import load_calibration
 from engine_build.validation.annotations import assign, read_annotations
 from tests.support.foreign_text import AS_JSON, FOREIGN
+from tests.support.manifests import GOOD
 from tests.support.specs import one_line
-from tests.trt_mogface.models.test_manifest import GOOD
 from trt_mogface._text import as_path, read_lines, read_text
 from trt_mogface.errors import EvaluationError, ImageError, ModelError
 from trt_mogface.evaluation.predictions import read_predictions

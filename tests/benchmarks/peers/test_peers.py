@@ -17,8 +17,8 @@ from benchmarks.peers.peer import NETWORK, SkippedError, Task
 from benchmarks.peers.registry import PEERS, chosen_peers
 from benchmarks.peers.torch_network import TorchNetwork
 from benchmarks.peers.trtexec import Trtexec, summary
+from tests.support.manifests import GOOD, PLAN
 from tests.support.specs import MOGFACE, one_line
-from tests.trt_mogface.models.test_manifest import GOOD, PLAN
 from trt_mogface import Detector
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.bench.sources import photos

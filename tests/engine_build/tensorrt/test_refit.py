@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from engine_build.tensorrt.refit import refit
+from tests.support.manifests import GOOD, ORIN, PLAN
 from tests.support.onnx_files import answers, constant_network
 from tests.support.specs import one_line
-from tests.trt_mogface.models.test_manifest import GOOD, ORIN, PLAN
 from trt_mogface.errors import EngineError, ModelError
 from trt_mogface.machine.tensorrt import Flavor
 from trt_mogface.models.manifest import load_manifest, manifest_path

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.command import Run, command
 from tests.support.fakes import echo_network
-from tests.trt_mogface.models.test_manifest import GOOD, PLAN
+from tests.support.manifests import GOOD, PLAN
 from trt_mogface import Detector, read_image
 from trt_mogface.models.manifest import manifest_path
 

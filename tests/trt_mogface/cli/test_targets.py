@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Run
-from tests.trt_mogface.models.test_manifest import GOOD, PLAN
+from tests.support.manifests import GOOD, PLAN
 from trt_mogface.evaluation.wider_face import SETTINGS
 from trt_mogface.models.cards import DEFAULT, embedded_file
 from trt_mogface.models.manifest import manifest_path

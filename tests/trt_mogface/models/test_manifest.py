@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.manifests import COMMAND, FIXED, GOOD, ORIN, PLAN, WIDE
 from tests.support.specs import MOGFACE, one_line, small_spec
 from trt_mogface._json import sealed
 from trt_mogface.errors import EngineError
@@ -31,39 +31,7 @@ from trt_mogface.models.manifest import (
 )
 from trt_mogface.models.precision import PRECISIONS
 
-PLAN = bytes(range(256)) * 4
-COMMAND = "trt-mogface build mogface.onnx --precision int8"
 HERE = Path("here.engine")
-
-FIXED = Profile((1, 640, 640), (1, 640, 640), (1, 640, 640))
-WIDE = Profile((1, 320, 320), (1, 640, 640), (8, 1280, 1280))
-
-GOOD = Manifest(
-    spec=MOGFACE,
-    end_to_end=False,
-    precision="int8",
-    multiply_adds={"fp16": 0.125, "int8": 0.875},
-    layers=(Layer("/conv1/Conv + /relu/Relu", "CaskConvolution", "int8"), Layer("", "NoOp", "")),
-    profiles=(FIXED, WIDE),
-    flavor="tensorrt",
-    tensorrt="10.3.0",
-    version_compatible=False,
-    gpu="Orin, compute capability 8.7",
-    compute_capabilities=("8.7",),
-    driver="12.6",
-    onnx_sha256="1" * 64,
-    calibration="percentile on 512 pictures",
-    sensitivity="",
-    accuracy="AP against FP32 99.50",
-    plan_sha256=hashlib.sha256(PLAN).hexdigest(),
-    plan_bytes=len(PLAN),
-    inputs_sha256="2" * 64,
-    command=COMMAND,
-    built="2026-01-02T03:04:05+00:00",
-    seconds=12.5,
-)
-
-ORIN = Gpu("Orin", (8, 7), "12.6")
 
 SHAPES = st.tuples(*[st.integers(1, 20000)] * 3)
 PROFILES = st.lists(SHAPES, min_size=3, max_size=3).map(

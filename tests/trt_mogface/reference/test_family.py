@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tests.support.family_specs import CENTERFACE, FAMILY, SCRFD, ULFD, YUNET
 from tests.support.specs import Floats
-from trt_mogface.backends.onnxruntime import onnxruntime
+from trt_mogface._onnxruntime import onnxruntime
 from trt_mogface.reference.anchors import anchors
 from trt_mogface.reference.decode import decode_boxes
 from trt_mogface.reference.resize import Placement, paint, place_letterbox, place_native, place_stretch

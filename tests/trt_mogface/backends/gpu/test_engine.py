@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests.support.host_cuda import HostCuda
+from tests.support.manifests import GOOD
 from tests.support.specs import one_line, small_spec
-from tests.trt_mogface.models.test_manifest import GOOD
 from trt_mogface.backends.gpu.engine import TensorRTNetwork
 from trt_mogface.errors import EngineError
 from trt_mogface.machine.tensorrt import Flavor, FlavorName
