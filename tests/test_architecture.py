@@ -105,7 +105,7 @@ def test_one_module_imports_onnx_runtime() -> None:
     sources = [path for path in tracked("*.py") if statement.search(path.read_text(encoding="utf-8"))]
     assert [str(path.relative_to(REPOSITORY)) for path in sources] == [
         "engine_build/calibration/ranges.py",
-        "trt_mogface/backends/onnxruntime.py",
+        "trt_mogface/_onnxruntime.py",
     ]
     submodule = sources[0].read_text(encoding="utf-8")
     assert re.search(r"\n    onnxruntime\(\).*\n    from onnxruntime\.", submodule)

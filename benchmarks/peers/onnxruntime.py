@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.peers.peer import NETWORK, Loop, Opened, SkippedError, Task, batch_of
-from trt_mogface.backends.onnxruntime import onnxruntime
+from trt_mogface._onnxruntime import onnxruntime
 from trt_mogface.spec import INPUT
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.peer import FACES, Loop, Opened, Task, batch_of, only_for
-from trt_mogface.backends.onnxruntime import onnxruntime, session
+from trt_mogface._onnxruntime import onnxruntime
+from trt_mogface.backends.onnxruntime import session
 from trt_mogface.models.cards import DEFAULT
 
 

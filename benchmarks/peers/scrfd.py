@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.peers.peer import FACES, Loop, Opened, Task, model_file
-from trt_mogface.backends.onnxruntime import onnxruntime
+from trt_mogface._onnxruntime import onnxruntime
 from trt_mogface.errors import ModelError
 
 

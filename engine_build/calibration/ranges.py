@@ -12,7 +12,7 @@ from engine_build.onnx.probe import probe
 from engine_build.precision.bias import Means
 from engine_build.precision.equalize import Peaks
 from engine_build.precision.quantize import scale_of
-from trt_mogface.backends.onnxruntime import onnxruntime
+from trt_mogface._onnxruntime import onnxruntime
 from trt_mogface.errors import ModelError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""`OnnxNetwork`: a contract ONNX file, run by ONNX Runtime.  No other module imports ONNX Runtime."""
+"""`OnnxNetwork`: a contract ONNX file, run by ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_mogface._optional import needs
+from trt_mogface._onnxruntime import FATAL_ONLY, onnxruntime
 from trt_mogface.backends.base import Outputs
 from trt_mogface.errors import ArgumentError, MissingExtraError, ModelError, RunnerError, first_line
 from trt_mogface.machine.cpu import usable_threads
@@ -23,8 +23,6 @@ from trt_mogface.models.onnx_file import read_onnx
 from trt_mogface.models.precision import read_precision
 from trt_mogface.reference.decode import Floats
 from trt_mogface.spec import INPUT, METADATA_KEY, NUM_DETECTIONS, DetectorSpec, Layout
-
-FATAL_ONLY = 4
 
 CPU = "CPUExecutionProvider"
 
@@ -176,20 +174,6 @@ def read_any_spec(path: Path) -> tuple[DetectorSpec, bool]:
     return spec, False
 
 
-def onnxruntime() -> Any:
-    """Return the module of ONNX Runtime, which sends no telemetry.
-
-    Otherwise its import would look up a host of its maker, and write an identifier of this machine into the
-    user's cache folder.  ``ORT_DISABLE_TELEMETRY=0`` in the environment lets it.
-    """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    with needs("build"):
-        import onnxruntime
-
-    onnxruntime.set_default_logger_severity(FATAL_ONLY)  # errors arrive as exceptions
-    return onnxruntime
-
-
 def session(
     model: bytes | str,
     threads: int | None = None,
@@ -218,7 +202,7 @@ def session(
     """
     ort = onnxruntime()
     options = ort.SessionOptions()
-    options.log_severity_level = FATAL_ONLY  # errors arrive as exceptions
+    options.log_severity_level = FATAL_ONLY
     options.intra_op_num_threads = usable_threads(threads)
     # Idle threads that spin take a core from whatever else the process does.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -42,9 +42,17 @@ def begin(folder: Path, made_by: dict[str, str]) -> None:
 
 
 def note_dropped(folder: Path, image: Annotated, dropped: int) -> None:
-    """Add an image with candidates that were not finite, which its text file does not tell."""
-    with open(folder / RECORD, "a", encoding="utf-8") as file:
-        file.write(json.dumps({"image": image.key, "dropped": dropped}) + "\n")
+    """Add an image with candidates that were not finite, which its text file does not tell.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    path = folder / RECORD
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"image": image.key, "dropped": dropped}) + "\n")
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def reusable(folder: Path, made_by: dict[str, str], images: Iterable[Annotated]) -> set[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import io
-import os
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, suppress
 from typing import NamedTuple
 
+from trt_mogface._onnxruntime import without_telemetry
 from trt_mogface._optional import import_failure
 from trt_mogface.errors import MogFaceError
 from trt_mogface.machine.tensorrt import MODULES, find_tensorrt
@@ -57,7 +57,7 @@ def pieces() -> Iterator[Piece]:
         yield _probed(flavor, "builds and runs engines", lambda name=flavor: find_tensorrt(name).version)  # type: ignore[misc]
     yield _probed("CUDA kernels", "frames to faces on the GPU", _kernels)
     yield _probed("TensorRT plugin", "engines that end in faces", _plugin)
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else its import looks up a host of its maker
+    without_telemetry()
     for name, (module, brings, command) in PACKAGES.items():
         yield _package(name, module, brings, command)
 

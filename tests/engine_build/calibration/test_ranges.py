@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engine_build.calibration import ranges
 from engine_build.calibration.ranges import METHODS, channel_means, channel_peaks, tensor_ranges
-from trt_mogface.backends.onnxruntime import onnxruntime
+from trt_mogface._onnxruntime import onnxruntime
 from trt_mogface.errors import ModelError
 
 Images = list[NDArray[np.uint8]]

