@@ -42,6 +42,7 @@ class Session:
         roofline: Whether to measure this machine's ceilings and the share that is reached.
         cards: Ceilings of other machines, by data sheet.
         skipped: Reason for each file of the folder that is not used, by path.
+        rows, load_rows: Results of `measure`, in order; also of one that was ended early.
 
     Raises:
         ArgumentError: If a mode lacks its images or video.
@@ -57,6 +58,8 @@ class Session:
     roofline: bool = False
     cards: Sequence[Ceilings] = ()
     skipped: Mapping[Path, str] = field(init=False)
+    rows: list[Row] = field(init=False, default_factory=list)
+    load_rows: list[LoadRow] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self._load_before = os.getloadavg()[0]  # later it is our own
@@ -85,6 +88,31 @@ class Session:
             raise ArgumentError("video", "is for mode video")
         self.skipped = files.skipped
 
+    def measure(self, subjects: Sequence[Subject], on_status: OnStatus = lambda _: None) -> None:
+        """Measure everything.
+
+        Args:
+            subjects: Files of the model, one for each precision.
+            on_status: Called with a description of each step as it starts.
+        """
+        for subject in subjects:
+            if subject.is_engine:
+                self._check_engine(subject.path)
+        conditions = self.conditions
+        for subject, batch in product(subjects, self.batches):
+            where = f"{subject.precision}, batch {batch}"
+            for mode in self.modes:
+                on_status(f"{mode}, {where}")
+                self.rows.append(
+                    trials.network_row(subject, batch, conditions)
+                    if mode == "network"
+                    else trials.pipeline_row(subject, mode, self._sources[mode], batch, conditions)
+                )
+            for load in self.loads:
+                on_status(f"load of {load.rate:g}/s, {where}")
+                row = trials.load_row(subject, self._sources["memory"], batch, load, conditions)
+                self.load_rows.append(row)
+
     def report(
         self,
         subjects: Sequence[Subject],
@@ -93,7 +121,7 @@ class Session:
         counted: Path | None = None,
         on_status: OnStatus = lambda _: None,
     ) -> Report:
-        """Measure everything.
+        """Return the report of what was measured.
 
         Args:
             subjects: Files of the model, one for each precision.
@@ -102,15 +130,13 @@ class Session:
             counted: Contract file whose layers are counted for rooflines; None makes none.
             on_status: Called with a description of each step as it starts.
         """
-        for subject in subjects:
-            if subject.is_engine:
-                self._check_engine(subject.path)
-        rows, loads = self._measured(subjects, on_status)
         rooflines: list[Roofline] = []
         notes: list[str] = []
         if counted is not None:
             if self.roofline:
-                rooflines, notes = achieved(counted, subjects, self.batches, rows, self.conditions, on_status)
+                rooflines, notes = achieved(
+                    counted, subjects, self.batches, self.rows, self.conditions, on_status
+                )
             rooflines += simulated(counted, self.batches, self.conditions.size, self.cards)
         on_status("writing the report")
         about = machine(self.conditions.device)
@@ -126,26 +152,11 @@ class Session:
             threads=self.conditions.threads,
             images=self._content,
             options=self.conditions.options,
-            rows=rows,
-            load=loads,
+            rows=self.rows,
+            load=self.load_rows,
             rooflines=rooflines,
             notes=notes,
         )
-
-    def _measured(self, subjects: Sequence[Subject], on_status: OnStatus) -> tuple[list[Row], list[LoadRow]]:
-        conditions, rows, loads = self.conditions, [], []
-        for subject, batch in product(subjects, self.batches):
-            where = f"{subject.precision}, batch {batch}"
-            for mode in self.modes:
-                on_status(f"{mode}, {where}")
-                if mode == "network":
-                    rows.append(trials.network_row(subject, batch, conditions))
-                else:
-                    rows.append(trials.pipeline_row(subject, mode, self._sources[mode], batch, conditions))
-            for load in self.loads:
-                on_status(f"load of {load.rate:g}/s, {where}")
-                loads.append(trials.load_row(subject, self._sources["memory"], batch, load, conditions))
-        return rows, loads
 
     def _check_engine(self, path: Path) -> None:
         """Refuse an engine before anything is measured."""

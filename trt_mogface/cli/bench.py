@@ -15,7 +15,7 @@ from trt_mogface.backends.options import DetectorOptions, check_options
 from trt_mogface.bench.bounds import cards
 from trt_mogface.bench.load import Load
 from trt_mogface.bench.measurement import MeasureOptions
-from trt_mogface.bench.report import show
+from trt_mogface.bench.report import Report, show
 from trt_mogface.bench.report_page import report_page
 from trt_mogface.bench.roofline import CARDS
 from trt_mogface.bench.session import Session, subject
@@ -24,7 +24,7 @@ from trt_mogface.cli import options, output
 from trt_mogface.cli.groups import with_groups
 from trt_mogface.cli.images import say_skipped
 from trt_mogface.cli.precisions import PrecisionGroup, model_files
-from trt_mogface.errors import ArgumentError, UsageError
+from trt_mogface.errors import ArgumentError, MogFaceError, UsageError
 from trt_mogface.images import find_images
 from trt_mogface.machine.cpu import usable_threads
 from trt_mogface.models.cards import DEFAULT
@@ -94,7 +94,10 @@ def bench(
     device: options.Device = None,
     files: options.ReportGroup,
 ) -> None:
-    """Measure the speed of a model: the network alone, images to faces, and under load."""
+    """Measure the speed of a model: the network alone, images to faces, and under load.
+
+    A measurement that is interrupted, or fails, reports the rows that are complete.
+    """
     if engine is not None and model:
         raise UsageError("--model and --engine: give one of them")
     name = str(engine) if engine is not None else model or DEFAULT
@@ -139,7 +142,17 @@ def bench(
         if counts and counted is None:
             counted = contract_file(name, precision.weights, for_cpu=False)
         command = shlex.join(["trt-mogface", *sys.argv[1:]])
+        try:
+            session.measure(subjects, on_status)
+        except (KeyboardInterrupt, MogFaceError):
+            if session.rows or session.load_rows:
+                _write(session.report(subjects, name, command), files)
+            raise
         report = session.report(subjects, name, command, counted, on_status)
+    _write(report, files)
+
+
+def _write(report: Report, files: options.ReportGroup) -> None:
     if files.json_path != output.STDOUT:
         show(report, output.out)
     output.write(files.json_path, report.to_json())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from tests.support.command import Run, command
 from tests.support.fakes import echo_network
 from tests.support.manifests import GOOD, PLAN
 from trt_mogface import Detector, read_image
+from trt_mogface.bench import trials
 from trt_mogface.models.manifest import manifest_path
 
 SMALL = ("--size", "64x48", "--duration", "0.05", "--threads", "1")
@@ -78,6 +80,24 @@ def test_files_hold_the_report_that_the_terminal_shows(run: Run, model: Path, tm
     figure = f"{report['rows'][0]['measurement']['images_per_s']:.2f}"
     assert figure in result.out
     assert figure in page.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_rows_that_are_complete_are_reported_at_a_signal(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    def row(subject: trials.Subject, batch: int, conditions: trials.Conditions) -> trials.Row:
+        if batch == 2:
+            signal.raise_signal(number)
+        return measured(subject, batch, conditions)
+
+    measured = trials.network_row
+    monkeypatch.setattr(trials, "network_row", row)
+    small = ("--size", "64x48", "--duration", "0.5", "--threads", "1")
+    result = run("bench", "--mode", "network", "--batch", "1,2", *small, "--json", tmp_path / "a.json")
+    assert result.status == 128 + number
+    assert [each["batch"] for each in json.loads((tmp_path / "a.json").read_text())["rows"]] == [1]
+    assert len(result.err.splitlines()) == 1
 
 
 def test_a_precision_has_rows_of_its_own(run: Run) -> None:
