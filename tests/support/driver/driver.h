@@ -153,6 +153,12 @@ void detail(const char* format, ...) __attribute__((format(printf, 1, 2)));
 // Run the body of a function of the driver under the lock, and log it.
 CUresult call(const char* name, bool needsInit, const std::function<CUresult(Lock&)>& body);
 
+// Refuse a call on the default stream, which would depend on a stream that is captured.
+CUresult refuseImplicit(const Context& context);
+
+// Make a capture invalid, and return the error.
+CUresult breakCapture(Stream& stream, CUresult error);
+
 // Refuse a call that CUDA counts as unsafe while this thread captures; that breaks the capture too.
 CUresult refuseUnsafe();
 
@@ -173,6 +179,33 @@ void openMemory(bool open);
 void freeMemory(std::map<char*, Allocation>::iterator found);
 
 double now();
+
+// Find an object by its handle.
+template <typename Handle, typename Value>
+CUresult take(std::map<Handle, std::shared_ptr<Value>>& all, Handle handle, std::shared_ptr<Value>* found)
+{
+    const auto known = all.find(handle);
+    if (known == all.end())
+    {
+        return CUDA_ERROR_INVALID_HANDLE;
+    }
+    *found = known->second;
+    return CUDA_SUCCESS;
+}
+
+// Keep an object, and return its handle.
+template <typename Handle, typename Value>
+Handle keep(std::map<Handle, std::shared_ptr<Value>>& all, std::shared_ptr<Value> value)
+{
+    const Handle handle = reinterpret_cast<Handle>(value.get());
+    all[handle] = std::move(value);
+    return handle;
+}
+
+inline bool isComplete(const Record& record)
+{
+    return record.stream->done >= record.position;
+}
 
 } // namespace driver
 

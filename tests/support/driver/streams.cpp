@@ -1,4 +1,4 @@
-// Streams, events, captures and graphs.
+// Streams, and the work that is queued in them.
 #include "driver.h"
 
 #include <algorithm>
@@ -11,39 +11,12 @@ using namespace driver;
 namespace
 {
 
-thread_local CUstreamCaptureMode captureMode = CU_STREAM_CAPTURE_MODE_GLOBAL;
-
-template <typename Handle, typename Value>
-CUresult take(std::map<Handle, std::shared_ptr<Value>>& all, Handle handle, std::shared_ptr<Value>* found)
-{
-    const auto known = all.find(handle);
-    if (known == all.end())
-    {
-        return CUDA_ERROR_INVALID_HANDLE;
-    }
-    *found = known->second;
-    return CUDA_SUCCESS;
-}
-
-template <typename Handle, typename Value>
-Handle keep(std::map<Handle, std::shared_ptr<Value>>& all, std::shared_ptr<Value> value)
-{
-    const Handle handle = reinterpret_cast<Handle>(value.get());
-    all[handle] = std::move(value);
-    return handle;
-}
-
 std::shared_ptr<Record> tail(const std::shared_ptr<Stream>& stream)
 {
     auto record = std::make_shared<Record>();
     record->stream = stream;
     record->position = stream->queued;
     return record;
-}
-
-bool isComplete(const Record& record)
-{
-    return record.stream->done >= record.position;
 }
 
 void push(Stream& stream, Task task)
@@ -83,26 +56,6 @@ void orderDefault(Context& context, const std::shared_ptr<Stream>& stream)
     }
 }
 
-// A call on the default stream would depend on a stream that is captured.
-CUresult refuseImplicit(const Context& context)
-{
-    for (auto& [handle, other] : state().streams)
-    {
-        if (other->context == &context && other->capture && !(other->flags & CU_STREAM_NON_BLOCKING))
-        {
-            other->capture->valid = false;
-            return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
-        }
-    }
-    return CUDA_SUCCESS;
-}
-
-CUresult breakCapture(Stream& stream, CUresult error)
-{
-    stream.capture->valid = false;
-    return error;
-}
-
 void record(const std::shared_ptr<Event>& event, const std::shared_ptr<Stream>& stream)
 {
     auto made = std::make_shared<Record>();
@@ -117,12 +70,6 @@ void record(const std::shared_ptr<Event>& event, const std::shared_ptr<Stream>& 
     made->position = stream->queued;
     event->last = made;
     event->captured = false;
-}
-
-CUresult checkedEvent(CUevent handle, std::shared_ptr<Event>* event)
-{
-    const CUresult error = take(state().events, handle, event);
-    return error || !(*event)->captured ? error : CUDA_ERROR_CAPTURED_EVENT;
 }
 
 CUresult newStream(CUstream* handle, unsigned flags)
@@ -146,30 +93,6 @@ double driver::now()
 {
     using Milliseconds = std::chrono::duration<double, std::milli>;
     return Milliseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-CUresult driver::refuseUnsafe()
-{
-    if (captureMode == CU_STREAM_CAPTURE_MODE_RELAXED)
-    {
-        return CUDA_SUCCESS;
-    }
-    CUresult result = CUDA_SUCCESS;
-    for (auto& [handle, stream] : state().streams)
-    {
-        Capture* const capture = stream->capture.get();
-        if (capture == nullptr || capture->mode == CU_STREAM_CAPTURE_MODE_RELAXED)
-        {
-            continue;
-        }
-        const bool global
-            = capture->mode == CU_STREAM_CAPTURE_MODE_GLOBAL && captureMode == CU_STREAM_CAPTURE_MODE_GLOBAL;
-        if (capture->thread == std::this_thread::get_id() || global)
-        {
-            result = breakCapture(*stream, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
-        }
-    }
-    return result;
 }
 
 CUresult driver::find(CUstream handle, std::shared_ptr<Stream>* stream)
@@ -330,20 +253,6 @@ extern "C" CUresult fakeCudaLaunch(CUstream handle, void (*run)(void*), void* da
     });
 }
 
-// Called by the TensorRT of the tests: whether this thread captures a stream.
-extern "C" int fakeCudaCaptures()
-{
-    const Lock lock(state().mutex);
-    for (const auto& [handle, stream] : state().streams)
-    {
-        if (stream->capture && stream->capture->thread == std::this_thread::get_id())
-        {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 extern "C"
 {
 CUresult cuStreamCreate(CUstream* handle, unsigned flags)
@@ -488,254 +397,6 @@ CUresult cuLaunchHostFunc(CUstream handle, CUhostFn function, void* data)
                     return CUDA_SUCCESS;
                 },
                 false});
-    });
-}
-
-CUresult cuEventCreate(CUevent* handle, unsigned flags)
-{
-    return DRIVER_CALL({
-        Context* context = nullptr;
-        if (const CUresult error = current(&context))
-        {
-            return error;
-        }
-        auto made = std::make_shared<Event>();
-        made->context = context;
-        made->flags = flags;
-        *handle = keep(state().events, std::move(made));
-        detail("%p, flags %u", static_cast<void*>(*handle), flags);
-        return CUDA_SUCCESS;
-    });
-}
-
-CUresult cuEventDestroy_v2(CUevent handle)
-{
-    return DRIVER_CALL({
-        Context* context = nullptr;
-        if (const CUresult error = current(&context))
-        {
-            return error;
-        }
-        detail("%p", static_cast<void*>(handle));
-        return state().events.erase(handle) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
-    });
-}
-
-CUresult cuEventRecordWithFlags(CUevent handle, CUstream streamHandle, unsigned flags)
-{
-    return DRIVER_CALL({
-        std::shared_ptr<Event> event;
-        std::shared_ptr<Stream> stream;
-        CUresult error = find(streamHandle, &stream);
-        error = error ? error : take(state().events, handle, &event);
-        if (error)
-        {
-            return error;
-        }
-        detail("%p, stream %p", static_cast<void*>(handle), static_cast<void*>(streamHandle));
-        if (event->context != stream->context)
-        {
-            problem("an event of device %d is recorded in a stream of device %d", event->context->device,
-                stream->context->device);
-            return CUDA_ERROR_INVALID_HANDLE;
-        }
-        const bool external = flags & CU_EVENT_RECORD_EXTERNAL;
-        if (external && !stream->capture)
-        {
-            return CUDA_ERROR_INVALID_VALUE;
-        }
-        if (stream->capture && stream->capture->valid && !external)
-        {
-            event->captured = true;
-            return CUDA_SUCCESS;
-        }
-        return submit(streamHandle, {}, event);
-    });
-}
-
-CUresult cuEventRecord(CUevent handle, CUstream stream)
-{
-    return cuEventRecordWithFlags(handle, stream, 0);
-}
-
-CUresult cuEventQuery(CUevent handle)
-{
-    return DRIVER_CALL({
-        std::shared_ptr<Event> event;
-        CUresult error = checkedEvent(handle, &event);
-        error = error ? error : refuseUnsafe();
-        if (error || event->last == nullptr || isComplete(*event->last))
-        {
-            return error;
-        }
-        finish(lock, event->last->stream, event->last->stream->done + 1); // so that a loop of queries ends
-        return CUDA_ERROR_NOT_READY;
-    });
-}
-
-CUresult cuEventSynchronize(CUevent handle)
-{
-    return DRIVER_CALL({
-        std::shared_ptr<Event> event;
-        CUresult error = checkedEvent(handle, &event);
-        error = error ? error : refuseUnsafe();
-        if (error || event->last == nullptr)
-        {
-            return error;
-        }
-        const std::shared_ptr<Record> last = event->last;
-        finish(lock, last->stream, last->position);
-        return last->stream->context->lost;
-    });
-}
-
-CUresult cuEventElapsedTime(float* milliseconds, CUevent beginHandle, CUevent endHandle)
-{
-    return DRIVER_CALL({
-        std::shared_ptr<Event> begin;
-        std::shared_ptr<Event> end;
-        CUresult error = checkedEvent(beginHandle, &begin);
-        error = error ? error : checkedEvent(endHandle, &end);
-        if (error)
-        {
-            return error;
-        }
-        if (!begin->last || !end->last || (begin->flags | end->flags) & CU_EVENT_DISABLE_TIMING
-            || begin->context != end->context)
-        {
-            return CUDA_ERROR_INVALID_HANDLE;
-        }
-        if (!isComplete(*begin->last) || !isComplete(*end->last))
-        {
-            return CUDA_ERROR_NOT_READY;
-        }
-        *milliseconds = static_cast<float>(end->last->milliseconds - begin->last->milliseconds);
-        return CUDA_SUCCESS;
-    });
-}
-
-CUresult cuEventElapsedTime_v2(float* milliseconds, CUevent begin, CUevent end)
-{
-    return cuEventElapsedTime(milliseconds, begin, end);
-}
-
-CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode* mode)
-{
-    return DRIVER_CALL({
-        std::swap(captureMode, *mode);
-        return CUDA_SUCCESS;
-    });
-}
-
-CUresult cuStreamBeginCapture_v2(CUstream handle, CUstreamCaptureMode mode)
-{
-    return DRIVER_CALL({
-        std::shared_ptr<Stream> stream;
-        if (const CUresult error = find(handle, &stream))
-        {
-            return error;
-        }
-        if (stream == stream->context->legacy)
-        {
-            return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-        }
-        if (stream->capture)
-        {
-            return CUDA_ERROR_ILLEGAL_STATE;
-        }
-        stream->capture = std::make_shared<Capture>();
-        stream->capture->mode = mode;
-        stream->capture->thread = std::this_thread::get_id();
-        return CUDA_SUCCESS;
-    });
-}
-
-CUresult cuStreamEndCapture(CUstream handle, CUgraph* graph)
-{
-    return DRIVER_CALL({
-        *graph = nullptr;
-        std::shared_ptr<Stream> stream;
-        if (const CUresult error = find(handle, &stream))
-        {
-            return error;
-        }
-        if (!stream->capture)
-        {
-            return CUDA_ERROR_ILLEGAL_STATE;
-        }
-        if (stream->capture->mode != CU_STREAM_CAPTURE_MODE_RELAXED
-            && stream->capture->thread != std::this_thread::get_id())
-        {
-            return breakCapture(*stream, CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD);
-        }
-        const std::shared_ptr<Capture> capture = std::move(stream->capture);
-        if (!capture->valid)
-        {
-            return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
-        }
-        *graph = keep(state().graphs, std::make_shared<Graph>(capture->graph));
-        detail("%zu nodes", capture->graph.nodes.size());
-        return CUDA_SUCCESS;
-    });
-}
-
-CUresult cuStreamIsCapturing(CUstream handle, CUstreamCaptureStatus* status)
-{
-    return DRIVER_CALL({
-        std::shared_ptr<Stream> stream;
-        CUresult error = find(handle, &stream);
-        error = error || stream != stream->context->legacy ? error : refuseImplicit(*stream->context);
-        if (error)
-        {
-            return error;
-        }
-        *status = !stream->capture   ? CU_STREAM_CAPTURE_STATUS_NONE
-            : stream->capture->valid ? CU_STREAM_CAPTURE_STATUS_ACTIVE
-                                     : CU_STREAM_CAPTURE_STATUS_INVALIDATED;
-        return CUDA_SUCCESS;
-    });
-}
-
-CUresult cuGraphInstantiateWithFlags(CUgraphExec* executable, CUgraph handle, unsigned long long)
-{
-    return DRIVER_CALL({
-        std::shared_ptr<Graph> graph;
-        if (const CUresult error = take(state().graphs, handle, &graph))
-        {
-            return error;
-        }
-        *executable = keep(state().executables, std::make_shared<Graph>(*graph));
-        return CUDA_SUCCESS;
-    });
-}
-
-CUresult cuGraphDestroy(CUgraph handle)
-{
-    return DRIVER_CALL({ return state().graphs.erase(handle) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; });
-}
-
-CUresult cuGraphExecDestroy(CUgraphExec handle)
-{
-    return DRIVER_CALL(
-        { return state().executables.erase(handle) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; });
-}
-
-CUresult cuGraphLaunch(CUgraphExec handle, CUstream streamHandle)
-{
-    return DRIVER_CALL({
-        std::shared_ptr<Graph> graph;
-        std::shared_ptr<Stream> stream;
-        CUresult error = find(streamHandle, &stream);
-        error = error ? error : take(state().executables, handle, &graph);
-        if (!error && stream->capture)
-        {
-            return breakCapture(*stream, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
-        }
-        for (const Node& node : error ? std::vector<Node>() : graph->nodes)
-        {
-            error = error ? error : submit(streamHandle, node.task, node.recorded);
-        }
-        return error;
     });
 }
 
