@@ -119,7 +119,7 @@ def cannot_write(path: Path, error: OSError | ValueError) -> OutputError:
 
 
 def identity(path: Path) -> tuple[object, ...]:
-    """Return what is equal for two names of one file: its device and inode, or its place if it is missing."""
+    """Return a key that all names of a file share: device and inode, or its place if it is missing."""
     with suppress(OSError, ValueError):
         found = path.stat()
         return found.st_dev, found.st_ino

@@ -33,7 +33,7 @@ def say_unusable(reasons: Collection[str]) -> None:
 
 
 class Failures:
-    """Images that could not be used: said at once, and counted for the exit status.
+    """Images that could not be used: reported at once, and counted for the exit status.
 
     Args:
         total: Number of images; the error of a single one is that of the command.
