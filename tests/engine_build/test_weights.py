@@ -183,7 +183,7 @@ def test_cached_file_needs_no_network(request: pytest.FixtureRequest) -> None:
     request.getfixturevalue("offline")
     started = time.monotonic()
     assert fetch(MODEL, FILE) == path
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("layout", ["models/{}/{}", "hub/models/{}/{}"])
@@ -258,7 +258,7 @@ def test_damaged_cached_file_is_not_used_offline(request: pytest.FixtureRequest)
 def test_unreachable_host_fails_soon(offline: str, capfd: pytest.CaptureFixture[str]) -> None:
     started = time.monotonic()
     message = failure()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
     assert f"{offline} cannot be reached" in message
     assert capfd.readouterr().err == ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from engine_build.models.mogface.spec import mogface_spec
 from engine_build.models.retinaface import SPEC as RETINAFACE
 from engine_build.onnx import contract
 from engine_build.onnx.pyramid import levels_left_out, without_small_faces
+from engine_build.workload.layers import layers_of
 from tests.support.mogface import Pair
 from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.errors import ArgumentError
@@ -54,19 +54,13 @@ def test_mogface_without_p2_keeps_the_rest_and_loses_two_thirds_of_the_work(
         # Exactly: the same arithmetic, up to the order in which threads add.
         np.testing.assert_allclose(rest.scores, everything.scores[:, -left:], rtol=0, atol=1e-6)
         np.testing.assert_allclose(rest.deltas, everything.deltas[:, -left:], rtol=0, atol=1e-5)
-        larger = np.zeros((1, 224, 224, 3), np.uint8)
-        assert best_time(part, larger) < 0.55 * best_time(
-            whole, larger
-        )  # about a third; CI machines are noisy
+    assert work(tmp_path / "24.onnx") < 0.4 * work(mogface.onnx)
 
 
-def best_time(executor: OnnxNetwork, images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> float:
-    def once() -> float:
-        start = time.perf_counter()
-        executor.run(images)
-        return time.perf_counter() - start
-
-    return min(once() for _ in range(3))
+def work(path: Path) -> int:
+    """Return the operations of a file at 224x224; times of runs vary with the load of the machine."""
+    layers = layers_of(path, batch=1, height=224, width=224, precision="fp32")
+    return sum(layer.operations for layer in layers)
 
 
 def test_retinaface_without_its_finest_level(tmp_path: Path) -> None:

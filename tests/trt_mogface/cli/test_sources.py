@@ -36,7 +36,7 @@ class Pages(BaseHTTPRequestHandler):
         elif name == "slow.jpg":
             self.send_response(200)
             self.end_headers()
-            for byte in self.photo[:100]:
+            for byte in self.photo[:1000]:  # 20 s in all
                 self.wfile.write(bytes([byte]))
                 time.sleep(0.02)
         else:
@@ -125,7 +125,7 @@ def test_limits_of_size_and_time(server: str, monkeypatch: pytest.MonkeyPatch) -
     started = time.monotonic()
     with pytest.raises(ImageError, match=r"more than 0.3 s"):
         url.download(f"{server}/slow.jpg")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 def test_a_silent_server_is_not_waited_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
