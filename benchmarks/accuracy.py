@@ -137,7 +137,7 @@ def run(row: Row, folder: Path) -> dict[str, Any]:
     if row.before:
         shell(row.before, folder)
     (found,) = json.loads(shell(f"{row.command} --json -", folder))
-    return {"before": row.before, "command": row.command, "ap": found["ap"], "seconds": found["seconds"]}
+    return {"before": row.before, "command": row.command, "ap": found["ap"]}
 
 
 def shell(command: str, folder: Path) -> str:
