@@ -18,6 +18,7 @@ from trt_mogface.models.cards import DEFAULT, ModelCard, embedded_file
 
 if TYPE_CHECKING:
     import onnx
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,13 @@ class Recipe:
             built from.  It gets None if ``weights`` is None.
         weights: Function that returns, or downloads, the published weights; None if the model's source has
             them inside and takes no others.
+        network: Function that returns the torch network of the checkpoints; None if the model has none.
     """
 
     card: ModelCard
     build: Callable[[Path | None], onnx.ModelProto]
     weights: Callable[[], Path] | None = None
+    network: Callable[[], nn.Module] | None = None
 
 
 def recipes() -> dict[str, Recipe]:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from engine_build.onnx import contract
+from engine_build.onnx import contract, opset
 from engine_build.onnx.graph import without_identities
 from trt_mogface.spec import INPUT, DetectorSpec
 
 if TYPE_CHECKING:
     import onnx
 
-OPSET = 17
+PLANES = "normalized"
 TRACED_SIZE = (65, 97)
 """Odd on purpose: a step that only odd sizes need must not be traced away."""
 
@@ -54,9 +54,31 @@ def export(module: nn.Module, spec: DetectorSpec) -> onnx.ModelProto:
         module: Network in inference mode, from uint8 [N, H, W, 3], BGR, to the outputs of ``spec`` in order.
         spec: Spec of the network.
     """
+    example = torch.zeros(1, *TRACED_SIZE, 3, dtype=torch.uint8)
+    axes = {INPUT: {0: "N", 1: "H", 2: "W"}, **{name: {0: "N", 1: "A"} for name in spec.outputs}}
+    model = _traced(module, example, INPUT, list(spec.outputs), axes)
+    contract.complete(model, spec)
+    return model
+
+
+def export_maps(network: nn.Module) -> tuple[onnx.ModelProto, list[str]]:
+    """Return the model of a network, right at every N, H and W, and the names of its outputs.
+
+    Args:
+        network: Network in inference mode, from normalized planes, float32 [N, 3, H, W], to a sequence of maps.
+    """
+    example = torch.zeros(1, 3, *TRACED_SIZE)
+    with torch.no_grad():
+        names = [f"map_{i}" for i in range(len(network(example)))]
+    axes = {name: {0: "N", 2: "H", 3: "W"} for name in (PLANES, *names)}
+    return _traced(network, example, PLANES, names, axes), names
+
+
+def _traced(
+    module: nn.Module, example: Tensor, source: str, results: Sequence[str], axes: Mapping[str, Mapping[int, str]]
+) -> onnx.ModelProto:
     import onnx
 
-    example = torch.zeros(1, *TRACED_SIZE, 3, dtype=torch.uint8)
     buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         # The tracing exporter takes a quarter of the time of the torch.export one (9 s against 39 s for
@@ -67,12 +89,11 @@ def export(module: nn.Module, spec: DetectorSpec) -> onnx.ModelProto:
             (example,),
             cast(Any, buffer),  # typed as a path, documented as a path or a file
             dynamo=False,
-            opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=list(spec.outputs),
-            dynamic_axes={INPUT: {0: "N", 1: "H", 2: "W"}, **{o: {0: "N", 1: "A"} for o in spec.outputs}},
+            opset_version=opset.EXPORTED,
+            input_names=[source],
+            output_names=list(results),
+            dynamic_axes=axes,
         )
     model = onnx.load_from_string(buffer.getvalue())
     without_identities(model)
-    contract.complete(model, spec)
     return model

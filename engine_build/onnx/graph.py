@@ -6,6 +6,8 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from trt_mogface.errors import ModelError, first_line
 
 if TYPE_CHECKING:
@@ -62,6 +64,25 @@ def rename_tensor(model: onnx.ModelProto, old: str, new: str) -> None:
     for node in model.graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
         node.output[:] = [new if name == old else name for name in node.output]
+
+
+def add_node(
+    model: onnx.ModelProto, kind: str, inputs: Sequence[str], output: str, **attributes: object
+) -> str:
+    """Append a node with one output, which is also its name, in place; return the output."""
+    from onnx import helper
+
+    model.graph.node.append(helper.make_node(kind, inputs, [output], output, **attributes))
+    return output
+
+
+def add_constant(model: onnx.ModelProto, name: str, value: object) -> str:
+    """Store a constant unless there is one of this name, in place; return the name."""
+    from onnx import numpy_helper
+
+    if name not in constants(model):
+        model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+    return name
 
 
 def replace_nodes(

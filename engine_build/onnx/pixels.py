@@ -14,32 +14,72 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine_build.onnx import contract
-from engine_build.onnx.graph import readers, rename_tensor
+from engine_build.onnx.graph import constants, readers, rename_tensor
 from trt_mogface.errors import ModelError
 from trt_mogface.spec import INPUT
 
 if TYPE_CHECKING:
     import onnx
 
+CHANNELS = 3
 OTHER = {"Cast": "Transpose", "Transpose": "Cast"}
 
 
-def subtract_mean(model: onnx.ModelProto, tensor: str, mean: Sequence[float]) -> None:
+def normalize(
+    model: onnx.ModelProto, tensor: str, mean: Sequence[float], std: Sequence[float] = (1.0, 1.0, 1.0)
+) -> None:
     """Put the contract's input in front of a network, in place.
 
-    The network's input is ``tensor``, the planes float32 [N, 3, H, W] minus the mean of blue, green and red.
+    Args:
+        model: Model whose network reads float32 [N, 3, H, W], in the order blue, green, red.
+        tensor: Name of the network's input: pixels minus `mean`, divided by `std`.
+        mean, std: Mean and standard deviation of blue, green and red, 0..255.
     """
     from onnx import TensorProto, helper, numpy_helper
 
-    values = np.array(mean, np.float32).reshape(1, 3, 1, 1)
-    model.graph.initializer.append(numpy_helper.from_array(values, "mean"))
+    scale = [1 / value for value in std]
+    steps = [("Sub", "mean", mean, any(mean)), ("Mul", "scale", scale, any(value != 1 for value in std))]
+    steps = [step for step in steps if step[-1]]
     nodes = [
         helper.make_node("Cast", [INPUT], ["pixels"], "pixels", to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["pixels"], ["planes"], "planes", perm=[0, 3, 1, 2]),
-        helper.make_node("Sub", ["planes", "mean"], [tensor], "normalize"),
     ]
+    for kind, name, values, _ in steps:
+        stored = np.array(values, np.float32).reshape(1, 3, 1, 1)
+        model.graph.initializer.append(numpy_helper.from_array(stored, name))
+        before = nodes[-1].output[0]
+        nodes.append(helper.make_node(kind, [before, name], [f"{before}_{kind}"], f"normalize_{kind}"))
+    nodes[-1].output[0] = tensor
     for index, node in enumerate(nodes):
         model.graph.node.insert(index, node)
+
+
+def exchange_red_and_blue(model: onnx.ModelProto, tensor: str) -> None:
+    """Let a network read its input's channels in reverse order, in the weights of its first convolutions, in place.
+
+    This is exact, and saves reversing the image.
+
+    Args:
+        model: Model.
+        tensor: Name of the network's input, float32 [N, 3, H, W].
+
+    Raises:
+        ModelError: If anything else than convolutions with three input channels, or a padding, reads the input.
+    """
+    from onnx import numpy_helper
+
+    stored = constants(model)
+    for node in readers(model).get(tensor, []):
+        if node.op_type == "Pad":
+            exchange_red_and_blue(model, node.output[0])
+            continue
+        weight = stored.get(node.input[1]) if node.op_type == "Conv" else None
+        values = None if weight is None else numpy_helper.to_array(weight)
+        if values is None or values.shape[1] != CHANNELS:
+            raise ModelError(f"model: {node.op_type} reads the image; only a convolution of three channels may")
+        node.input[1] = f"{node.input[1]}_bgr"
+        turned = np.ascontiguousarray(values[:, ::-1])
+        model.graph.initializer.append(numpy_helper.from_array(turned, node.input[1]))
 
 
 def cast_first(model: onnx.ModelProto) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine_build.onnx.opset import raised
 from engine_build.precision import Precision
-from trt_mogface.errors import ModelError, first_line
 
 if TYPE_CHECKING:
     import onnx
@@ -19,15 +19,4 @@ No higher than needed: TensorRT 10.3, which JetPack 6 brings, reads opsets up to
 
 def upgraded(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
     """Return the model in an opset that has the precision's types, unchanged if it is in one already."""
-    from onnx import version_converter
-
-    have = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    if have >= NEEDED[precision]:
-        return model
-    try:
-        return version_converter.convert_version(model, NEEDED[precision])
-    except Exception as error:  # the converter raises whatever its C++ code throws
-        raise ModelError(
-            f"opset {have} cannot be raised to the {NEEDED[precision]} that {precision} needs: "
-            f"{first_line(error)}"
-        ) from error
+    return raised(model, NEEDED[precision], precision)

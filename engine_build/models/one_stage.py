@@ -1,0 +1,206 @@
+"""`OneStage`: a family of one-stage detectors, whose networks become contract models by the same steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from engine_build.onnx import contract, foreign, pixels
+from engine_build.onnx.head import Activation, LevelMaps, end_in_contract, scale_channels
+from engine_build.onnx.probe import shapes_by_running
+from engine_build.models.registry import Recipe
+from trt_mogface._files import sha256_of
+from trt_mogface.errors import CheckpointError, DownloadError, ModelError, first_line
+from trt_mogface.models.cards import ModelCard
+from trt_mogface.spec import DetectorSpec, Level, Origin
+
+if TYPE_CHECKING:
+    import onnx
+    from torch import nn
+
+PROBED = (2, 256, 384, 3)
+"""Shape of the input at which maps are measured: several images, and a multiple of every stride."""
+
+
+class HeadMap(NamedTuple):
+    """A map of a head: its tensor, its channels, and the pixels between neighboring cells."""
+
+    tensor: str
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class OneStage:
+    """A family of detectors that differ in the backbone or in the weights.
+
+    Attributes:
+        spec: Spec of the family; name and origin are a model's own.
+        mean, std: Normalization of the three channels, 0..255, in the network's order.
+        rgb: Whether the network reads red first, instead of blue.
+        activation: Activation of the scores; see `engine_build.onnx.head.LevelMaps`.
+        score_maps: Number of score maps of a level, which are multiplied.
+        in_strides: Whether the head's distances are in strides instead of in sides of anchors.
+        assign: Function that returns the maps of each level, of detectors whose maps have other meanings.
+    """
+
+    spec: DetectorSpec
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    rgb: bool = True
+    activation: Activation = "sigmoid"
+    score_maps: int = 1
+    in_strides: bool = False
+    assign: Callable[[onnx.ModelProto, Sequence[HeadMap]], list[LevelMaps]] | None = None
+
+    def from_network(self, network: nn.Module, spec: DetectorSpec) -> onnx.ModelProto:
+        """Return the contract model of a network from normalized planes to the maps of its head."""
+        from engine_build.onnx.export import export_maps
+
+        model, maps = export_maps(network)
+        return self._complete(model, maps, spec)
+
+    def from_onnx(self, path: Path, spec: DetectorSpec) -> onnx.ModelProto:
+        """Return the contract model of another's ONNX file of this family.
+
+        Raises:
+            ModelError: If the file is damaged, of another family, or cannot be freed of what it fixes.
+        """
+        model, maps = foreign.cut(contract.load(path), path)
+        foreign.without_normalization(model, path, self.mean, self.std)
+        try:
+            return self._complete(model, maps, spec)
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
+
+    def _complete(self, model: onnx.ModelProto, maps: Sequence[str], spec: DetectorSpec) -> onnx.ModelProto:
+        planes = foreign.image_input(model).name
+        order = slice(None, None, -1 if self.rgb else 1)
+        if self.rgb:
+            pixels.exchange_red_and_blue(model, planes)
+        pixels.normalize(model, planes, self.mean[order], self.std[order])
+        contract.complete(model, spec)
+        measured = _measured(model, maps)
+        spec, levels = self._levels(model, measured, spec)
+        if self.in_strides:
+            _to_sides(model, spec, levels)
+        end_in_contract(model, spec, levels, self.activation)
+        return model
+
+    def _levels(
+        self, model: onnx.ModelProto, maps: Sequence[HeadMap], spec: DetectorSpec
+    ) -> tuple[DetectorSpec, list[LevelMaps]]:
+        if self.assign is not None:
+            return spec, self.assign(model, maps)
+        points = {2 * spec.landmarks * len(level.sides) for level in spec.levels}
+        if not any(each.channels in points for each in maps):
+            spec = replace(spec, landmarks=0)
+        left = list(maps)
+        levels = [self._level(level, left, spec) for level in spec.levels]
+        if left:
+            raise ModelError(f"not a model of the family of {spec.name}: has further maps, {_listed(left)}")
+        return spec, levels
+
+    def _level(self, level: Level, left: list[HeadMap], spec: DetectorSpec) -> LevelMaps:
+        """Take the maps of a level out of those that are left, by their channels."""
+        anchors = len(level.sides)
+        per_anchor = 2 if self.activation == "softmax" else 1
+
+        def take(channels: int) -> str:
+            for each in left:
+                if (each.stride, each.channels) == (level.stride, channels * anchors):
+                    left.remove(each)
+                    return each.tensor
+            raise ModelError(
+                f"not a model of the family of {spec.name}: has no map of {channels * anchors} channels at stride "
+                f"{level.stride}, but {_listed(left)}"
+            )
+
+        scores = tuple(take(per_anchor) for _ in range(self.score_maps))
+        return LevelMaps(scores, take(4), take(2 * spec.landmarks) if spec.landmarks else None)
+
+
+def _measured(model: onnx.ModelProto, maps: Sequence[str]) -> list[HeadMap]:
+    """Return channels and strides of the maps, by running the network once.
+
+    Raises:
+        ModelError: If the network does not run at another batch and size than it was exported with.
+    """
+    batch, height, width, _ = PROBED
+    try:
+        shapes = shapes_by_running(model, maps, PROBED)
+    except Exception as error:  # ONNX Runtime's exceptions share no public base class
+        raise ModelError(f"does not run with {batch} images of {width}x{height} ({first_line(error)})") from error
+    found = []
+    for name, shape in shapes.items():
+        if len(shape) != 4 or shape[0] != batch or height % shape[2] or height * shape[3] != width * shape[2]:
+            raise ModelError(
+                f"{batch} images of {width}x{height} give a map of {list(shape)}: a size is fixed in the file, or it "
+                "is no one-stage detector"
+            )
+        found.append(HeadMap(name, shape[1], height // shape[2]))
+    return found
+
+
+def _to_sides(model: onnx.ModelProto, spec: DetectorSpec, levels: Sequence[LevelMaps]) -> None:
+    """Divide distances in strides by the anchors' sides in strides, which are powers of two, in place."""
+    for level, maps in zip(spec.levels, levels):
+        factors = [level.stride / side for side in level.sides]
+        for tensor, values in ((maps.deltas, 4), (maps.landmarks, 2 * spec.landmarks)):
+            if tensor is not None:
+                scale_channels(model, tensor, [factor for factor in factors for _ in range(values)])
+
+
+def _listed(maps: Sequence[HeadMap]) -> str:
+    shown = ", ".join(f"{each.channels} at stride {each.stride}" for each in maps[:12])
+    return f"{shown} and {len(maps) - 12} more" if len(maps) > 12 else shown or "none"
+
+
+def recipe(
+    card: ModelCard,
+    family: OneStage,
+    network: Callable[[], nn.Module] | None,
+    weights: Callable[[], Path],
+    unused: Sequence[str] = (),
+) -> Recipe:
+    """Return the recipe of a model of the family.
+
+    Args:
+        card: Card of the model.
+        family: Its family.
+        network: Function that returns the torch network of checkpoints; None if only ONNX files are known.
+        weights: See `Recipe`.
+        unused: Patterns of keys of a checkpoint that only training uses.
+    """
+
+    def build(path: Path | None) -> onnx.ModelProto:
+        source = path or weights()
+        origin = Origin(card.origin, card.license, sha256_of(source))
+        spec = replace(family.spec, name=card.name, origin=origin)
+        if source.suffix == ".onnx":
+            return family.from_onnx(source, spec)
+        if network is None:
+            raise CheckpointError(f"{source}: weights of {card.name} are an ONNX file ({card.origin})")
+        from engine_build.models import checkpoint
+
+        return family.from_network(checkpoint.load(network(), source, card.name, unused), spec)
+
+    return Recipe(card, build, weights, network)
+
+
+def by_hand(name: str, file: str, source: str, terms: str) -> Callable[[], Path]:
+    """Return a function for weights that cannot be downloaded, which says where they are.
+
+    Args:
+        name: Name of the model.
+        file: File that has them.
+        source: Where it is published.
+        terms: License of the weights.
+    """
+
+    def refuse() -> Path:
+        raise DownloadError(f"{name}: no weights; download {file} from {source} ({terms}) and pass it as weights")
+
+    return refuse
