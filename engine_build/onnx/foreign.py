@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,8 +38,8 @@ def cut(model: onnx.ModelProto, path: Path) -> tuple[onnx.ModelProto, list[str]]
         path: Its file, for messages.
 
     Returns:
-        A model of the operator set `opset.EXPORTED` with the same single input, and the names of the head's maps
-        in the order of its nodes, float32 [N, channels, rows, columns].
+        A model of the operator set `opset.EXPORTED` with the same single input, and the names of the head's
+        maps, float32 [N, channels, rows, columns], in the order of its nodes.
 
     Raises:
         ModelError: If the model has several inputs, operators that are not ONNX's own, a non-maximum
@@ -86,8 +86,8 @@ def without_normalization(
         mean, std: Normalization of the family, of each channel in the order of the network.
 
     Raises:
-        ModelError: If what stands in front of the first convolution is neither nothing nor that normalization of
-            pixels, 0..255 or 0..1, in either order of the channels.
+        ModelError: If anything stands in front of the first convolution but that normalization, of pixels
+            0..255 or 0..1, in either order of the channels.
     """
     source = image_input(model)
     planes = _first_planes(model, source.name, path)
@@ -104,7 +104,9 @@ def _refuse(model: onnx.ModelProto, path: Path) -> None:
     kinds = Counter(node.op_type for node in model.graph.node)
     for kind in kinds:
         if any(word in kind.lower() for word in SUPPRESSION):
-            raise ModelError(f"{path}: has {kind} inside; export the model without its non-maximum suppression")
+            raise ModelError(
+                f"{path}: has {kind} inside; export the model without its non-maximum suppression"
+            )
     custom = sorted(
         {f"{node.domain}.{node.op_type}" for node in model.graph.node if node.domain not in opset.OWN_DOMAINS}
     )
@@ -124,7 +126,8 @@ def _store_constants(model: onnx.ModelProto) -> None:
     graph = model.graph
     for node in [node for node in graph.node if node.op_type == "Constant"]:
         (value,) = node.attribute
-        tensor = value.t if value.name == "value" else numpy_helper.from_array(np.array(helper.get_attribute_value(value)))
+        given: Any = helper.get_attribute_value(value)
+        tensor = value.t if value.name == "value" else numpy_helper.from_array(np.asarray(given))
         stored = graph.initializer.add()
         stored.CopyFrom(tensor)
         stored.name = node.output[0]
@@ -176,8 +179,8 @@ def _end_in(model: onnx.ModelProto, tensors: list[str]) -> None:
 def _free_upsampling(model: onnx.ModelProto) -> None:
     """Let each nearest-neighbor upsampling double its input, cut to the map that it is added to, in place.
 
-    Exports fix the sizes, or compute them in ways that not every runtime follows.  The smaller map is the larger
-    one halved with rounding up, so twice its size is always enough.
+    Exports fix the sizes, or compute them in ways that not every runtime follows.  The smaller map is the
+    larger one halved with rounding up, so twice its size is always enough.
     """
     from onnx import helper, numpy_helper
 
@@ -236,7 +239,10 @@ def _first_planes(model: onnx.ModelProto, source: str, path: Path) -> str:
             planes.update(inputs)
         else:
             reached.update(node.output)
-    padded = {written[name].input[0] if name in written and written[name].op_type == "Pad" else name for name in planes}
+    padded = {
+        written[name].input[0] if name in written and written[name].op_type == "Pad" else name
+        for name in planes
+    }
     if len(padded) != 1:
         raise ModelError(f"{path}: the image is read by convolutions at {len(padded)} places; expected one")
     return padded.pop()
@@ -254,7 +260,11 @@ def _begin_with(model: onnx.ModelProto, planes: str) -> None:
 
 
 def _normalizes(
-    model: onnx.ModelProto, source: onnx.ValueInfoProto, planes: str, mean: Sequence[float], std: Sequence[float]
+    model: onnx.ModelProto,
+    source: onnx.ValueInfoProto,
+    planes: str,
+    mean: Sequence[float],
+    std: Sequence[float],
 ) -> bool:
     """Return whether `planes` is the normalized image, by running what stands in front of it."""
     import onnx
@@ -278,7 +288,10 @@ def _normalizes(
                 given = pixels[:, order] / divisor
                 given = (given.transpose(0, 2, 3, 1) if is_nhwc else given).astype(dtype)
                 (found,) = running.run(None, {source.name: np.ascontiguousarray(given)})
-                if found.shape == wanted.shape and np.abs(found - wanted).max() < CLOSE * np.abs(wanted).max():
+                if (
+                    found.shape == wanted.shape
+                    and np.abs(found - wanted).max() < CLOSE * np.abs(wanted).max()
+                ):
                     return True
     except Exception:  # noqa: BLE001 -- ONNX Runtime's exceptions share no public base class
         return False

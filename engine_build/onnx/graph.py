@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -66,9 +66,7 @@ def rename_tensor(model: onnx.ModelProto, old: str, new: str) -> None:
         node.output[:] = [new if name == old else name for name in node.output]
 
 
-def add_node(
-    model: onnx.ModelProto, kind: str, inputs: Sequence[str], output: str, **attributes: object
-) -> str:
+def add_node(model: onnx.ModelProto, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
     """Append a node with one output, which is also its name, in place; return the output."""
     from onnx import helper
 
@@ -76,7 +74,7 @@ def add_node(
     return output
 
 
-def add_constant(model: onnx.ModelProto, name: str, value: object) -> str:
+def add_constant(model: onnx.ModelProto, name: str, value: Any) -> str:
     """Store a constant unless there is one of this name, in place; return the name."""
     from onnx import numpy_helper
 

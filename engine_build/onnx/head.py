@@ -92,7 +92,7 @@ def with_channels(model: onnx.ModelProto, tensor: str, channels: Sequence[int]) 
 
 
 def _change_weights(model: onnx.ModelProto, node: onnx.NodeProto, prefix: str, change: Change) -> None:
-    """Give a convolution changed weights and bias; the old ones stay, as other convolutions may share them."""
+    """Give a convolution changed weights and bias; others may share the old ones, which stay."""
     from onnx import numpy_helper
 
     if node.op_type != "Conv":

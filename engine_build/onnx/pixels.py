@@ -55,16 +55,16 @@ def normalize(
 
 
 def exchange_red_and_blue(model: onnx.ModelProto, tensor: str) -> None:
-    """Let a network read its input's channels in reverse order, in the weights of its first convolutions, in place.
+    """Let a network read its input's channels in reverse order, in place.
 
-    This is exact, and saves reversing the image.
+    The weights of its first convolutions are reversed, which is exact and saves reversing the image.
 
     Args:
         model: Model.
         tensor: Name of the network's input, float32 [N, 3, H, W].
 
     Raises:
-        ModelError: If anything else than convolutions with three input channels, or a padding, reads the input.
+        ModelError: If anything but a padding, or a convolution with three input channels, reads the input.
     """
     from onnx import numpy_helper
 
@@ -76,7 +76,9 @@ def exchange_red_and_blue(model: onnx.ModelProto, tensor: str) -> None:
         weight = stored.get(node.input[1]) if node.op_type == "Conv" else None
         values = None if weight is None else numpy_helper.to_array(weight)
         if values is None or values.shape[1] != CHANNELS:
-            raise ModelError(f"model: {node.op_type} reads the image; only a convolution of three channels may")
+            raise ModelError(
+                f"model: {node.op_type} reads the image; only a convolution of three channels may"
+            )
         node.input[1] = f"{node.input[1]}_bgr"
         turned = np.ascontiguousarray(values[:, ::-1])
         model.graph.initializer.append(numpy_helper.from_array(turned, node.input[1]))

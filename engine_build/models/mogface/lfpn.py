@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine_build.models.mogface.resnet import CHANNELS
+from engine_build.networks.resnet import CHANNELS
 
 WIDTH = 256
 """Number of channels of every level."""

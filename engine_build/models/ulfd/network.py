@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -25,7 +26,7 @@ BLOCKS = (
     (128, 256, 2),
     (256, 256, 1),
 )
-"""Input channels, output channels and stride of the depthwise separable blocks behind the first convolution."""
+"""Input channels, output channels and stride of the depthwise separable blocks."""
 
 RECEPTIVE_FIELD = 7
 """Layer that RFB replaces by a receptive field block."""
@@ -47,7 +48,9 @@ def _convolution(channels: int, width: int, stride: int, groups: int = 1) -> lis
 
 
 def _separable_block(channels: int, width: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(*_convolution(channels, channels, stride, channels), *_convolution(channels, width, 1))
+    return nn.Sequential(
+        *_convolution(channels, channels, stride, channels), *_convolution(channels, width, 1)
+    )
 
 
 def _separable(channels: int, width: int, stride: int = 1) -> nn.Sequential:
@@ -58,7 +61,9 @@ def _separable(channels: int, width: int, stride: int = 1) -> nn.Sequential:
 class BasicConv(nn.Module):
     """A convolution with batch normalization."""
 
-    def __init__(self, channels: int, width: int, side: int, dilation: int = 1, *, active: bool = True) -> None:
+    def __init__(
+        self, channels: int, width: int, side: int, dilation: int = 1, *, active: bool = True
+    ) -> None:
         super().__init__()
         padding = dilation * (side // 2)
         self.conv = nn.Conv2d(channels, width, side, padding=padding, dilation=dilation, bias=False)
@@ -93,7 +98,7 @@ class BasicRFB(nn.Module):
     @staticmethod
     def _branch(channels: int, widths: Sequence[int], dilation: int) -> nn.Sequential:
         layers = [BasicConv(channels, widths[0], 1, active=False)]
-        layers += [BasicConv(before, after, 3) for before, after in zip(widths, widths[1:])]
+        layers += [BasicConv(before, after, 3) for before, after in pairwise(widths)]
         return nn.Sequential(*layers, BasicConv(widths[-1], widths[-1], 3, dilation, active=False))
 
 
@@ -102,7 +107,8 @@ class Ulfd(nn.Module):
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
-        layers = [nn.Sequential(*_convolution(3, 16, 2)), *(_separable_block(*block) for block in BLOCKS)]
+        first = nn.Sequential(*_convolution(3, 16, 2))
+        layers: list[nn.Module] = [first, *(_separable_block(*block) for block in BLOCKS)]
         if variant == "rfb":
             layers[RECEPTIVE_FIELD] = BasicRFB(64)
         self.base_net = nn.Sequential(*layers)

@@ -1,11 +1,13 @@
-"""The backbone of MogFace: ResNet-101 (He et al. 2016), with strides in the 3x3 convolutions."""
+"""ResNet (He et al. 2016) with bottlenecks, as torchvision has it: strides are in the 3x3 convolutions."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-BLOCKS = (3, 4, 23, 3)
+BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+"""Numbers of blocks of the four stages, by depth."""
+
 EXPANSION = 4
 CHANNELS = tuple(width * EXPANSION for width in (64, 128, 256, 512))
 """Numbers of channels of C2 to C5."""
@@ -37,17 +39,22 @@ class Bottleneck(nn.Module):
         return functional.relu(self.bn3(self.conv3(x)) + shortcut)
 
 
-class ResNet101(nn.Module):
-    """ResNet-101 up to C5."""
+class ResNet(nn.Module):
+    """ResNet up to C5.
 
-    def __init__(self) -> None:
+    Args:
+        depth: Number of layers: 50, 101 or 152.
+    """
+
+    def __init__(self, depth: int) -> None:
         super().__init__()
+        blocks = BLOCKS[depth]
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.layer1 = _stage(64, 64, BLOCKS[0], stride=1)
-        self.layer2 = _stage(CHANNELS[0], 128, BLOCKS[1], stride=2)
-        self.layer3 = _stage(CHANNELS[1], 256, BLOCKS[2], stride=2)
-        self.layer4 = _stage(CHANNELS[2], 512, BLOCKS[3], stride=2)
+        self.layer1 = _stage(64, 64, blocks[0], stride=1)
+        self.layer2 = _stage(CHANNELS[0], 128, blocks[1], stride=2)
+        self.layer3 = _stage(CHANNELS[1], 256, blocks[2], stride=2)
+        self.layer4 = _stage(CHANNELS[2], 512, blocks[3], stride=2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Map normalized RGB [N, 3, H, W] to C2, C3, C4 and C5, at strides 4, 8, 16 and 32."""

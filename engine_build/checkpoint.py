@@ -26,7 +26,7 @@ COUNTER = r".*\.num_batches_tracked"
 """Pattern of the counters of batch normalization, which inference does not use."""
 
 ENOUGH = 0.5
-"""Share of common tensors, of all tensors of either, from which a checkpoint is taken for that of a network."""
+"""Share of common tensors, of all of both, from which a checkpoint is taken for that of a network."""
 
 SHOWN = 6
 """Number of keys that a message lists."""
@@ -81,7 +81,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; pass the downloaded checkpoint as weights")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    content = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_torch(path)
     for name in CONTAINERS:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]

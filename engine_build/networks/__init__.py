@@ -1,0 +1,1 @@
+"""Torch networks that several families share."""

@@ -1,0 +1,167 @@
+"""The published backbones and head of SCRFD, TinyMog and DamoFD, from the PyPI package ``modelscope``.
+
+They import mmcv and mmdet, which do not install here.  The few parts that their forward pass needs of these are
+standard layers, and stand in for them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the published networks need torch")
+nn = torch.nn
+
+NAME = "published_scrfd"
+
+
+def _norm(config: dict[str, Any], channels: int) -> Any:
+    if config["type"] == "GN":
+        return nn.GroupNorm(config["num_groups"], channels)
+    return nn.BatchNorm2d(channels)
+
+
+class ConvModule(nn.Module):  # type: ignore[misc, name-defined]
+    """A convolution, a normalization and a ReLU, as mmcv names them."""
+
+    def __init__(
+        self, channels: int, width: int, side: int, *, norm_cfg: Any = None, act_cfg: Any = "relu", **given: Any
+    ) -> None:
+        super().__init__()
+        given = {name: value for name, value in given.items() if name in ("stride", "padding", "groups")}
+        self.conv = nn.Conv2d(channels, width, side, bias=norm_cfg is None, **given)
+        if norm_cfg is not None:
+            self.add_module("gn" if norm_cfg["type"] == "GN" else "bn", _norm(norm_cfg, width))
+        self.active = act_cfg is not None
+
+    def forward(self, x: Any) -> Any:
+        for layer in self.children():
+            x = layer(x)
+        return torch.relu(x) if self.active else x
+
+
+class DepthwiseSeparableConvModule(nn.Module):  # type: ignore[misc, name-defined]
+    """A depthwise and a pointwise `ConvModule`."""
+
+    def __init__(self, channels: int, width: int, side: int, **given: Any) -> None:
+        super().__init__()
+        depthwise, pointwise = given["dw_norm_cfg"], given["pw_norm_cfg"]
+        self.depthwise_conv = ConvModule(
+            channels, channels, side, norm_cfg=depthwise, padding=given["padding"], groups=channels
+        )
+        self.pointwise_conv = ConvModule(channels, width, 1, norm_cfg=pointwise)
+
+    def forward(self, x: Any) -> Any:
+        return self.pointwise_conv(self.depthwise_conv(x))
+
+
+class Scale(nn.Module):  # type: ignore[misc, name-defined]
+    """A learned factor."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(scale))
+
+    def forward(self, x: Any) -> Any:
+        return x * self.scale
+
+
+class AnchorHead(nn.Module):  # type: ignore[misc, name-defined]
+    """The attributes that SCRFDHead reads."""
+
+    def __init__(self, num_classes: int, in_channels: int, **given: Any) -> None:
+        super().__init__()
+        self.in_channels, self.feat_channels = in_channels, given["feat_channels"]
+        self.cls_out_channels, self.num_anchors = num_classes, 2
+        self.train_cfg = None
+        self.anchor_generator = SimpleNamespace(
+            strides=[(8, 8), (16, 16), (32, 32)], num_base_anchors=[2, 2, 2]
+        )
+        self._init_layers()
+
+
+def _multi_apply(run: Callable[..., Any], *inputs: Iterable[Any]) -> tuple[list[Any], ...]:
+    return tuple(map(list, zip(*map(run, *inputs))))
+
+
+class _Anything(ModuleType):
+    """A module whose names are functions that return their argument, or decorators that change nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *given, **named: given[0] if given and callable(given[0]) else (lambda each: each)
+
+
+@contextmanager
+def _stand_ins() -> Iterator[None]:
+    registry = SimpleNamespace(register_module=lambda *_, **__: lambda kind: kind)
+    names = (
+        "mmcv mmcv.cnn mmcv.runner mmcv.ops mmcv.ops.nms mmcv.utils mmdet mmdet.core mmdet.utils mmdet.models "
+        "mmdet.models.builder mmdet.models.dense_heads mmdet.models.dense_heads.anchor_head mmdet.models.utils "
+        "mmdet.models.backbones mmdet.models.backbones.resnet"
+    ).split()
+    modules = {name: _Anything(name) for name in names}
+    vars(modules["mmcv.cnn"]).update(
+        ConvModule=ConvModule, DepthwiseSeparableConvModule=DepthwiseSeparableConvModule, Scale=Scale
+    )
+    vars(modules["mmdet.core"]).update(multi_apply=_multi_apply)
+    vars(modules["mmdet.models.dense_heads.anchor_head"]).update(AnchorHead=AnchorHead)
+    vars(modules["mmdet.models.builder"]).update(
+        HEADS=registry, BACKBONES=registry, build_loss=lambda given: None
+    )
+    before = {name: sys.modules.get(name) for name in names}
+    sys.modules.update(modules)
+    try:
+        yield
+    finally:
+        for name, module in before.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
+
+
+def published(name: str) -> ModuleType:
+    """Import a module of the published code, such as ``backbones.mobilenet``."""
+    spec = importlib.util.find_spec("modelscope")
+    if spec is None or spec.origin is None:
+        pytest.skip("modelscope is not installed; pip install modelscope")
+    models = Path(spec.origin).parent / "models" / "cv"
+    scrfd = models / "face_detection" / "scrfd"
+    folders = {
+        NAME: scrfd,
+        f"{NAME}.mmdet_patch": scrfd / "mmdet_patch",
+        f"{NAME}.mmdet_patch.core": scrfd / "mmdet_patch" / "core",
+        f"{NAME}.mmdet_patch.models": scrfd / "mmdet_patch" / "models",
+        **{
+            f"{NAME}.mmdet_patch.models.{each}": scrfd / "mmdet_patch" / "models" / each
+            for each in ("backbones", "dense_heads")
+        },
+        "modelscope.models.cv.tinynas_classfication": models / "tinynas_classfication",
+        **{f"modelscope{each}": models.parents[1] / each.replace(".", "/").strip("/") for each in ("", ".models", ".models.cv")},
+    }
+    added = [each for each in folders if each not in sys.modules]
+    for each in added:
+        sys.modules[each] = ModuleType(each)
+        sys.modules[each].__path__ = [str(folders[each])]
+    try:
+        with _stand_ins():
+            return importlib.import_module(f"{NAME}.mmdet_patch.models.{name}")
+    finally:
+        for each in [each for each in sys.modules if each == "modelscope" or each.startswith("modelscope.")]:
+            del sys.modules[each]
+
+
+def published_head(**given: Any) -> Any:
+    """Return the published SCRFDHead, with its defaults for faces with five landmarks."""
+    head = published("dense_heads.scrfd_head").SCRFDHead
+    return head(num_classes=1, reg_max=8, use_kps=True, cls_reg_share=True, loss_dfl=False, **given)
