@@ -5,8 +5,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-"""Numbers of blocks of the four stages, by depth."""
+BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 4, 36, 3)}
+"""Numbers of blocks of the four stages, by depth.
+
+The authors of MogFace-E give ResNet-152 four blocks in its second stage; torchvision has eight.
+"""
 
 EXPANSION = 4
 CHANNELS = tuple(width * EXPANSION for width in (64, 128, 256, 512))
