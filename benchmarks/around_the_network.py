@@ -22,7 +22,7 @@ from rich.table import Table
 from benchmarks._lib.results import record
 from benchmarks._lib.timing import in_turn
 from benchmarks.peers.published import Published, published
-from engine_build.models.mogface.spec import EXTRA_DIVISOR, MEAN, STD, mogface_spec
+from engine_build.models.mogface import EXTRA_DIVISOR, FAMILY, MEAN, STD
 from trt_mogface.backends.onnxruntime import session
 from trt_mogface.reference.resize import paint, place_native
 from trt_mogface.reference.select import select
@@ -30,7 +30,7 @@ from trt_mogface.reference.select import select
 THREADS = 2
 ROUNDS = 15
 CASES = [((640, 640), 300), ((640, 640), 6000), ((1088, 1920), 300), ((1088, 1920), 6000)]
-SPEC = mogface_spec("0" * 64)
+SPEC = FAMILY.spec
 
 
 def main() -> None:
@@ -76,8 +76,8 @@ def published_steps(
     """Run the lines of ``MogFaceDetector.forward`` around the network, with its own functions."""
     utils = reference.utils
     pixels = image[:, :, ::-1].astype(np.float32)[:, :, ::-1]
-    pixels -= np.array([MEAN])
-    pixels /= np.array([STD])
+    pixels -= np.array([MEAN[::-1]])
+    pixels /= np.array([STD[::-1]])
     pixels /= EXTRA_DIVISOR
     torch.from_numpy(pixels[:, :, ::-1].copy().transpose(2, 0, 1)).unsqueeze(0).contiguous()
     priors = torch.tensor(utils.MogPriorBox(scale_list=[0.68])(*image.shape[:2]))
@@ -109,7 +109,7 @@ def graph() -> onnx.ModelProto:
 
     The scale is in the weights of the first convolution, see `engine_build.onnx.cpu`.
     """
-    mean = np.array(MEAN, np.float32).reshape(1, 3, 1, 1)
+    mean = np.array(MEAN[::-1], np.float32).reshape(1, 3, 1, 1)
     nodes = helper.make_graph(
         [
             helper.make_node("Transpose", ["images"], ["planes"], perm=[0, 3, 1, 2]),

@@ -21,13 +21,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks._lib.results import record, slug
-from engine_build.models.mogface.spec import mogface_spec
+from engine_build.models import mogface
 from trt_mogface.frame import Frame
 from trt_mogface.kernels import Faces, Kernels
 from trt_mogface.reference.anchors import anchors
 from trt_mogface.reference.resize import place_letterbox
 
-SPEC = mogface_spec("0" * 64)
+SPEC = mogface.FAMILY.spec
 SIZE = (640, 640)
 BEYOND_CACHE = 256 << 20
 """Bytes of all inputs together; the L2 of an H200 has 50 MB."""

@@ -17,9 +17,8 @@ from rich.table import Table
 
 from benchmarks._lib.results import record, slug
 from benchmarks.runner import GPU_FRAMES, GPU_SIZE, images_per_s, latency_ratio
-from engine_build.models.mogface.network import MogFace, on_pixels
-from engine_build.models.mogface.spec import mogface_spec
-from engine_build.onnx.export import OnPixels
+from engine_build.models.mogface import FAMILY
+from engine_build.models.mogface.network import MogFace, mogface
 from trt_mogface.backends.gpu.backend import GpuBackend
 from trt_mogface.backends.options import DetectorOptions, SlotOptions
 from trt_mogface.bench.measurement import MeasureOptions
@@ -30,7 +29,7 @@ from trt_mogface.kernels import Kernels
 from trt_mogface.models.manifest import Shape
 
 BATCHES = (1, 8, 32)
-SPEC = mogface_spec("0" * 64)
+SPEC = FAMILY.spec
 
 
 class At:
@@ -108,7 +107,7 @@ def main() -> None:
         raise SystemExit("this needs an NVIDIA GPU and a torch with CUDA; nothing was measured")
     cuda, kernels = open_cuda(0), Kernels()
     torch.manual_seed(0)
-    network = half_precision(on_pixels(MogFace().eval()).cuda())
+    network = half_precision(mogface().eval().cuda())
     table = Table("batch", "replays, /s", "pipeline, /s", "share", "latency p99 / replay median")
     cases = []
     for batch in BATCHES:
@@ -128,15 +127,25 @@ def main() -> None:
     )
 
 
-def half_precision(network: OnPixels) -> Any:
-    """Return a function that normalizes in float32 and runs the network in float16, channels last."""
-    inner: Any = network.network.half()
+def half_precision(network: MogFace) -> Any:
+    """Return a function that normalizes in float32 and runs the network in float16, channels last.
+
+    Its first convolution is turned to read blue first, as in the exported file.
+    """
+    first = network.backbone.conv1
+    first.weight = torch.nn.Parameter(first.weight.detach().flip(1))
+    inner: Any = network.half()
     inner.to(memory_format=torch.channels_last)
+    mean, std = (
+        torch.tensor(each[::-1], device="cuda").reshape(1, 3, 1, 1) for each in (FAMILY.mean, FAMILY.std)
+    )
 
     def run(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        planes = (images.float().permute(0, 3, 1, 2) - network.mean) * network.scale
-        scores, deltas = inner(planes.half().contiguous(memory_format=torch.channels_last))
-        return scores.float(), deltas.float()
+        planes = (images.float().permute(0, 3, 1, 2) - mean) / std
+        maps = inner(planes.half().contiguous(memory_format=torch.channels_last))
+        scores = torch.cat([each.float().sigmoid().flatten(1) for each in maps[::2]], dim=1)
+        deltas = torch.cat([each.float().flatten(2).transpose(1, 2) for each in maps[1::2]], dim=1)
+        return scores, deltas
 
     return run
 

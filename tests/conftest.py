@@ -75,13 +75,12 @@ def mogface_reference() -> ModuleType:
 def mogface_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MogFace with random weights as a contract file: no cost depends on the weights."""
     pytest.importorskip("torch", reason="MogFace is exported by torch")
-    from engine_build.models.mogface.network import MogFace, on_pixels
-    from engine_build.models.mogface.spec import mogface_spec
+    from engine_build.models.mogface import FAMILY
+    from engine_build.models.mogface.network import mogface
     from engine_build.onnx import contract
-    from engine_build.onnx.export import export
 
     path = tmp_path_factory.mktemp("roofline") / "mogface.onnx"
-    contract.save(export(on_pixels(MogFace().eval()), mogface_spec("0" * 64)), path)
+    contract.save(FAMILY.from_network(mogface().eval(), FAMILY.spec), path)
     return path
 
 

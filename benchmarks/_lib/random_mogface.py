@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import torch
 
-from engine_build.models.mogface.network import MogFace
+from engine_build.models.mogface.network import mogface
 from trt_mogface.bench.sources import noise
 
 SIZE, COUNT = (320, 320), 4
@@ -20,7 +20,7 @@ SIZE, COUNT = (320, 320), 4
 def save_random(path: str | Path) -> None:
     """Write a checkpoint, always the same."""
     torch.manual_seed(0)
-    torch.save(MogFace().state_dict(), path)
+    torch.save(mogface().state_dict(), path)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from engine_build.models.mogface.spec import mogface_spec
+from engine_build.models import registry
+from engine_build.models.mogface import TRAINING_ONLY
 from engine_build.onnx import contract
 
 if TYPE_CHECKING:  # what needs no torch is tested without it
@@ -41,13 +42,22 @@ def pair(reference: ModuleType, folder: Path, *, spread: bool) -> Pair:
     """The published network and what this package makes of its checkpoint."""
     import torch
 
-    from engine_build.models.mogface.checkpoint import load_mogface
-    from engine_build.models.mogface.network import on_pixels
-    from engine_build.onnx.export import export
+    from engine_build import checkpoint as checkpoints
+    from engine_build.models.mogface.network import mogface
 
     network = published_network(reference, spread=spread)
     checkpoint, onnx = folder / "pytorch_model.pt", folder / "mogface.onnx"
     torch.save(network.state_dict(), checkpoint)
-    # The network is changed for the export, so it is one of its own.
-    contract.save(export(on_pixels(load_mogface(checkpoint)), mogface_spec("0" * 64)), onnx)
-    return Pair(network, load_mogface(checkpoint), checkpoint, onnx)
+    contract.save(registry.recipes()["mogface"].build(checkpoint), onnx)
+    ours = checkpoints.load(mogface(), checkpoint, "mogface", TRAINING_ONLY)
+    return Pair(network, ours, checkpoint, onnx)
+
+
+def outputs_of_ours(network: MogFace, planes: Any) -> tuple[Any, Any]:
+    """Return the maps of our network as the published one returns them: scores [N, A] and deltas [N, A, 4]."""
+    import torch
+
+    with torch.no_grad():
+        maps = network(planes)
+    scores = torch.cat([each.sigmoid().flatten(1) for each in maps[::2]], dim=1)
+    return scores, torch.cat([each.flatten(2).transpose(1, 2) for each in maps[1::2]], dim=1)

@@ -33,7 +33,14 @@ class ConvModule(nn.Module):  # type: ignore[misc, name-defined]
     """A convolution, a normalization and a ReLU, as mmcv names them."""
 
     def __init__(
-        self, channels: int, width: int, side: int, *, norm_cfg: Any = None, act_cfg: Any = "relu", **given: Any
+        self,
+        channels: int,
+        width: int,
+        side: int,
+        *,
+        norm_cfg: Any = None,
+        act_cfg: Any = "relu",
+        **given: Any,
     ) -> None:
         super().__init__()
         given = {name: value for name, value in given.items() if name in ("stride", "padding", "groups")}
@@ -104,11 +111,24 @@ class _Anything(ModuleType):
 @contextmanager
 def _stand_ins() -> Iterator[None]:
     registry = SimpleNamespace(register_module=lambda *_, **__: lambda kind: kind)
-    names = (
-        "mmcv mmcv.cnn mmcv.runner mmcv.ops mmcv.ops.nms mmcv.utils mmdet mmdet.core mmdet.utils mmdet.models "
-        "mmdet.models.builder mmdet.models.dense_heads mmdet.models.dense_heads.anchor_head mmdet.models.utils "
-        "mmdet.models.backbones mmdet.models.backbones.resnet"
-    ).split()
+    names = [
+        "mmcv",
+        "mmcv.cnn",
+        "mmcv.runner",
+        "mmcv.ops",
+        "mmcv.ops.nms",
+        "mmcv.utils",
+        "mmdet",
+        "mmdet.core",
+        "mmdet.utils",
+        "mmdet.models",
+        "mmdet.models.builder",
+        "mmdet.models.dense_heads",
+        "mmdet.models.dense_heads.anchor_head",
+        "mmdet.models.utils",
+        "mmdet.models.backbones",
+        "mmdet.models.backbones.resnet",
+    ]
     modules = {name: _Anything(name) for name in names}
     vars(modules["mmcv.cnn"]).update(
         ConvModule=ConvModule, DepthwiseSeparableConvModule=DepthwiseSeparableConvModule, Scale=Scale
@@ -147,7 +167,10 @@ def published(name: str) -> ModuleType:
             for each in ("backbones", "dense_heads")
         },
         "modelscope.models.cv.tinynas_classfication": models / "tinynas_classfication",
-        **{f"modelscope{each}": models.parents[1] / each.replace(".", "/").strip("/") for each in ("", ".models", ".models.cv")},
+        **{
+            f"modelscope{each}": models.parents[1] / each.replace(".", "/").strip("/")
+            for each in ("", ".models", ".models.cv")
+        },
     }
     added = [each for each in folders if each not in sys.modules]
     for each in added:

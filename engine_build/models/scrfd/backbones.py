@@ -83,7 +83,9 @@ class BasicBlock(nn.Module):
         if stride != 1 or channels != width:
             pool = nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
             convolution = nn.Conv2d(channels, width, 1, bias=False)
-            self.downsample = nn.Sequential(*([pool] if stride != 1 else []), convolution, nn.BatchNorm2d(width))
+            self.downsample = nn.Sequential(
+                *([pool] if stride != 1 else []), convolution, nn.BatchNorm2d(width)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, channels, H, W] to [N, width, ceil(H / stride), ceil(W / stride)]."""

@@ -112,7 +112,13 @@ def _units(block: Block) -> Iterator[Unit]:
         is_depthwise = block.kind == "depthwise"
         between = narrow if is_depthwise else width
         inner = width if is_depthwise else narrow
-        yield Unit(_three(channels, narrow, between, side, stride, is_depthwise), channels, between, stride, projects=first)
+        yield Unit(
+            _three(channels, narrow, between, side, stride, is_depthwise),
+            channels,
+            between,
+            stride,
+            projects=first,
+        )
         yield Unit(_three(between, inner, width, side, 1, is_depthwise), between, width, 1)
 
 

@@ -48,9 +48,7 @@ class HeadConfig:
 class Convolution(nn.Module):
     """A convolution; with a normalization, also a ReLU."""
 
-    def __init__(
-        self, convolution: nn.Conv2d, norm: tuple[str, nn.Module] | None = None
-    ) -> None:
+    def __init__(self, convolution: nn.Conv2d, norm: tuple[str, nn.Module] | None = None) -> None:
         super().__init__()
         self.conv = convolution
         self._norm = None if norm is None else norm[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine_build.models.retinaface import MEAN, SPEC, adapt
+from engine_build.models.retinaface import FAMILY, MEAN, adapt
 from engine_build.onnx import contract, pixels
 from trt_mogface._onnxruntime import onnxruntime
 from trt_mogface.backends.onnxruntime import OnnxNetwork
@@ -22,7 +22,7 @@ def test_contract_file_equals_its_source(size: tuple[int, int, int]) -> None:
     boxes, classes, points = source.run(["loc", "conf", "landmarks"], {"input": planes})
     with OnnxNetwork(embedded_file("retinaface-mnet025")) as executor:
         outputs = executor.run(images)
-        assert executor.spec == SPEC
+        assert executor.spec.levels == FAMILY.spec.levels
     assert outputs.landmarks is not None
     np.testing.assert_allclose(outputs.scores, classes[..., 1], rtol=0, atol=1e-5)
     np.testing.assert_allclose(outputs.deltas, boxes, rtol=0, atol=1e-4)
@@ -34,6 +34,6 @@ def test_the_embedded_file_is_what_this_code_makes() -> None:
     made = adapt()
     assert made.graph.node[0].op_type == "Cast"  # TensorRT transposes no bytes
     pixels.transpose_first(made)  # and a CPU transposes them faster
-    assert contract.spec_of(embedded, embedded_file("retinaface-mnet025")) == SPEC
+    assert contract.spec_of(embedded) == contract.spec_of(made)
     assert [node.op_type for node in embedded.graph.node] == [node.op_type for node in made.graph.node]
     assert not any(node.op_type == "Identity" for node in made.graph.node)

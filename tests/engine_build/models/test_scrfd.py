@@ -1,17 +1,25 @@
-"""SCRFD, TinyMog and DamoFD against the published backbones and head, on random weights."""
+"""SCRFD, TinyMog and DamoFD against the published backbones and head, and a public file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
-from tests.support.published_scrfd import PAFPN, published, published_head
+from engine_build.models.scrfd import FAMILY
+from engine_build.onnx import contract
+from trt_mogface.backends.onnxruntime import OnnxNetwork
 
 torch = pytest.importorskip("torch", reason="the networks need torch")
 
-from engine_build.models import scrfd  # noqa: E402
+from engine_build.models.scrfd.networks import NETWORKS  # noqa: E402
+from tests.support.made_weights import made_weights  # noqa: E402
+from tests.support.published_scrfd import published, published_head  # noqa: E402
 
 STRUCTURES = {
     "damofd-0.5g": (
@@ -31,3 +39,133 @@ STRUCTURES = {
         "SuperResK1K3K1(488,624,2,72,4)SuperResK1K7K1(624,816,2,24,3)"
     ),
 }
+HEADS: dict[str, dict[str, Any]] = {
+    "damofd-0.5g": {"in_channels": 16, "feat_channels": 64, "stacked_convs": 2, "dw_conv": True},
+    "damofd-2.5g": {"in_channels": 24, "feat_channels": 64, "stacked_convs": 2},
+    "damofd-10g": {"in_channels": 56, "feat_channels": 80, "stacked_convs": 3},
+    "damofd-34g": {"in_channels": 128, "feat_channels": 256, "stacked_convs": 2},
+    "scrfd-2.5g": {"in_channels": 24, "feat_channels": 64, "stacked_convs": 2},
+    "scrfd-10g": {"in_channels": 56, "feat_channels": 80, "stacked_convs": 3},
+    "scrfd-500m": {
+        "in_channels": 16,
+        "feat_channels": 64,
+        "stacked_convs": 2,
+        "dw_conv": True,
+        "strides_share": False,
+        "norm_cfg": {"type": "BN"},
+        "scale_mode": 0,
+    },
+}
+MILLIONS = {
+    "damofd-0.5g": 0.27,
+    "damofd-2.5g": 0.45,
+    "damofd-10g": 1.28,
+    "damofd-34g": 6.29,
+    "scrfd-500m": 0.63,
+}
+"""Published numbers of parameters."""
+
+
+def network(name: str) -> Any:
+    ours = NETWORKS[name]().eval()
+    ours.load_state_dict(made_weights(ours), strict=False)
+    return ours
+
+
+def planes(batch: int = 2, height: int = 97, width: int = 131) -> Any:
+    return torch.from_numpy(
+        np.random.default_rng(0).normal(size=(batch, 3, height, width)).astype(np.float32)
+    )
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_searched_backbones_equal_the_published_ones(name: str) -> None:
+    ours = network(name).backbone
+    theirs = published("backbones.master_net").MasterNet(plainnet_struct=STRUCTURES[name]).eval()
+    theirs.load_state_dict(ours.state_dict())
+    x = planes()
+    with torch.no_grad():
+        found, expected = ours(x), x
+        for block, feature in zip(theirs.block_list, found):
+            expected = block(expected)
+            assert torch.equal(feature, expected)
+
+
+def test_the_mobile_backbone_equals_the_published_one() -> None:
+    ours = network("tinymog").backbone
+    stages = {"stage_planes": [16, 16, 40, 72, 152, 288], "stage_blocks": [2, 3, 2, 6]}
+    theirs = published("backbones.mobilenet").MobileNetV1(block_cfg=stages).eval()
+    theirs.load_state_dict(ours.state_dict())
+    with torch.no_grad():
+        for feature, expected in zip(ours(planes()), theirs(planes()), strict=True):
+            assert torch.equal(feature, expected)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_heads_equal_the_published_one(name: str) -> None:
+    ours = network(name)
+    groups = 32 if name == "damofd-34g" else 16
+    given = {"strides_share": True, "scale_mode": 2, "norm_cfg": {"type": "GN", "num_groups": groups}}
+    theirs = published_head(**(given | HEADS[name])).eval()
+    state = {f"bbox_head.{key}": value for key, value in theirs.state_dict().items()}
+    assert state.keys() - {f"bbox_head.{key}" for key in ours.bbox_head.state_dict()} == {
+        "bbox_head.integral.project"
+    }
+    theirs.load_state_dict(ours.bbox_head.state_dict(), strict=False)
+    with torch.no_grad():
+        levels = ours.neck(ours.backbone(planes())[-3:])
+        expected = chain.from_iterable(zip(*theirs(levels)))
+        for found, wanted in zip(ours.bbox_head(levels), expected, strict=True):
+            torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MILLIONS)
+def test_parameters_are_as_published(name: str) -> None:
+    assert sum(each.numel() for each in NETWORKS[name]().parameters()) / 1e6 == pytest.approx(
+        MILLIONS[name], abs=0.01
+    )
+
+
+def test_the_whole_network_equals_a_public_file(test_data: Path, tmp_path: Path) -> None:
+    """The file's batch normalizations are folded, so ours become identities."""
+    path = test_data / "weights" / "scrfd_500m_kps.onnx"
+    model = onnx.load(str(path))
+    stored = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    theirs = [node.input[1:] for node in model.graph.node if node.op_type == "Conv"]
+    ours = NETWORKS["scrfd-500m"]().eval()
+    _take(ours, [[stored[name] for name in names] for names in theirs])
+    outputs = []
+    images = np.random.default_rng(0).integers(0, 256, (2, 97, 131, 3), np.uint8)
+    for number, made in enumerate(
+        (FAMILY.from_onnx(path, FAMILY.spec), FAMILY.from_network(ours, FAMILY.spec))
+    ):
+        contract.save(made, tmp_path / f"{number}.onnx")
+        with OnnxNetwork(tmp_path / f"{number}.onnx") as running:
+            outputs.append(running.run(images))
+    for found, expected in zip(*outputs, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+def _take(network: Any, convolutions: list[list[Any]]) -> None:
+    """Give the convolutions of a network, in the order of the file, weights and biases."""
+    order: list[Any] = []
+    hooks = [
+        each.register_forward_hook(lambda module, *_: order.append(module))
+        for each in network.modules()
+        if isinstance(each, torch.nn.Conv2d)
+    ]
+    with torch.no_grad():
+        network(planes(1, 64, 64))
+    for hook in hooks:
+        hook.remove()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eps = 0.0
+    remaining = list(convolutions)
+    for module in order:
+        given = next(each for each in remaining if each[0].shape == tuple(module.weight.shape))
+        remaining.remove(given)
+        with torch.no_grad():
+            module.weight.copy_(torch.from_numpy(given[0].copy()))
+            module.bias = torch.nn.Parameter(torch.from_numpy(given[1].copy()))
+    assert not remaining

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine_build.models.mogface.spec import mogface_spec
+from engine_build.models import mogface
 from engine_build.models.retinaface import SPEC as RETINAFACE
 from engine_build.onnx import contract
 from engine_build.onnx.pyramid import levels_left_out, without_small_faces
@@ -17,7 +17,7 @@ from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.errors import ArgumentError
 from trt_mogface.models.cards import embedded_file
 
-MOGFACE = mogface_spec("0" * 64)
+MOGFACE = mogface.FAMILY.spec
 
 
 def cut(path: Path, min_face: float, target: Path) -> Path:

@@ -13,8 +13,9 @@ pytest.importorskip("torch", reason="checkpoints are read with torch")
 import torch
 from safetensors.torch import save_file
 
-from engine_build.models.mogface.checkpoint import load_mogface, looks_like, read_state
-from engine_build.models.mogface.network import MogFace
+from engine_build import checkpoint
+from engine_build.models.mogface import TRAINING_ONLY, network
+from engine_build.models.registry import recipes
 from trt_mogface.errors import CheckpointError
 
 
@@ -31,7 +32,11 @@ class Pickled:
 @pytest.fixture(scope="module")
 def state() -> dict[str, torch.Tensor]:
     torch.manual_seed(1)
-    return MogFace().state_dict()
+    return network.mogface().state_dict()
+
+
+def load_mogface(path: Path) -> torch.nn.Module:
+    return checkpoint.load(network.mogface(), path, "mogface", TRAINING_ONLY)
 
 
 def refusal(path: Path) -> str:
@@ -53,7 +58,7 @@ def test_the_three_file_kinds_give_the_same_network(state: dict[str, torch.Tenso
 
 
 def test_the_published_checkpoints_training_keys_are_known(mogface_reference: Any, tmp_path: Path) -> None:
-    published = mogface_reference.MogFace().state_dict()
+    published = mogface_reference.network.mogface().state_dict()
     assert any("dsfd_modules" in key for key in published)
     torch.save(published, tmp_path / "published.pt")
     load_mogface(tmp_path / "published.pt")
@@ -74,31 +79,52 @@ def test_missing_unexpected_and_misshapen_keys_are_listed(
         "1 unexpected: fpn.dsfd_modules.9.weight",
         "1 of another shape: pred_net.pred_cls.weight [2, 512, 3, 3] for [1, 512, 3, 3]",
         "1 not finite: backbone.conv1.weight",
-        "MogFace on ResNet-101",
+        "weights of mogface, but damaged",
     ):
         assert part in message
 
 
 @pytest.mark.parametrize(
-    ("pattern", "guess"), [("*etina*.pth", "RetinaFace MobileNet-0.25"), ("*.pth", "ULFD")]
-)
-def test_real_weights_of_other_networks_are_recognized(test_data: Path, pattern: str, guess: str) -> None:
-    files = sorted((test_data / "weights").rglob(pattern))
-    assert files
-    messages = [refusal(file) for file in files]
-    assert any(f"looks like {guess}" in message for message in messages)
-
-
-@pytest.mark.parametrize(
-    ("depth", "guess"),
+    ("file", "name"),
     [
-        (5, "Baseline, Ali-AMS or SSE (ResNet-50)"),
-        (35, "MogFace-E (ResNet-152)"),
-        (22, "without its deep head"),
+        ("retinaface_mobilenet0.25_Final_1MB.pth", "retinaface-mnet025 or retinaface-mnet025-1mb"),
+        ("ulfd_version-slim-640.pth", "ulfd-slim"),
+        ("ulfd_version-RFB-320.pth", "ulfd-rfb"),
     ],
 )
-def test_mogface_variants_are_told_apart(depth: int, guess: str) -> None:
-    assert guess in looks_like([f"backbone.layer3.{block}.conv1.weight" for block in range(depth + 1)])
+def test_real_weights_of_other_networks_are_named(test_data: Path, file: str, name: str) -> None:
+    assert f"not the weights of mogface, but of {name}; keys" in refusal(test_data / "weights" / file)
+
+
+NETWORKS = [name for name, recipe in recipes().items() if recipe.network is not None]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_weights_of_each_network_are_named_from_their_shapes(name: str) -> None:
+    build = recipes()[name].network
+    assert build is not None
+    with torch.device("meta"):
+        assert name in checkpoint.recognized(build().state_dict())
+
+
+def test_weights_of_no_known_network_are_said_to_be_so(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pt")
+    assert "of an unknown network" in refusal(tmp_path / "other.pt")
+
+
+def test_the_authors_files_have_further_keys(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    more = {
+        f"pred_net.dsfd_{kind}.{part}": torch.zeros(1)
+        for kind in ("loc", "conf")
+        for part in ("weight", "bias")
+    }
+    torch.save({**state, **more}, tmp_path / "authors.pth")
+    load_mogface(tmp_path / "authors.pth")
+
+
+def test_a_weight_with_and_without_a_prefix_is_refused(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1), "module.a": torch.ones(1)}, tmp_path / "twice.pt")
+    assert "twice" in refusal(tmp_path / "twice.pt")
 
 
 def test_pickled_code_is_refused_and_not_run(tmp_path: Path) -> None:
@@ -128,7 +154,7 @@ def test_truncated_checkpoint_is_refused(state: dict[str, torch.Tensor], tmp_pat
 def test_a_file_without_named_tensors_is_refused(tmp_path: Path, content: Any) -> None:
     torch.save(content, tmp_path / "odd.pt")
     with pytest.raises(CheckpointError):
-        read_state(tmp_path / "odd.pt")
+        checkpoint.read_state(tmp_path / "odd.pt")
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

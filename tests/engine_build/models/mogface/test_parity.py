@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine_build.models.mogface.spec import EXTRA_DIVISOR, MEAN, STD
-from tests.support.mogface import Pair, pair
+from engine_build.models.mogface import EXTRA_DIVISOR, MEAN, STD
+from tests.support.mogface import Pair, outputs_of_ours, pair
 from tests.support.photos import Photo
 from trt_mogface import Detections, Detector
 from trt_mogface.backends.onnxruntime import OnnxNetwork
@@ -28,9 +28,9 @@ def pixels(batch: int, height: int, width: int) -> NDArray[np.uint8]:
 
 
 def normalized(images: NDArray[np.uint8]) -> Any:
-    """The published preprocessing: BGR, mean, std, 255, then RGB planes."""
-    values = (images.astype(np.float32) - np.array(MEAN)) / np.array(STD) / EXTRA_DIVISOR
-    return torch.from_numpy(np.ascontiguousarray(values[..., ::-1].transpose(0, 3, 1, 2))).float()
+    """The published preprocessing: mean, std, 255, as RGB planes."""
+    values = (images[..., ::-1].astype(np.float32) - np.array(MEAN)) / np.array(STD) / EXTRA_DIVISOR
+    return torch.from_numpy(np.ascontiguousarray(values.transpose(0, 3, 1, 2))).float()
 
 
 def outputs_of_published(network: Any, images: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -43,8 +43,7 @@ def outputs_of_published(network: Any, images: NDArray[np.uint8]) -> tuple[NDArr
 def test_torch_network_equals_the_published_one(mogface: Pair, size: tuple[int, int, int]) -> None:
     images = pixels(*size)
     scores, deltas = outputs_of_published(mogface.published, images)
-    with torch.no_grad():
-        our_scores, our_deltas = mogface.ours(normalized(images))
+    our_scores, our_deltas = outputs_of_ours(mogface.ours, normalized(images))
     np.testing.assert_allclose(our_scores, scores, rtol=0, atol=1e-5)
     np.testing.assert_allclose(our_deltas, deltas, rtol=0, atol=1e-5)
 
@@ -71,8 +70,7 @@ def test_weights_as_initialized(mogface_reference: ModuleType, tmp_path: Path) -
     plain = pair(mogface_reference, tmp_path, spread=False)
     images = pixels(2, 97, 131)
     scores, deltas = outputs_of_published(plain.published, images)
-    with torch.no_grad():
-        our_scores, our_deltas = plain.ours(normalized(images))
+    our_scores, our_deltas = outputs_of_ours(plain.ours, normalized(images))
     np.testing.assert_allclose(our_scores, scores, rtol=0, atol=1e-5)
     np.testing.assert_allclose(our_deltas, deltas, rtol=0, atol=1e-5)
     with OnnxNetwork(plain.onnx) as executor:
