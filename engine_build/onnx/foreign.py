@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine_build.onnx import opset
 from engine_build.onnx.graph import constants, readers, replace_nodes, without_dead_ends, without_identities
@@ -126,8 +127,8 @@ def _store_constants(model: onnx.ModelProto) -> None:
     graph = model.graph
     for node in [node for node in graph.node if node.op_type == "Constant"]:
         (value,) = node.attribute
-        given: Any = helper.get_attribute_value(value)
-        tensor = value.t if value.name == "value" else numpy_helper.from_array(np.asarray(given))
+        given: NDArray[Any] = np.asarray(helper.get_attribute_value(value))
+        tensor = value.t if value.name == "value" else numpy_helper.from_array(given)
         stored = graph.initializer.add()
         stored.CopyFrom(tensor)
         stored.name = node.output[0]

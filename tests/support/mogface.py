@@ -54,7 +54,7 @@ def pair(reference: ModuleType, folder: Path, *, spread: bool) -> Pair:
 
 
 def outputs_of_ours(network: MogFace, planes: Any) -> tuple[Any, Any]:
-    """Return the maps of our network as the published one returns them: scores [N, A] and deltas [N, A, 4]."""
+    """Return our network's maps as the published one returns them: scores [N, A] and deltas [N, A, 4]."""
     import torch
 
     with torch.no_grad():

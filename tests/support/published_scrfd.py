@@ -1,7 +1,7 @@
 """The published backbones and head of SCRFD, TinyMog and DamoFD, from the PyPI package ``modelscope``.
 
-They import mmcv and mmdet, which do not install here.  The few parts that their forward pass needs of these are
-standard layers, and stand in for them.
+They import mmcv and mmdet, which do not install here.  The few parts that their forward pass needs of these
+are standard layers, and stand in for them.
 """
 
 from __future__ import annotations
@@ -32,27 +32,17 @@ def _norm(config: dict[str, Any], channels: int) -> Any:
 class ConvModule(nn.Module):  # type: ignore[misc, name-defined]
     """A convolution, a normalization and a ReLU, as mmcv names them."""
 
-    def __init__(
-        self,
-        channels: int,
-        width: int,
-        side: int,
-        *,
-        norm_cfg: Any = None,
-        act_cfg: Any = "relu",
-        **given: Any,
-    ) -> None:
+    def __init__(self, channels: int, width: int, side: int, *, norm_cfg: Any = None, **given: Any) -> None:
         super().__init__()
         given = {name: value for name, value in given.items() if name in ("stride", "padding", "groups")}
         self.conv = nn.Conv2d(channels, width, side, bias=norm_cfg is None, **given)
         if norm_cfg is not None:
             self.add_module("gn" if norm_cfg["type"] == "GN" else "bn", _norm(norm_cfg, width))
-        self.active = act_cfg is not None
 
     def forward(self, x: Any) -> Any:
         for layer in self.children():
             x = layer(x)
-        return torch.relu(x) if self.active else x
+        return torch.relu(x)
 
 
 class DepthwiseSeparableConvModule(nn.Module):  # type: ignore[misc, name-defined]
@@ -99,13 +89,18 @@ def _multi_apply(run: Callable[..., Any], *inputs: Iterable[Any]) -> tuple[list[
     return tuple(map(list, zip(*map(run, *inputs))))
 
 
+def _unchanged(*given: Any, **_: Any) -> Any:
+    """Return the decorated function, or a decorator."""
+    return given[0] if given and callable(given[0]) else (lambda each: each)
+
+
 class _Anything(ModuleType):
     """A module whose names are functions that return their argument, or decorators that change nothing."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return lambda *given, **named: given[0] if given and callable(given[0]) else (lambda each: each)
+        return _unchanged
 
 
 @contextmanager
@@ -136,7 +131,7 @@ def _stand_ins() -> Iterator[None]:
     vars(modules["mmdet.core"]).update(multi_apply=_multi_apply)
     vars(modules["mmdet.models.dense_heads.anchor_head"]).update(AnchorHead=AnchorHead)
     vars(modules["mmdet.models.builder"]).update(
-        HEADS=registry, BACKBONES=registry, build_loss=lambda given: None
+        HEADS=registry, BACKBONES=registry, build_loss=lambda _: None
     )
     before = {name: sys.modules.get(name) for name in names}
     sys.modules.update(modules)

@@ -20,9 +20,9 @@ class Block(NamedTuple):
     """A block of a backbone.
 
     Attributes:
-        kind: Each repeat is a ``plain`` k x k convolution, one ``residual`` unit of two k x k
-            convolutions, two ``bottleneck`` units of 1x1, k x k and 1x1, or two ``depthwise`` ones, whose k x k
-            convolution is depthwise.
+        kind: Each repeat is a ``plain`` k x k convolution, one ``residual`` unit of two k x k convolutions,
+            two ``bottleneck`` units of 1x1, k x k and 1x1, or two ``depthwise`` ones, whose k x k convolution
+            is depthwise.
         side: Side k of the kernel.
         channels, width: Input and output channels.
         stride: Stride of the first unit.

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine_build.models import mogface
-from engine_build.models.retinaface import SPEC as RETINAFACE
+from engine_build.models import mogface, retinaface
 from engine_build.onnx import contract
 from engine_build.onnx.pyramid import levels_left_out, without_small_faces
 from engine_build.workload.layers import layers_of
@@ -78,4 +77,4 @@ def test_retinaface_without_its_finest_level(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_out_for_small_faces() -> None:
-    assert levels_left_out(RETINAFACE, 24) == 0
+    assert levels_left_out(retinaface.FAMILY.spec, 24) == 0

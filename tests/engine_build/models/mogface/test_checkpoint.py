@@ -58,7 +58,7 @@ def test_the_three_file_kinds_give_the_same_network(state: dict[str, torch.Tenso
 
 
 def test_the_published_checkpoints_training_keys_are_known(mogface_reference: Any, tmp_path: Path) -> None:
-    published = mogface_reference.network.mogface().state_dict()
+    published = mogface_reference.MogFace().state_dict()
     assert any("dsfd_modules" in key for key in published)
     torch.save(published, tmp_path / "published.pt")
     load_mogface(tmp_path / "published.pt")

@@ -1,7 +1,7 @@
 """The authors' variants against outputs of the authors' code, which was recorded with made-up weights.
 
-`tests/data/mogface_variants.json` has 40 anchors of each network for the second of two images of noise: repository
-damo-cv/MogFace, commit 5e064d6, with the weights of `tests.support.made_weights`.
+`tests/data/mogface_variants.json` has 40 anchors of each network for the second of two images of noise:
+repository damo-cv/MogFace, commit 5e064d6, with the weights of `tests.support.made_weights`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from engine_build.models.mogface import network  # noqa: E402
 RECORDED = json.loads((REPOSITORY / "tests/data/mogface_variants.json").read_text())
 
 
-@pytest.mark.parametrize(
-    ("variant", "build"), [("mogface-e", network.mogface_e), ("baseline", network.baseline)]
-)
-def test_the_network_equals_the_authors(variant: str, build: type[network.MogFace]) -> None:
-    ours = build().eval()
+BUILDERS = {"mogface": network.mogface, "mogface-e": network.mogface_e, "baseline": network.baseline}
+
+
+@pytest.mark.parametrize("variant", BUILDERS)
+def test_the_network_equals_the_authors(variant: str) -> None:
+    ours = BUILDERS[variant]().eval()
     ours.load_state_dict(made_weights(ours), strict=False)
     noise = np.random.default_rng(0).integers(0, 256, (2, 3, 97, 131)).astype(np.float32) / 127.5 - 1
     scores, deltas = outputs_of_ours(ours, torch.from_numpy(noise))
