@@ -186,7 +186,7 @@ def _free_upsampling(model: onnx.ModelProto) -> None:
     from onnx import helper, numpy_helper
 
     graph = model.graph
-    stored = {
+    stored: dict[str, NDArray[Any]] = {
         "upsampling.factors": np.array([1, 1, 2, 2], np.float32),
         "upsampling.start": np.array([0, 0], np.int64),
         "upsampling.axes": np.array([2, 3], np.int64),
