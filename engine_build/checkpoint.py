@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine_build.models.registry import recipes
+from trt_mogface._files import sha256_of
 from trt_mogface.errors import CheckpointError, first_line
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -51,26 +52,29 @@ def load(network: Net, path: Path, name: str, unused: Sequence[str] = ()) -> Net
     wanted = {key: value for key, value in network.state_dict().items() if not re.fullmatch(COUNTER, key)}
     problems = _problems(given, wanted)
     if problems:
-        raise CheckpointError(f"{path}: {_verdict(name, recognized(given))}; keys {problems}")
+        fitting = recognized(given, sha256_of(path))
+        raise CheckpointError(f"{path}: {_verdict(name, fitting)}; keys {problems}")
     network.load_state_dict(given, strict=False)  # only counters are missing, see _problems
     return network.eval()
 
 
-def recognized(state: Mapping[str, Tensor]) -> list[str]:
+def recognized(state: Mapping[str, Tensor], digest: str) -> list[str]:
     """Return the names of the models whose networks share most tensors, by name and shape, with a checkpoint.
 
-    Several models can share one network.  The list is empty if no network shares half of the tensors.
+    Several models can share one network; some are known by the file's `digest`.  The list is empty if no
+    network shares half of the tensors.
     """
     given = {(key, value.shape) for key, value in state.items()}
     shares: dict[str, float] = {}
     for name, recipe in recipes().items():
-        if recipe.network is not None:
+        if recipe.network is not None and recipe.sha256 in ("", digest):
             with torch.device("meta"):
                 wanted = recipe.network().state_dict()
             expected = {(k, v.shape) for k, v in wanted.items() if not re.fullmatch(COUNTER, k)}
             shares[name] = len(given & expected) / len(given | expected)
     best = max(shares.values(), default=0)
-    return [name for name, share in shares.items() if share == best and best > ENOUGH]
+    names = [name for name, share in shares.items() if share == best and best > ENOUGH]
+    return [name for name in names if recipes()[name].sha256 == digest] or names
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Trained weights from ModelScope, and the cache of the contract files that are made of them."""
+"""Trained weights from ModelScope and the web, and the cache of the contract files that are made of them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine_build.onnx import contract
 from trt_mogface._cache import cache_folder
-from trt_mogface._files import sha256_of
+from trt_mogface._files import sha256_of, whole_file
 from trt_mogface._optional import require
+from trt_mogface._url import download
 from trt_mogface.errors import DownloadError
 
 if TYPE_CHECKING:
@@ -34,6 +35,40 @@ def cached(name: str, inputs: tuple[object, ...], make: Callable[[], onnx.ModelP
     if not path.is_file():
         contract.save(make(), path)
     return path
+
+
+def pinned(name: str, sha256: str, write: Callable[[Path], None]) -> Path:
+    """Return the cached file of a digest, which is compared on every call; make it if it is missing.
+
+    Args:
+        name: Name of the file; its stem and suffix are kept.
+        sha256: Digest of the file.
+        write: Function that downloads the file to a path.
+
+    Raises:
+        DownloadError: If the file that ``write`` gets has another digest, or it gets none.
+    """
+    path = cache_folder() / f"{Path(name).stem}-{sha256[:16]}{Path(name).suffix}"
+    if not (path.is_file() and sha256_of(path) == sha256):
+        with whole_file(path) as target:
+            write(target)
+            if sha256_of(target) != sha256:
+                raise DownloadError(f"{name}: the download is not the published file (another checksum)")
+    return path
+
+
+def linked(url: str, sha256: str) -> Path:
+    """Return the path of a file on the web; it is downloaded on first use, see `pinned`."""
+
+    def write(target: Path) -> None:
+        try:
+            target.write_bytes(download(url))
+        except DownloadError as error:
+            raise DownloadError(
+                f"{error}; or download it on another machine, and pass it as weights"
+            ) from error
+
+    return pinned(url.rpartition("/")[2], sha256, write)
 
 
 def fetch(model_id: str, file: str) -> Path:

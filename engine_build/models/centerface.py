@@ -85,7 +85,19 @@ FAMILY = OneStage(
 
 RECIPES = (
     recipe(
-        ModelCard("centerface", "CenterFace, MobileNetV2", f"PyPI {PACKAGE}", LICENSE, 7.3, POINTS),
+        ModelCard(
+            name="centerface",
+            network="CenterFace, MobileNetV2",
+            origin=f"PyPI {PACKAGE}",
+            license=LICENSE,
+            megabytes=7.3,
+            landmarks=POINTS,
+            alias="accurate",
+            note=(
+                "The published code stretches images to multiples of 32 pixels; this project pads them. "
+                "The published code moves a box that begins outside of the image; this project cuts it."
+            ),
+        ),
         FAMILY,
         None,
         partial(packaged, PACKAGE, FILE, SHA256),

@@ -189,6 +189,7 @@ def recipe(
     network: Callable[[], nn.Module] | None,
     weights: Callable[[], Path],
     unused: Sequence[str] = (),
+    sha256: str = "",
 ) -> Recipe:
     """Return the recipe of a model of the family.
 
@@ -196,15 +197,21 @@ def recipe(
         card: Card of the model.
         family: Its family.
         network: Function that returns the torch network of checkpoints; None if only ONNX files are known.
-        weights: See `Recipe`.
+        weights, sha256: See `Recipe`.
         unused: Patterns of keys of a checkpoint that only training uses.
     """
 
     def build(path: Path | None) -> onnx.ModelProto:
         source = path or weights()
-        origin = Origin(card.origin, card.license, sha256_of(source))
+        digest = _digest(source)
+        if sha256 and digest != sha256:
+            raise CheckpointError(
+                f"{source}: not the weights of {card.name}, as only their sha256 {sha256[:12]}... tells them "
+                "from those of other models"
+            )
+        origin = Origin(card.origin, card.license, digest)
         spec = replace(family.spec, name=card.name, origin=origin)
-        if source.suffix == ".onnx":
+        if source.suffix.lower() == ".onnx":
             return family.from_onnx(source, spec)
         if network is None:
             raise CheckpointError(f"{source}: weights of {card.name} are an ONNX file ({card.origin})")
@@ -212,7 +219,16 @@ def recipe(
 
         return family.from_network(checkpoint.load(network(), source, card.name, unused), spec)
 
-    return Recipe(card, build, weights, network)
+    return Recipe(card, build, weights, network, sha256)
+
+
+def _digest(source: Path) -> str:
+    try:
+        return sha256_of(source)
+    except OSError as error:
+        raise CheckpointError(
+            f"{source}: cannot be read ({error.strerror}); pass the downloaded weights"
+        ) from error
 
 
 def by_hand(name: str, file: str, source: str, terms: str) -> Callable[[], Path]:

@@ -31,12 +31,14 @@ class Recipe:
         weights: Function that returns, or downloads, the published weights; None if the model's source has
             them inside and takes no others.
         network: Function that returns the torch network of the checkpoints; None if the model has none.
+        sha256: Digest of the only weights that fit, for a model whose tensors do not tell it from another.
     """
 
     card: ModelCard
     build: Callable[[Path | None], onnx.ModelProto]
     weights: Callable[[], Path] | None = None
     network: Callable[[], nn.Module] | None = None
+    sha256: str = ""
 
 
 def recipes() -> dict[str, Recipe]:
@@ -48,6 +50,16 @@ def recipes() -> dict[str, Recipe]:
     modules = [import_module(family.name) for family in families]
     found = {recipe.card.name: recipe for module in modules for recipe in getattr(module, "RECIPES", ())}
     return dict(sorted(found.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
+
+
+def aliases() -> dict[str, str]:
+    """Return the names of models by the words that stand for them, such as ``fast``."""
+    return {recipe.card.alias: name for name, recipe in recipes().items() if recipe.card.alias}
+
+
+def recipe_of(model: str) -> Recipe | None:
+    """Return the recipe of a model's name or alias; None if there is none."""
+    return recipes().get(aliases().get(model, model))
 
 
 def made(recipe: Recipe, weights: Path | None, min_face: float | None, for_cpu: bool) -> Path:

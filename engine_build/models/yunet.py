@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from engine_build.models.one_stage import OneStage, by_hand, recipe
+from functools import partial
+
+from engine_build.models.one_stage import OneStage, recipe
+from engine_build.weights import linked
 from trt_mogface.models.cards import ModelCard
 from trt_mogface.spec import BoxCoding, DetectorSpec, InputSpec, Level, Origin, Thresholds
 
 AUTHORS = "github.com/ShiqiYu/libfacedetection.train"
+FOLDER = "https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/0047ac24afb1a50a0c6105001c89d1b5b805dbf1/onnx"
 LICENSE = "Apache-2.0"
 
 FAMILY = OneStage(
@@ -33,13 +37,28 @@ RECIPES = tuple(
             license=LICENSE,
             megabytes=megabytes,
             landmarks=FAMILY.spec.landmarks,
+            alias=alias,
         ),
         FAMILY,
         None,
-        by_hand(name, f"onnx/{file}", AUTHORS, LICENSE),
+        partial(linked, f"{FOLDER}/{file}", sha256),
     )
-    for name, network, file, megabytes in (
-        ("yunet", "YuNet-n", "yunet_n_dynamic.onnx", 0.3),
-        ("yunet-s", "YuNet-s", "yunet_s_dynamic.onnx", 0.2),
+    for name, network, file, megabytes, alias, sha256 in (
+        (
+            "yunet",
+            "YuNet-n",
+            "yunet_n_dynamic.onnx",
+            0.3,
+            "balanced",
+            "104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12",
+        ),
+        (
+            "yunet-s",
+            "YuNet-s",
+            "yunet_s_dynamic.onnx",
+            0.2,
+            "fast",
+            "daede24002cc8590f457998cc5e6c9e8b82f45f6bd969506a8913cd4ed10a2d3",
+        ),
     )
 )

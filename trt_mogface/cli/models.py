@@ -16,6 +16,7 @@ def models() -> None:
     table = Table("name", "network", "landmarks", "size", "license", "weights from")
     for card in (recipe.card for recipe in recipes().values()):
         name = f"{card.name} (default)" if card.name == DEFAULT else card.name
+        name += f" ({card.alias})" if card.alias else ""
         origin = card.origin + (", embedded" if card.embedded else ", or --weights FILE")
         size = f"{card.megabytes:g} MB"
         table.add_row(name, card.network, str(card.landmarks), size, card.license, origin)

@@ -51,9 +51,9 @@ def completion(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]
 
 def model_names() -> Iterable[str]:
     """Return the names that a model option takes."""
-    from engine_build.models.registry import recipes
+    from engine_build.models.registry import aliases, recipes
 
-    return recipes()
+    return [*recipes(), *aliases()]
 
 
 def parse_size(argument: str, text: str | None) -> Size:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from trt_mogface.cli import url
-from trt_mogface.errors import ImageError, UsageError
+from trt_mogface import _url as url
+from trt_mogface.errors import DownloadError, ImageError, UsageError
 from trt_mogface.frame import Image
 from trt_mogface.images import VIDEOS, decode_image, find_images, read_image, root_of
 
@@ -55,7 +55,10 @@ class Source:
         if self.name == STDIN:
             return decode_image(_stdin(), STDIN)
         if url.is_url(self.name):
-            return decode_image(url.download(self.name), self.name)
+            try:
+                return decode_image(url.download(self.name), self.name)
+            except DownloadError as error:
+                raise ImageError(str(error)) from error
         if Path(self.name).suffix.lower() in VIDEOS and os.path.isfile(self.name):  # noqa: PTH113
             raise ImageError(f"{self.name}: {NO_VIDEO}")
         return read_image(self.name)

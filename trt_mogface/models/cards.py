@@ -24,6 +24,8 @@ class ModelCard:
         megabytes: Size of the FP32 contract file in MB.
         landmarks: Number of landmark points of a face.
         embedded: Whether the contract file comes with the package.
+        alias: Word that stands for the model, if it is the one to choose for a purpose.
+        note: Difference between the published pipeline and this project, in a sentence or two; may be empty.
     """
 
     name: str
@@ -33,6 +35,8 @@ class ModelCard:
     megabytes: float
     landmarks: int
     embedded: bool = False
+    alias: str = ""
+    note: str = ""
 
 
 def embedded_file(name: str) -> Path:

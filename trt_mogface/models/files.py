@@ -25,7 +25,7 @@ def precision_of(model: str | Path) -> Precision:
 
     if is_engine(model):
         return load_manifest(Path(model)).precision
-    if str(model) in registry.recipes() or not os.path.isfile(model):  # noqa: PTH113 -- see below
+    if registry.recipe_of(str(model)) or not os.path.isfile(model):  # noqa: PTH113 -- see below
         return "fp32"
     return read_precision(Path(model))
 
@@ -54,10 +54,10 @@ def contract_file(
     """
     from engine_build.models import registry
 
-    recipes = registry.recipes()
-    recipe = recipes.get(str(model))
+    recipe = registry.recipe_of(str(model))
     if recipe is None and not os.path.isfile(model):  # noqa: PTH113 -- also answers to impossible names
-        raise ModelError(f"unknown model {str(model)!r} (choose from {', '.join(recipes)}); or pass a file")
+        names = ", ".join([*registry.recipes(), *registry.aliases()])
+        raise ModelError(f"unknown model {str(model)!r} (choose from {names}); or pass a file")
     if weights is not None and (recipe is None or recipe.weights is None):
         raise ArgumentError("weights", f"{model} has its own weights; omit the argument", weights)
     with needs("build"):

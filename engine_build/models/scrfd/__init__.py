@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 AUTHORS = "github.com/deepinsight/insightface"
 RESEARCH = "non-commercial research"
+NOTE = "ModelScope feeds arrays as they are, blue first, and files red first; this project feeds red first."
 HUB = "damo/cv_ddsar_face-detection_iclr23-damofd"
 
 FAMILY = OneStage(
@@ -44,7 +45,8 @@ def _network(name: str) -> nn.Module:
 
 
 def _published(name: str, network: str, megabytes: float, model_id: str, file: str, terms: str) -> Recipe:
-    card = ModelCard(name, network, f"ModelScope {model_id}", terms, megabytes, FAMILY.spec.landmarks)
+    points = FAMILY.spec.landmarks
+    card = ModelCard(name, network, f"ModelScope {model_id}", terms, megabytes, points, note=NOTE)
     return recipe(card, FAMILY, partial(_network, name), partial(fetch, model_id, file), UNUSED)
 
 

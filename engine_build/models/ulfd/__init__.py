@@ -56,6 +56,10 @@ RECIPES = (
             license="MIT",
             megabytes=1.1,
             landmarks=0,
+            note=(
+                "ModelScope feeds blue where it was trained on red; this project feeds red. At 640x480 the "
+                "exchange turns an AP of 0.879 / 0.818 / 0.549 into 0.851 / 0.789 / 0.508."
+            ),
         ),
         FAMILY,
         partial(_network, "slim"),

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import engine_build.models
-from engine_build.models.registry import recipes
+from engine_build.models.registry import aliases, recipe_of, recipes
 from tests.support.specs import one_line
 from trt_mogface.backends.onnxruntime import read_spec
-from trt_mogface.errors import ModelError
+from trt_mogface.errors import CheckpointError, ModelError
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.files import contract_file
 
@@ -32,11 +32,11 @@ def test_a_detector_is_added_by_a_file(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "added_family.py").write_text(FAMILY)
     monkeypatch.setattr(engine_build.models, "__path__", [*engine_build.models.__path__, str(tmp_path)])
     try:
-        assert list(recipes()) == [DEFAULT, "another", "mogface"]
+        assert list(recipes())[:2] == [DEFAULT, "another"]
         assert read_spec(contract_file("another")).landmarks == 5
         with pytest.raises(ModelError) as error:
             contract_file("nothing")
-        assert f"(choose from {DEFAULT}, another, mogface)" in one_line(error.value)
+        assert f"(choose from {DEFAULT}, another, " in one_line(error.value)
     finally:
         sys.modules.pop("engine_build.models.added_family", None)
     monkeypatch.undo()
@@ -44,9 +44,11 @@ def test_a_detector_is_added_by_a_file(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_cards_and_names_agree() -> None:
-    assert list(recipes()) == [DEFAULT, "mogface"]
+    names = list(recipes())
+    assert names == [DEFAULT, *sorted(names[1:])]
     assert all(name == recipe.card.name for name, recipe in recipes().items())
     assert [name for name, recipe in recipes().items() if recipe.weights is None] == [DEFAULT]
+    assert [name for name, recipe in recipes().items() if recipe.card.embedded] == [DEFAULT]
 
 
 def test_listing_imports_neither_torch_nor_onnx() -> None:
@@ -56,3 +58,32 @@ def test_listing_imports_neither_torch_nor_onnx() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_file_that_shares_its_tensors_is_known_by_its_digest(test_data: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="weights are read by torch")
+    name = f"{DEFAULT}-1mb"
+    file = test_data / "weights" / "retinaface_mobilenet0.25_Final_1MB.pth"
+    assert [level.sides[0] for level in read_spec(contract_file(name, file)).levels] == [10, 32, 128]
+    torch.save(torch.load(file, map_location="cpu", weights_only=True), tmp_path / "other.pth")
+    with pytest.raises(CheckpointError) as error:
+        contract_file(name, tmp_path / "other.pth")
+    assert f"not the weights of {name}, as only their sha256" in one_line(error.value)
+
+
+@pytest.mark.parametrize("name", [each.card.name for each in recipes().values() if each.weights])
+def test_missing_weights_are_refused_in_a_line(name: str, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError) as error:
+        contract_file(name, tmp_path / "missing.pt")
+    assert f"{tmp_path / 'missing.pt'}: " in one_line(error.value)
+
+
+def test_aliases_stand_for_one_model_each() -> None:
+    words = aliases()
+    assert set(words) == {"fast", "balanced", "accurate"}
+    assert len(set(words.values())) == 3
+    assert not set(words) & set(recipes())
+    for word, name in words.items():
+        recipe = recipe_of(word)
+        assert recipe is not None
+        assert recipe.card.name == name

@@ -16,8 +16,8 @@ import pytest
 
 from tests.support.command import COMMAND, Run
 from trt_mogface import Detector, read_image
-from trt_mogface.cli import url
-from trt_mogface.errors import ImageError
+from trt_mogface import _url as url
+from trt_mogface.errors import DownloadError
 
 
 class Pages(BaseHTTPRequestHandler):
@@ -112,18 +112,18 @@ def test_a_url_that_gives_no_image_is_one_line(run: Run, server: str, address: s
 
 
 def test_https_does_not_become_http() -> None:
-    with pytest.raises(ImageError, match="redirects to http://"):
+    with pytest.raises(DownloadError, match="redirects to http://"):
         url._check("https://a/b.jpg", "https", "http://a/b.jpg")
     url._check("http://a/b.jpg", "http", "https://a/b.jpg")
 
 
 def test_limits_of_size_and_time(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(url, "MAX_BYTES", 1000)
-    with pytest.raises(ImageError, match="larger than"):
+    with pytest.raises(DownloadError, match="larger than"):
         url.download(f"{server}/a.jpg")
     monkeypatch.setattr(url, "DURATION", 0.3)
     started = time.monotonic()
-    with pytest.raises(ImageError, match=r"more than 0.3 s"):
+    with pytest.raises(DownloadError, match=r"more than 0.3 s"):
         url.download(f"{server}/slow.jpg")
     assert time.monotonic() - started < 10
 

@@ -11,7 +11,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from typing_extensions import override
 
-from trt_mogface.errors import ImageError
+from trt_mogface.errors import DownloadError
 
 SCHEMES = ("http", "https")
 MAX_BYTES = 256 << 20
@@ -34,7 +34,7 @@ def download(url: str) -> bytes:
     """Return the contents of a URL.  Redirections lead to HTTP and HTTPS only, and never from HTTPS to HTTP.
 
     Raises:
-        ImageError: If the scheme is another, the server cannot be reached or answers with an error, the
+        DownloadError: If the scheme is another, the server cannot be reached or answers with an error, the
             download ends early, takes too long, or is larger than `MAX_BYTES`.
     """
     _check(url, "", url)
@@ -43,11 +43,11 @@ def download(url: str) -> bytes:
         with build_opener(_Redirections()).open(request, timeout=SILENCE) as answer:
             return _read(url, answer)
     except HTTPError as error:
-        raise ImageError(f"{url}: cannot be read (HTTP {error.code} {error.reason})") from error
+        raise DownloadError(f"{url}: cannot be read (HTTP {error.code} {error.reason})") from error
     except URLError as error:
-        raise ImageError(f"{url}: cannot be read ({_reason(error.reason)})") from error
+        raise DownloadError(f"{url}: cannot be read ({_reason(error.reason)})") from error
     except (OSError, HTTPException, ValueError) as error:
-        raise ImageError(f"{url}: cannot be read ({_reason(error)})") from error
+        raise DownloadError(f"{url}: cannot be read ({_reason(error)})") from error
 
 
 class _Redirections(HTTPRedirectHandler):
@@ -65,7 +65,7 @@ def _check(url: str, before: str, target: str) -> None:
     scheme = target.partition("://")[0].lower()
     if scheme not in SCHEMES or (before == "https" and scheme == "http"):
         problem = f"redirects to {scheme}://" if before else f"{scheme}:// is not supported"
-        raise ImageError(f"{url}: {problem}; use an http:// or https:// address of the image itself")
+        raise DownloadError(f"{url}: {problem}; use an http:// or https:// address of the file itself")
 
 
 def _read(url: str, answer: HTTPResponse) -> bytes:
@@ -76,12 +76,12 @@ def _read(url: str, answer: HTTPResponse) -> bytes:
         piece = answer.read1(PIECE)
         data += piece
         if not piece and expected is not None and len(data) < expected:
-            raise ImageError(f"{url}: the download ended after {len(data)} of {expected} bytes; try again")
+            raise DownloadError(f"{url}: the download ended after {len(data)} of {expected} bytes; try again")
         if not piece:
             return bytes(data)
         if time.monotonic() > end:
-            raise ImageError(f"{url}: the download took more than {DURATION:g} s; download it by other means")
-    raise ImageError(f"{url}: larger than {MAX_BYTES >> 20} MiB; download it by other means")
+            raise DownloadError(f"{url}: took more than {DURATION:g} s; download it by other means")
+    raise DownloadError(f"{url}: larger than {MAX_BYTES >> 20} MiB; download it by other means")
 
 
 def _reason(error: object) -> str:
