@@ -126,7 +126,7 @@ def average_precision(name: str, weights: Path | None) -> dict[str, dict[str, fl
     """Return the AP of each setting, by precision."""
     own = [] if weights is None else ["--weights", str(weights)]
     truth = ["--gt", str(ANNOTATIONS), "--images", str(SUBSET / "images")]
-    how = ["--size", "native", "--scales", "native", "--calib", str(CALIBRATION), "--max-loss", "100"]
+    how = ["--size", "native", "--scales", "native", "--calib", str(CALIBRATION)]
     found = run(
         "eval", "wider", *truth, "--model", name, *own, *how, "--precision", "fp32,int8", "--json", "-"
     )
