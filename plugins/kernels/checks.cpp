@@ -284,6 +284,24 @@ cudaError_t checkFramesPointer(const MogfaceFrame* frames)
     return frames != nullptr ? checkPointer("frames", frames, alignof(MogfaceFrame)) : cudaSuccess;
 }
 
+cudaError_t checkBoxes(const int32_t* boxes, const int32_t* indices, int count, int batch)
+{
+    if (count < 1 || count > MOGFACE_MAX_BOXES)
+    {
+        return refuse("count %d: must lie within 1..%d", count, MOGFACE_MAX_BOXES);
+    }
+    if (indices == nullptr && count != batch)
+    {
+        return refuse("count %d: must be %d, the batch, without indices", count, batch);
+    }
+    if ((boxes != nullptr && isBad(checkPointer("boxes", boxes, sizeof(int32_t))))
+        || (indices != nullptr && isBad(checkPointer("indices", indices, sizeof(int32_t)))))
+    {
+        return cudaErrorInvalidValue;
+    }
+    return cudaSuccess;
+}
+
 cudaError_t checkClipping(const MogfaceThresholds& thresholds, const MogfaceFrame* frames)
 {
     if (frames == nullptr && thresholds.clip != 0)

@@ -37,6 +37,9 @@ cudaError_t checkDetections(const char* name, const MogfaceDetections* detection
 
 cudaError_t checkFramesPointer(const MogfaceFrame* frames); // which may be null
 
+// Boxes and their frames, either of which may be null.
+cudaError_t checkBoxes(const int32_t* boxes, const int32_t* indices, int count, int batch);
+
 cudaError_t checkClipping(const MogfaceThresholds& thresholds, const MogfaceFrame* frames);
 
 // TRT_MOGFACE_LAUNCH, which chooses between plain launches, the default, and dependent ones.

@@ -141,6 +141,22 @@ cudaError_t mogfaceLetterbox(const MogfaceFrame* frames, int batch, uint32_t pad
     return letterbox(frames, batch, pad, images, height, width, launches);
 }
 
+cudaError_t mogfaceResample(const MogfaceFrame* frames, int batch, const int32_t* boxes,
+    const int32_t* indices, int count, int tallRowsFirst, uint8_t* images, int height, int width,
+    cudaStream_t stream)
+{
+    clearProblem();
+    if (isBad(checkPointer("frames", frames, alignof(MogfaceFrame)))
+        || isBad(checkPointer("images", images, 1)) || isBad(checkSize(batch, height, width))
+        || isBad(checkBoxes(boxes, indices, count, batch)))
+    {
+        return cudaErrorInvalidValue;
+    }
+    Launches launches(stream, false);
+    return resample(
+        frames, batch, boxes, indices, count, tallRowsFirst != 0, images, height, width, launches);
+}
+
 cudaError_t mogfaceDecodeWorkspace(const MogfaceDetector* detector, const MogfaceThresholds* thresholds,
     int batch, int height, int width, size_t* bytes)
 {

@@ -50,6 +50,10 @@ struct AnchorGrid
 cudaError_t letterbox(const MogfaceFrame* frames, int batch, uint32_t pad, uint8_t* images, int height,
     int width, Launches& launches);
 
+// boxes of frames, or whole frames without boxes -> images of one size
+cudaError_t resample(const MogfaceFrame* frames, int batch, const int32_t* boxes, const int32_t* indices,
+    int count, bool tallRowsFirst, uint8_t* images, int height, int width, Launches& launches);
+
 // scores -> segments
 cudaError_t collect(
     const MogfaceOutputs& outputs, int anchorCount, float threshold, Segments segments, Launches& launches);

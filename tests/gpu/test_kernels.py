@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.boxes import random_box
 from tests.support.device import LAUNCH_KINDS, launching
 from tests.support.frames import made_frame
 from tests.support.problems import CODINGS, Problem, made_up_scores, problem, solved, sprinkled
@@ -20,6 +21,7 @@ from trt_mogface.kernels import Candidates, Faces, Kernels
 from trt_mogface.reference.color import to_bgr
 from trt_mogface.reference.merge import merge
 from trt_mogface.reference.nms import nms
+from trt_mogface.reference.resample import resample
 from trt_mogface.reference.resize import Placement, paint, place_letterbox, place_native, place_stretch
 from trt_mogface.reference.select import Selection
 from trt_mogface.spec import DetectorSpec, InputSpec, Thresholds
@@ -281,6 +283,34 @@ def test_yuv_is_that_of_the_specification(
         expected = np.empty_like(canvas)
         paint(to_bgr(host), placement, (0, 0, 0), expected)
         np.testing.assert_array_equal(canvas, expected)
+
+
+@pytest.mark.parametrize("tall_rows_first", [False, True])
+@pytest.mark.parametrize("size", [(24, 24), (48, 48), (12, 37), (255, 453)])
+def test_boxes_are_resampled_as_specified(
+    torch: Any, kernels: Kernels, size: tuple[int, int], tall_rows_first: bool
+) -> None:
+    rng = np.random.default_rng(6)
+    images = [rng.integers(0, 256, (*shape, 3), np.uint8) for shape in ((360, 640), (900, 130), (7, 5))]
+    frames = [Frame((torch.from_numpy(image).cuda(),)) for image in images]
+    placements = [place_letterbox(*image.shape[:2], (32, 32)) for image in images]
+    table = torch.from_numpy(kernels.frame_table(frames, placements, (32, 32))).cuda()
+    indices = rng.integers(-1, len(images), 60).astype(np.int32)
+    boxes = [random_box(rng, images[index].shape[:2], 500) for index in indices]
+    out = torch.full((len(boxes), *size, 3), 77, dtype=torch.uint8, device="cuda")
+    kernels.resample(
+        table,
+        out,
+        boxes=torch.tensor(boxes, dtype=torch.int32, device="cuda"),
+        indices=torch.from_numpy(indices).cuda(),
+        tall_rows_first=tall_rows_first,
+    )
+    for index, box, found in zip(indices, boxes, out.cpu().numpy()):
+        if index < 0:
+            assert not found.any()
+        else:
+            expected = resample(images[index], box, size, tall_rows_first=tall_rows_first)
+            np.testing.assert_array_equal(found, expected)
 
 
 class _Samples:

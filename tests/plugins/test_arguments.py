@@ -23,6 +23,7 @@ from trt_mogface.reference.resize import Placement
 from trt_mogface.spec import Level, Thresholds
 
 BATCH, SIZE, POINTS = 2, (32, 48), 5
+BOXES = 3
 SPEC = small_spec("ssd", landmarks=POINTS, top_k=20, max_detections=10)
 BARE = small_spec("ssd", top_k=20, max_detections=10)
 LIMITS = SPEC.thresholds
@@ -93,11 +94,21 @@ def letterbox(kernels: Kernels) -> Arguments:
     }
 
 
+def resample(kernels: Kernels) -> Arguments:
+    return {
+        "frames": frames_table(kernels),
+        "images": device.memory(BOXES * 24 * 20 * 3).reshape(BOXES, 24, 20, 3),
+        "boxes": np.tile(np.array([-1, 2, 9, 40], np.int32), (BOXES, 1)),
+        "indices": np.arange(BOXES, dtype=np.int32) % BATCH,
+        "stream": None,
+    }
+
+
 Make = Callable[[Kernels], Arguments]
-LAUNCHERS: tuple[Make, ...] = (decode, select, detect, letterbox)
+LAUNCHERS: tuple[Make, ...] = (decode, select, detect, letterbox, resample)
 WITH_OUTPUTS: tuple[Make, ...] = (decode, detect)
 WITH_WORKSPACE: tuple[Make, ...] = (decode, select, detect)
-WITH_FRAMES: tuple[Make, ...] = (select, detect, letterbox)
+WITH_FRAMES: tuple[Make, ...] = (select, detect, letterbox, resample)
 
 
 def changed(arguments: Arguments, changes: Arguments) -> Arguments:
@@ -202,7 +213,19 @@ ARRAYS = [
     ),
     *(Taken(make, "frames", (BATCH, FRAME_BYTES), U8, (I32, np.int8)) for make in WITH_FRAMES),
     Taken(letterbox, "images", (BATCH, *SIZE, 3), U8, (np.int8, F32)),
+    Taken(resample, "images", (BOXES, 24, 20, 3), U8, (np.int8, F32)),
+    Taken(resample, "boxes", (BOXES, 4), I32, (I64, F32)),
+    Taken(resample, "indices", (BOXES,), I32, (I64, F32)),
 ]
+
+FREE: dict[tuple[Make, str], int] = {
+    (decode, "scores"): 0,
+    (detect, "scores"): 0,
+    (select, "candidates.counts"): 0,
+    (select, "candidates.landmarks"): 2,
+    (resample, "frames"): 0,
+}
+"""Axes of any length: those of other arrays follow from them, or none."""
 
 every_array = pytest.mark.parametrize("taken", ARRAYS, ids=str)
 
@@ -223,8 +246,7 @@ def test_an_array_of_another_shape_is_refused(kernels: Kernels, taken: Taken) ->
     if taken.name == "images":
         shapes = [(*shape[:3], 4), shape[1:], (1, *shape)]
     else:
-        # From the first array of a call, and the candidates' landmarks, the shapes of the others follow.
-        free = {"scores": 0, "candidates.counts": 0, "candidates.landmarks": 2}.get(taken.name)
+        free = FREE.get((taken.make, taken.name))
         axes = [axis for axis in range(len(shape)) if axis != free]
         shapes = [(*shape[:axis], shape[axis] + by, *shape[axis + 1 :]) for axis in axes for by in (-1, 1)]
         shapes += [(1, *shape), shape[1:], (*shape, 1)]
@@ -309,6 +331,8 @@ def test_a_workspace_at_null_is_refused(kernels: Kernels, make: Make) -> None:
         (select, "workspace"),
         (letterbox, "frames"),
         (letterbox, "images"),
+        (resample, "frames"),
+        (resample, "images"),
     ],
 )
 def test_a_missing_array_is_refused(kernels: Kernels, make: Make, name: str) -> None:
@@ -472,7 +496,7 @@ def test_a_batch_out_of_range_is_refused(kernels: Kernels, batch: int) -> None:
 @pytest.mark.parametrize("make", LAUNCHERS)
 def test_an_empty_batch_is_refused(kernels: Kernels, make: Make) -> None:
     arguments = make(kernels)
-    for name in ("scores", "deltas", "landmarks", "frames", "images"):
+    for name in ("scores", "deltas", "landmarks", "frames", "images", "boxes", "indices"):
         if name in arguments:
             arguments[name] = arguments[name][:0]
     for name in ("candidates", "out"):
@@ -488,6 +512,22 @@ def test_boxes_are_not_clipped_to_frames_that_are_not_given(kernels: Kernels, ma
     message = refused(kernels, make, frames=None)
     assert message == "frames: must not be null with thresholds.clip"
     launch(kernels, make, changed(make(kernels), {"frames": None, "clip": False}))
+
+
+def test_without_indices_there_is_one_box_for_each_frame(kernels: Kernels) -> None:
+    message = refused(kernels, resample, indices=None)
+    assert message == f"frames: expected shape [{BOXES}, {FRAME_BYTES}], not [{BATCH}, {FRAME_BYTES}]"
+
+
+def test_more_boxes_than_a_grid_has_room_for_are_refused(kernels: Kernels) -> None:
+    most = 65535
+    changes: Arguments = {
+        "images": device.memory((most + 1) * 3).reshape(-1, 1, 1, 3),
+        "boxes": np.zeros((most + 1, 4), I32),
+        "indices": np.zeros(most + 1, I32),
+    }
+    with pytest.raises(ArgumentError, match=rf"^count {most + 1}: must lie within 1\.\.{most}$"):
+        launch(kernels, resample, changed(resample(kernels), changes))
 
 
 @pytest.mark.parametrize("pad", [(256, 0, 0), (0, -1, 0), (0, 0), (0, 0, 0, 0), ()])
@@ -533,7 +573,13 @@ def test_arrays_on_two_gpus_are_refused(
 
 @pytest.mark.parametrize(
     ("make", "first"),
-    [(decode, "scores"), (select, "candidates.counts"), (detect, "scores"), (letterbox, "images")],
+    [
+        (decode, "scores"),
+        (select, "candidates.counts"),
+        (detect, "scores"),
+        (letterbox, "images"),
+        (resample, "images"),
+    ],
 )
 def test_host_memory_is_refused_by_kernels_that_do_not_run_there(
     kernels: Kernels, make: Make, first: str, monkeypatch: pytest.MonkeyPatch

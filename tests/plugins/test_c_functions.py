@@ -79,6 +79,17 @@ class Memory:
                 **size,
                 "stream": None,
             },
+            "mogfaceResample": {
+                "frames": frames,
+                "batch": 1,
+                "boxes": None,
+                "indices": None,
+                "count": 1,
+                "tallRowsFirst": 1,
+                "images": images,
+                **size,
+                "stream": None,
+            },
             "mogfaceDecodeWorkspace": {**problem, "batch": 1, **size, "bytes": c.c_size_t()},
             "mogfaceSelectWorkspace": {"thresholds": thresholds, "batch": 1, "bytes": c.c_size_t()},
             "mogfaceDetectWorkspace": {**problem, "batch": 1, **size, "bytes": c.c_size_t()},
@@ -152,6 +163,7 @@ POINTERS = [
     ("mogfaceAnchorCount", ("detector", "count")),
     ("mogfaceCheckFrames", ("frames",)),
     ("mogfaceLetterbox", ("frames", "images")),
+    ("mogfaceResample", ("frames", "images")),
     ("mogfaceDecodeWorkspace", ("detector", "thresholds", "bytes")),
     ("mogfaceSelectWorkspace", ("thresholds", "bytes")),
     ("mogfaceDetectWorkspace", ("detector", "thresholds", "bytes")),
@@ -326,10 +338,35 @@ def test_clipping_needs_frames(functions: c.CDLL, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["mogfaceLetterbox", "mogfaceDecode", "mogfaceSelect", "mogfaceDetect", "mogfaceMerge"]
+    "name",
+    [
+        "mogfaceLetterbox",
+        "mogfaceResample",
+        "mogfaceDecode",
+        "mogfaceSelect",
+        "mogfaceDetect",
+        "mogfaceMerge",
+    ],
 )
 def test_frames_that_are_not_aligned_are_refused(functions: c.CDLL, name: str) -> None:
     assert refused(functions, name, frames=0x1004) == "frames 0x1004: must be aligned to 8 bytes"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"count": 0}, "count 0: must lie within 1..65535"),
+        ({"count": 65536}, "count 65536: must lie within 1..65535"),
+        ({"count": 2}, "count 2: must be 1, the batch, without indices"),
+        ({"boxes": 0x1002}, "boxes 0x1002: must be aligned to 4 bytes"),
+        ({"indices": 0x1001}, "indices 0x1001: must be aligned to 4 bytes"),
+        ({"batch": 0}, "batch 0: must lie within 1..4096"),
+        ({"height": 0}, "height 0: must lie within 1..65536"),
+        ({"width": 65537}, "width 65537: must lie within 1..65536"),
+    ],
+)
+def test_boxes_that_are_none_are_refused(functions: c.CDLL, changes: Arguments, message: str) -> None:
+    assert refused(functions, "mogfaceResample", **changes) == message
 
 
 @pytest.mark.parametrize("field", ["large", "visible", "largest_face"])

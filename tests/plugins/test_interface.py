@@ -45,6 +45,7 @@ CONSTANTS = {
     "MOGFACE_MAX_LEVELS": interface.MAX_LEVELS,
     "MOGFACE_MAX_SIDES": interface.MAX_SIDES,
     "MOGFACE_MAX_TOP_K": interface.MAX_TOP_K,
+    "MOGFACE_MAX_BOXES": interface.MAX_BOXES,
     "MOGFACE_FP32": interface.FP32,
     "MOGFACE_FP16": interface.FP16,
     **{f"MOGFACE_{name.upper()}": code for _, codes in ENUMERATIONS.values() for name, code in codes.items()},
@@ -161,7 +162,7 @@ def test_the_plugin_knows_every_coding() -> None:
 
 
 def test_color_factors_are_those_of_the_specification() -> None:
-    source = (PLUGINS / "kernels" / "letterbox.cu").read_text()
+    source = (PLUGINS / "kernels" / "pixels.cuh").read_text()
     table = source[source.index("kFACTORS[2][3][2] = ") :]
     table = table[: table.index(";")].partition("=")[2]
     found = [tuple(map(int, row.split(","))) for row in re.findall(r"{([-\d, \n]+)}", table)]

@@ -65,6 +65,8 @@ def made(kernels: Kernels, call: str, asked: Problem) -> tuple[int, int]:
     before = launches(kernels.path)
     if call == "letterbox":
         kernels.letterbox(table, np.empty((1, *SIZE, 3), np.uint8))
+    elif call == "resample":
+        kernels.resample(table, np.empty((1, 24, 24, 3), np.uint8))
     elif call == "decode":
         decode(kernels, asked)
     elif call == "select":
@@ -95,7 +97,7 @@ def merge(kernels: Kernels, found: HostFaces, thresholds: Thresholds, table: Byt
     )
 
 
-CALLS = {"letterbox": 1, "decode": 3, "select": 2, "detect": 5, "merge": 3}
+CALLS = {"letterbox": 1, "resample": 1, "decode": 3, "select": 2, "detect": 5, "merge": 3}
 """The number of launches of a call, whatever the arrays contain."""
 
 

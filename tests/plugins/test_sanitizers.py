@@ -17,7 +17,10 @@ from tests.support.emulated import REPOSITORY, SANITIZER_OPTIONS, shared_library
 from tests.support.strategies import EXAMPLES
 from trt_mogface.kernels.library import VARIABLE
 
-TESTS = [f"tests/plugins/test_{name}.py" for name in ("letterbox", "decode", "select", "detect", "merge")]
+TESTS = [
+    f"tests/plugins/test_{name}.py"
+    for name in ("letterbox", "resample", "decode", "select", "detect", "merge")
+]
 
 RUNTIMES = {"address": "libasan.so", "thread": "libtsan.so"}
 

@@ -7,8 +7,8 @@ import ctypes as c
 from trt_mogface.frame import FORMATS, MATRICES, RANGES, ColorMatrix, ColorRange, PixelFormat
 from trt_mogface.spec import CODINGS, Coding
 
-INTERFACE = 4
-MAX_PLANES, MAX_LEVELS, MAX_SIDES, MAX_TOP_K = 3, 16, 16, 8192
+INTERFACE = 5
+MAX_PLANES, MAX_LEVELS, MAX_SIDES, MAX_TOP_K, MAX_BOXES = 3, 16, 16, 8192, 65535
 
 FORMAT_CODES: dict[PixelFormat, int] = {name: code for code, name in enumerate(FORMATS)}
 MATRIX_CODES: dict[ColorMatrix, int] = {name: code for code, name in enumerate(MATRICES)}
@@ -95,6 +95,7 @@ STATUS_FUNCTIONS = {
     "mogfaceAnchorCount": (_DETECTOR, _INT, _INT, c.POINTER(c.c_int64)),
     "mogfaceCheckFrames": (_FRAMES, _INT, _INT, _INT),
     "mogfaceLetterbox": (_FRAMES, _INT, c.c_uint32, c.c_void_p, _INT, _INT, _STREAM),
+    "mogfaceResample": (_FRAMES, _INT, *(c.c_void_p,) * 2, _INT, _INT, c.c_void_p, _INT, _INT, _STREAM),
     "mogfaceDecodeWorkspace": (_DETECTOR, _THRESHOLDS, _INT, _INT, _INT, _BYTES),
     "mogfaceSelectWorkspace": (_THRESHOLDS, _INT, _BYTES),
     "mogfaceDetectWorkspace": (_DETECTOR, _THRESHOLDS, _INT, _INT, _INT, _BYTES),

@@ -30,6 +30,7 @@ from trt_mogface.kernels.frames import frame_struct
 from trt_mogface.kernels.interface import MogfaceFrame, MogfaceMerging
 from trt_mogface.kernels.library import Library
 from trt_mogface.reference.merge import Limits
+from trt_mogface.reference.resample import TALL_ROWS_FIRST
 from trt_mogface.reference.resize import Placement
 from trt_mogface.spec import DetectorSpec, Thresholds
 
@@ -119,6 +120,43 @@ class Kernels:
         packed = pad[0] | pad[1] << 8 | pad[2] << 16
         self._library.call(
             "mogfaceLetterbox", table.pointer, batch, packed, out.pointer, height, width, call.stream
+        )
+
+    def resample(
+        self,
+        frames: object,
+        images: object,
+        *,
+        boxes: object = None,
+        indices: object = None,
+        tall_rows_first: bool = TALL_ROWS_FIRST,
+        stream: object = None,
+    ) -> None:
+        """Resample boxes of frames, or whole frames, to one size; see `trt_mogface.reference.resample`.
+
+        Args:
+            frames: A `frame_table` in device memory: uint8 [N, `FRAME_BYTES`]; placements are not read.
+            images: uint8 [B, H, W, 3], BGR; overwritten completely.
+            boxes: int32 [B, 4], x0, y0, x1, y1 in pixels of the frame, the last two exclusive; black where
+                they lie outside.  Default whole frames.
+            indices: int32 [B], number of the frame of each box; default box i is of frame i, and B is N.
+            tall_rows_first: Whether the order of the passes is that of Pillow 13; default as the installed
+                Pillow.
+            stream: Stream of the launch.
+
+        Images of an index that is not within 0..N - 1, or of a box with a side that is not within 1..65536,
+        become black.
+        """
+        call = Arguments(self._library, stream)
+        out = call.take("images", images, (UINT8,), (None, None, None, 3), writable=True)
+        count, height, width, _ = out.shape
+        table = call.take("frames", frames, (UINT8,), (count if indices is None else None, FRAME_BYTES))
+        cut = None if boxes is None else call.take("boxes", boxes, (INT32,), (count, 4)).pointer
+        which = None if indices is None else call.take("indices", indices, (INT32,), (count,)).pointer
+        self._library.call(
+            "mogfaceResample",
+            *(table.pointer, table.shape[0], cut, which, count, tall_rows_first),
+            *(out.pointer, height, width, call.stream),
         )
 
     def decode(

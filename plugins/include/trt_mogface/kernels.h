@@ -27,13 +27,14 @@
 #endif
 
 /* Changes with every structure and signature of this file. */
-#define MOGFACE_INTERFACE 4
+#define MOGFACE_INTERFACE 5
 
 #define MOGFACE_MAX_PLANES 3
 #define MOGFACE_MAX_LEVELS 16
 #define MOGFACE_MAX_SIDES 16
 #define MOGFACE_MAX_TOP_K 8192
 #define MOGFACE_MAX_BATCH 4096
+#define MOGFACE_MAX_BOXES 65535
 
 #ifdef __cplusplus
 extern "C"
@@ -201,6 +202,23 @@ MOGFACE_API cudaError_t mogfaceCheckFrames(const MogfaceFrame* frames, int batch
  */
 MOGFACE_API cudaError_t mogfaceLetterbox(const MogfaceFrame* frames, int batch, uint32_t pad, uint8_t* images,
     int height, int width, cudaStream_t stream);
+
+/* Boxes of frames -> images of one size, uint8 [count, height, width, 3], BGR, overwritten completely.
+ *
+ * frames: [batch] in device memory, each checked with mogfaceCheckFrames; positions in the network input are not read.
+ * boxes: int32 [count, 4] in device memory: x0, y0, x1, y1 in pixels of the frame, the last two exclusive, black where
+ * they lie outside; null: whole frames.
+ * indices: int32 [count] in device memory: the frame of each box; null: box i is of frame i, and count is batch.
+ * tallRowsFirst: not 0: the order of Pillow 13 and later, which makes rows before columns where a box loses more than
+ * twice as many rows as columns.  Others make columns first.
+ *
+ * Images of an index that is not one of the frames', or of a box with a side that is not within 1..65536, become black.
+ *
+ * Antialiased bilinear, equal to resize(BILINEAR) of Pillow byte for byte; YUV is converted first.  The specification is
+ * trt_mogface.reference.resample. */
+MOGFACE_API cudaError_t mogfaceResample(const MogfaceFrame* frames, int batch, const int32_t* boxes,
+    const int32_t* indices, int count, int tallRowsFirst, uint8_t* images, int height, int width,
+    cudaStream_t stream);
 
 /* Bytes of workspace that the launcher of this name needs. */
 MOGFACE_API cudaError_t mogfaceDecodeWorkspace(const MogfaceDetector* detector,

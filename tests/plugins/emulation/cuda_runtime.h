@@ -185,6 +185,11 @@ inline int __popcll(unsigned long long bits)
     return __builtin_popcountll(bits);
 }
 
+inline unsigned long long __umul64hi(unsigned long long one, unsigned long long other)
+{
+    return static_cast<unsigned long long>(static_cast<unsigned __int128>(one) * other >> 64);
+}
+
 inline unsigned __float_as_uint(float value)
 {
     unsigned bits = 0;
