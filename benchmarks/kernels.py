@@ -47,6 +47,12 @@ DETECT = [
 
 LAUNCH_VARIABLE = "TRT_MOGFACE_LAUNCH"
 
+BOXES, BOX = 128, 100
+"""Boxes of a launch, and pixels of their sides."""
+
+PYRAMID = [(648, 1152), (81, 144), (12, 22)]
+"""Sizes to which a frame of 1920x1080 is resampled."""
+
 LETTERBOX = [(1, (1080, 1920)), (16, (1080, 1920)), (16, (720, 1280)), (1, (2160, 3840))]
 
 
@@ -68,11 +74,20 @@ def main() -> None:
     frames = [
         letterbox_case(torch, kernels, bandwidth, *case) for case in (LETTERBOX[1:2] if quick else LETTERBOX)
     ]
+    steps = [resample_case(torch, kernels, bandwidth, *size) for size in (PYRAMID[:1] if quick else PYRAMID)]
+    steps.append(boxes_case(torch, kernels, bandwidth))
     show(console, "outputs to faces, 34,125 anchors", faces)
     show(console, "frames to 640x640", frames)
+    show(console, "antialiased resampling", steps)
     record(
         f"{slug(torch.cuda.get_device_name())}/kernels",
-        {"copy_bytes_per_s": bandwidth, "detect": faces, "letterbox": frames, "torch": torch.__version__},
+        {
+            "copy_bytes_per_s": bandwidth,
+            "detect": faces,
+            "letterbox": frames,
+            "resample": steps,
+            "torch": torch.__version__,
+        },
     )
 
 
@@ -234,6 +249,66 @@ def letterbox_case(
         "microseconds": ours,
         "target": 2 * read,
         "floor": read,
+        "peer": theirs,
+        "peer_name": "torch, only interpolate, on floats",
+    }
+
+
+def resample_case(torch: Any, kernels: Kernels, bandwidth: float, height: int, width: int) -> dict[str, Any]:
+    """Measure a step of the pyramid of one frame of 1920x1080."""
+    frames, tables = frames_beyond_cache(torch, kernels)
+    images = torch.empty(1, height, width, 3, dtype=torch.uint8, device="cuda")
+
+    def launch(table: Any) -> None:
+        kernels.resample(table, images, stream=torch.cuda.current_stream())
+
+    ours = time_graph(torch, [lambda table=table: launch(table) for table in tables])  # type: ignore[misc]
+    read = frames[0].numel() / bandwidth * 1e6
+    case = f"1920x1080 to {width}x{height}"
+    return resampled(torch, case, ours, read, frames[0][None], (height, width))
+
+
+def boxes_case(torch: Any, kernels: Kernels, bandwidth: float) -> dict[str, Any]:
+    """Measure boxes of one frame of 1920x1080 to 24x24; the peer's are cut out already."""
+    frames, tables = frames_beyond_cache(torch, kernels)
+    corners = torch.stack([torch.arange(BOXES) * 13, torch.arange(BOXES) * 7], dim=1)
+    boxes = torch.cat([corners, corners + BOX], dim=1).int().cuda()
+    indices = torch.zeros(BOXES, dtype=torch.int32, device="cuda")
+    images = torch.empty(BOXES, 24, 24, 3, dtype=torch.uint8, device="cuda")
+
+    def launch(table: Any) -> None:
+        stream = torch.cuda.current_stream()
+        kernels.resample(table, images, boxes=boxes, indices=indices, stream=stream)
+
+    ours = time_graph(torch, [lambda table=table: launch(table) for table in tables])  # type: ignore[misc]
+    read = BOXES * BOX * BOX * 3 / bandwidth * 1e6
+    crops = frames[0][None, :BOX, :BOX].expand(BOXES, -1, -1, -1)
+    return resampled(torch, f"{BOXES} boxes of {BOX}x{BOX} to 24x24", ours, read, crops, (24, 24))
+
+
+def frames_beyond_cache(torch: Any, kernels: Kernels) -> tuple[Any, list[Any]]:
+    """Return frames of 1920x1080 that exceed the cache together, and the table of each."""
+    turns = max(2, math.ceil(BEYOND_CACHE / (1080 * 1920 * 3)))
+    frames = torch.empty(turns, 1080, 1920, 3, dtype=torch.uint8, device="cuda").random_(0, 255)
+    placement = place_letterbox(1080, 1920, SIZE)
+    tables = [kernels.frame_table([Frame.of(frame)], [placement], SIZE) for frame in frames]
+    return frames, [torch.from_numpy(table).cuda() for table in tables]
+
+
+def resampled(
+    torch: Any, case: str, microseconds: float, floor: float, images: Any, size: tuple[int, int]
+) -> dict[str, Any]:
+    """Return the row of a case, with the time of torch's antialiased interpolation of the same images."""
+    floats = images.permute(0, 3, 1, 2).float()
+    resize = torch.nn.functional.interpolate
+    theirs = time_graph(
+        torch, [lambda: resize(floats, size=size, mode="bilinear", antialias=True).to(torch.uint8)] * 4
+    )
+    return {
+        "case": case,
+        "microseconds": microseconds,
+        "target": None,
+        "floor": floor,
         "peer": theirs,
         "peer_name": "torch, only interpolate, on floats",
     }

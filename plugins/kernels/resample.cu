@@ -12,16 +12,28 @@
 namespace
 {
 
-constexpr int kLANES = kWARP; // pixels of a tile along the axis of the first pass, one lane each
-constexpr int kWARPS = 8;     // pixels of a tile along that of the second pass, one warp each
-constexpr int kTHREADS = kLANES * kWARPS;
+constexpr int kTHREADS = 256;
 constexpr int kDEPTH = 4; // lines that a thread makes at once in the first pass, with the same weights
-constexpr int kCHUNK = kWARPS * kDEPTH;
+constexpr int kLARGE_TILES = 256; // of one image, from which on there are enough for a GPU
 constexpr int kWEIGHT_BITS = 22;
 constexpr int kHALF = 1 << (kWEIGHT_BITS - 1);
 constexpr int kMAX_SIDE = 1 << 16; // of a box
 
-static_assert(kCHUNK * kWARPS == kTHREADS, "each thread makes one weight of the second pass");
+// A block's part of the result: LANES pixels along the axis of the first pass, LINES along that of the second.
+template <int LANES, int LINES>
+struct Tile
+{
+    static constexpr int kLANES = LANES;
+    static constexpr int kLINES = LINES;
+    static constexpr int kGROUPS
+        = kTHREADS / LANES; // of threads, each for lines of its own in the first pass
+    static constexpr int kCHUNK = kGROUPS * kDEPTH;
+    static_assert(LANES * LINES <= kTHREADS, "each thread adds up one pixel in the second pass");
+};
+
+// Large images have many tiles.  A small one has few, which may stand for all pixels of a frame: these are divided further.
+using LargeTile = Tile<32, 8>;
+using SmallTile = Tile<8, 4>;
 
 // A box and its result along one axis.  Distances are numbers of 1 / (2 * size) pixels of the box.
 struct Axis
@@ -51,11 +63,12 @@ struct Sums
     int red = kHALF;
 };
 
+template <typename Tile>
 struct ResampleShared
 {
-    Filter filters[kWARPS]; // of the second pass
-    int weights[kWARPS][kCHUNK];
-    uint32_t pixels[kCHUNK][kLANES]; // after the first pass
+    Filter filters[Tile::kLINES]; // of the second pass
+    int weights[Tile::kLINES][Tile::kCHUNK];
+    uint32_t pixels[Tile::kCHUNK][Tile::kLANES]; // after the first pass
 };
 
 __device__ Axis axisOf(int begin, int end, int frameSide, int size)
@@ -165,13 +178,13 @@ __device__ Bgr unpacked(uint32_t pixel)
         static_cast<int>(pixel >> 16 & 0xff)};
 }
 
-// The first pass: this thread's pixel of every kWARPS-th line from `begin` to `end`.
-template <typename Pixels>
+// The first pass: this thread's pixel of every kGROUPS-th line from `begin` to `end`.
+template <typename Tile, typename Pixels>
 __device__ void resampleLines(const Pixels& pixels, const Axis& axis, const Filter& filter, int origin,
-    int begin, int end, ResampleShared& shared)
+    int begin, int end, ResampleShared<Tile>& shared)
 {
-    const int warp = threadIdx.x / kWARP;
-    const int lane = threadIdx.x % kWARP;
+    const int thread = threadIdx.x;
+    const int group = thread / Tile::kLANES;
     Sums sums[kDEPTH];
     int distance = distanceOf(filter, axis, filter.begin);
     for (int i = filter.begin; i < filter.end; ++i, distance += 2 * axis.size)
@@ -179,7 +192,7 @@ __device__ void resampleLines(const Pixels& pixels, const Axis& axis, const Filt
         const int weight = weightAt(filter, distance);
         for (int j = 0; j < kDEPTH; ++j)
         {
-            const int line = begin + warp + kWARPS * j;
+            const int line = begin + group + Tile::kGROUPS * j;
             if (line < end)
             {
                 add(sums[j], pixels.at(axis.origin + i, origin + line), weight);
@@ -188,27 +201,31 @@ __device__ void resampleLines(const Pixels& pixels, const Axis& axis, const Filt
     }
     for (int j = 0; j < kDEPTH; ++j)
     {
-        shared.pixels[warp + kWARPS * j][lane] = packed(rounded(sums[j]));
+        shared.pixels[group + Tile::kGROUPS * j][thread % Tile::kLANES] = packed(rounded(sums[j]));
     }
 }
 
-// The weights of the second pass for the lines from `begin` to `end`, zero beyond a filter's own.
-__device__ void weighLines(const Axis& axis, int begin, int end, int filters, ResampleShared& shared)
+// The weights of the second pass for the lines from `begin` to `end`.
+template <typename Tile>
+__device__ void weighLines(const Axis& axis, int begin, int end, int filters, ResampleShared<Tile>& shared)
 {
-    const int filter = static_cast<int>(threadIdx.x) / kCHUNK;
-    const int line = begin + static_cast<int>(threadIdx.x) % kCHUNK;
-    if (filter < filters)
+    for (int i = threadIdx.x; i < filters * Tile::kCHUNK; i += kTHREADS)
     {
-        const Filter& by = shared.filters[filter];
-        const bool isWithin = line >= by.begin && line < by.end && line < end;
-        shared.weights[filter][line - begin] = isWithin ? weightAt(by, distanceOf(by, axis, line)) : 0;
+        const Filter& filter = shared.filters[i / Tile::kCHUNK];
+        const int line = begin + i % Tile::kCHUNK;
+        if (line >= filter.begin && line < filter.end && line < end)
+        {
+            shared.weights[i / Tile::kCHUNK][line - begin] = weightAt(filter, distanceOf(filter, axis, line));
+        }
     }
 }
 
+// At least two blocks of a multiprocessor: of less registers some compilers make spills.
+template <typename Tile>
 __global__ void __launch_bounds__(kTHREADS, 2) resampleKernel(const MogfaceFrame* frames, int batch,
     const int32_t* boxes, const int32_t* indices, bool tallRowsFirst, uint8_t* images, int height, int width)
 {
-    ResampleShared& shared = sharedMemory<ResampleShared>();
+    ResampleShared<Tile>& shared = sharedMemory<ResampleShared<Tile>>();
     const int image = blockIdx.z;
     const int index = indices == nullptr ? image : indices[image];
     const bool hasFrame = index >= 0 && index < batch;
@@ -223,37 +240,35 @@ __global__ void __launch_bounds__(kTHREADS, 2) resampleKernel(const MogfaceFrame
     }
     const bool isBlack = !hasFrame || across.begin == across.end || down.begin == down.end;
 
-    const int rowsLess = down.side - down.size;
-    const bool rowsFirst
-        = tallRowsFirst && !isBlack && rowsLess > 0 && rowsLess > 2 * (across.side - across.size);
+    const int rowsLess = down.side - height;
+    const bool rowsFirst = tallRowsFirst && !isBlack && rowsLess > 0 && rowsLess > 2 * (across.side - width);
     const Axis one = rowsFirst ? down : across; // of the first pass
     const Axis two = rowsFirst ? across : down;
-    const int tiles = ceilDiv(one.size, kLANES);
-    const int firstOne = static_cast<int>(blockIdx.x) % tiles * kLANES;
-    const int firstTwo = static_cast<int>(blockIdx.x) / tiles * kWARPS;
-    if (firstTwo >= two.size)
+    const int tile = blockIdx.x;
+    const int tiles = ceilDiv(one.size, Tile::kLANES);
+    const int firstLine = tile / tiles * Tile::kLINES;
+    if (firstLine >= two.size)
     {
         return; // the grid has room for either order
     }
-    const int warp = threadIdx.x / kWARP;
-    const int lane = threadIdx.x % kWARP;
-    const int inOne = firstOne + lane;
-    const int inTwo = firstTwo + warp;
-    const int filters = two.size - firstTwo < kWARPS ? two.size - firstTwo : kWARPS;
+    const int thread = threadIdx.x;
+    const int lane = thread % Tile::kLANES;
+    const int line = thread / Tile::kLANES;
+    const int inOne = tile % tiles * Tile::kLANES + lane;
+    const int filters = two.size - firstLine < Tile::kLINES ? two.size - firstLine : Tile::kLINES;
     Sums sums;
     if (!isBlack)
     {
         const Filter filter = filterAt(one, inOne < one.size ? inOne : one.size - 1);
-        const int thread = threadIdx.x;
         if (thread < filters)
         {
-            shared.filters[thread] = filterAt(two, firstTwo + thread);
+            shared.filters[thread] = filterAt(two, firstLine + thread);
         }
         __syncthreads();
         const int end = shared.filters[filters - 1].end;
-        for (int begin = shared.filters[0].begin; begin < end; begin += kCHUNK)
+        for (int begin = shared.filters[0].begin; begin < end; begin += Tile::kCHUNK)
         {
-            const int chunkEnd = end - begin < kCHUNK ? end : begin + kCHUNK;
+            const int chunkEnd = end - begin < Tile::kCHUNK ? end : begin + Tile::kCHUNK;
             if (frame.format == MOGFACE_BGR)
             {
                 resampleLines(BgrPixels(frame, rowsFirst), one, filter, two.origin, begin, chunkEnd, shared);
@@ -264,20 +279,22 @@ __global__ void __launch_bounds__(kTHREADS, 2) resampleKernel(const MogfaceFrame
             }
             weighLines(two, begin, chunkEnd, filters, shared);
             __syncthreads();
-            if (warp < filters)
+            if (line < filters)
             {
-                for (int line = 0; line < chunkEnd - begin; ++line)
+                const Filter& own = shared.filters[line];
+                const int ownEnd = own.end < chunkEnd ? own.end : chunkEnd;
+                for (int i = own.begin > begin ? own.begin : begin; i < ownEnd; ++i)
                 {
-                    add(sums, unpacked(shared.pixels[line][lane]), shared.weights[warp][line]);
+                    add(sums, unpacked(shared.pixels[i - begin][lane]), shared.weights[line][i - begin]);
                 }
             }
             __syncthreads();
         }
     }
-    if (inOne < one.size && inTwo < two.size)
+    if (inOne < one.size && line < filters)
     {
-        const int row = rowsFirst ? inOne : inTwo;
-        const int column = rowsFirst ? inTwo : inOne;
+        const int row = rowsFirst ? inOne : firstLine + line;
+        const int column = rowsFirst ? firstLine + line : inOne;
         uint8_t* out = images + ((static_cast<size_t>(image) * height + row) * width + column) * 3;
         const Bgr pixel = rounded(sums);
         out[0] = static_cast<uint8_t>(pixel.blue);
@@ -286,14 +303,28 @@ __global__ void __launch_bounds__(kTHREADS, 2) resampleKernel(const MogfaceFrame
     }
 }
 
+template <typename Tile>
+int tilesOf(int height, int width, bool tallRowsFirst)
+{
+    const int columnsFirst = ceilDiv(width, Tile::kLANES) * ceilDiv(height, Tile::kLINES);
+    const int rowsFirst = ceilDiv(height, Tile::kLANES) * ceilDiv(width, Tile::kLINES);
+    return tallRowsFirst && rowsFirst > columnsFirst ? rowsFirst : columnsFirst;
+}
+
 } // namespace
 
 cudaError_t resample(const MogfaceFrame* frames, int batch, const int32_t* boxes, const int32_t* indices,
     int count, bool tallRowsFirst, uint8_t* images, int height, int width, Launches& launches)
 {
-    const int columnsFirst = ceilDiv(width, kLANES) * ceilDiv(height, kWARPS);
-    const int rowsFirst = ceilDiv(height, kLANES) * ceilDiv(width, kWARPS);
-    const dim3 grid(tallRowsFirst && rowsFirst > columnsFirst ? rowsFirst : columnsFirst, 1, count);
-    return launches.add(resampleKernel, grid, kTHREADS, sizeof(ResampleShared), frames, batch, boxes, indices,
-        tallRowsFirst, images, height, width);
+    const int large = tilesOf<LargeTile>(height, width, tallRowsFirst);
+    if (large >= kLARGE_TILES)
+    {
+        return launches.add(resampleKernel<LargeTile>, dim3(large, 1, count), kTHREADS,
+            sizeof(ResampleShared<LargeTile>), frames, batch, boxes, indices, tallRowsFirst, images, height,
+            width);
+    }
+    const int small = tilesOf<SmallTile>(height, width, tallRowsFirst);
+    return launches.add(resampleKernel<SmallTile>, dim3(small, 1, count), kTHREADS,
+        sizeof(ResampleShared<SmallTile>), frames, batch, boxes, indices, tallRowsFirst, images, height,
+        width);
 }

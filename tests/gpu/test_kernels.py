@@ -293,7 +293,7 @@ def test_boxes_are_resampled_as_specified(
     rng = np.random.default_rng(6)
     images = [rng.integers(0, 256, (*shape, 3), np.uint8) for shape in ((360, 640), (900, 130), (7, 5))]
     frames = [Frame((torch.from_numpy(image).cuda(),)) for image in images]
-    placements = [place_letterbox(*image.shape[:2], (32, 32)) for image in images]
+    placements = [place_letterbox(image.shape[0], image.shape[1], (32, 32)) for image in images]
     table = torch.from_numpy(kernels.frame_table(frames, placements, (32, 32))).cuda()
     indices = rng.integers(-1, len(images), 60).astype(np.int32)
     boxes = [random_box(rng, images[index].shape[:2], 500) for index in indices]

@@ -58,10 +58,10 @@ def bgr(image: Pixels, gap: int = 0, offset: int = 0) -> Frame:
 SIDES = st.integers(1, 110)
 
 
-@examples(50)
+@examples(30)
 @given(
     frame=st.tuples(SIDES, SIDES),
-    size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     gap=st.integers(0, 7),
     offset=st.integers(0, 3),
     seed=st.integers(0, 2**31),
@@ -76,7 +76,7 @@ def test_boxes_are_those_of_pillow(
     reseed(kernels.path, seed)
     rng = np.random.default_rng(seed)
     image = noise(*frame, seed=seed)
-    boxes = [random_box(rng, frame, 150) for _ in range(8)] + [(0, 0, frame[1], frame[0])]
+    boxes = [random_box(rng, frame, 150) for _ in range(5)] + [(0, 0, frame[1], frame[0])]
     found = resample(kernels, [bgr(image, gap, offset)], size, boxes, [0] * len(boxes))
     for box, made in zip(boxes, found):
         assert np.array_equal(made, by_pillow(image, box, size)), box
@@ -130,7 +130,9 @@ def test_the_order_of_the_passes_is_that_of_each_pillow(
         ((4096, 2), (1, 2)),
         ((2, 3), (300, 1)),
         ((3, 2), (1, 300)),
-        ((216, 384), (153, 272)),
+        ((216, 384), (51, 90)),
+        ((90, 60), (300, 200)),  # large tiles
+        ((700, 90), (600, 120)),
     ],
 )
 def test_whole_frames_are_those_of_pillow_at_extreme_ratios(

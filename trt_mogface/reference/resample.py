@@ -70,11 +70,11 @@ def weights(side: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]
         Number of the first pixel of each mean [size], and weights of it and the next ones [size, T]; zero
         beyond the triangle and the last pixel.
 
-    Pillow computes them in doubles.  Here everything is a multiple of half a pixel over the larger of both
-    sizes, so that integers are exact, on every GPU too.  Both round alike: doubles could differ only at ties,
-    which need ``side**2 / size`` above 2**22.
+    Pillow computes them in doubles.  Here they are ratios of integers, which are exact on every GPU too.
+    Both round alike while ``side * size`` is below 2**28, so that a double's error is too small, and
+    ``side**2 / size`` below 2**22, so that there are no ties.
     """
-    # Numbers are 2 * size * pixels of the box; the triangle is as wide at each side as it is high.
+    # Distances are in units of 1 / (2 * size) pixels of the box; the triangle is as high as half its base.
     height = 2 * max(side, size)
     centers = (2 * np.arange(size, dtype=np.int64) + 1) * side
     first = np.maximum((centers - height - size) // (2 * size) + 1, 0)
