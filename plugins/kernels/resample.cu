@@ -25,8 +25,7 @@ struct Tile
 {
     static constexpr int kLANES = LANES;
     static constexpr int kLINES = LINES;
-    static constexpr int kGROUPS
-        = kTHREADS / LANES; // of threads, each for lines of its own in the first pass
+    static constexpr int kGROUPS = kTHREADS / LANES; // of threads, each with lines of its own
     static constexpr int kCHUNK = kGROUPS * kDEPTH;
     static_assert(LANES * LINES <= kTHREADS, "each thread adds up one pixel in the second pass");
 };
@@ -35,7 +34,7 @@ struct Tile
 using LargeTile = Tile<32, 8>;
 using SmallTile = Tile<8, 4>;
 
-// A box and its result along one axis.  Distances are numbers of 1 / (2 * size) pixels of the box.
+// A box and its result along one axis.  Distances are in units of 1 / (2 * size) pixels of the box.
 struct Axis
 {
     int origin; // first pixel of the box, in the frame
