@@ -92,11 +92,10 @@ __device__ Filter filterAt(const Axis& axis, int index)
     const int64_t begin = before < 0 ? 0 : before / (2 * size) + 1;
     const int64_t beyond = (center + reach + size - 1) / (2 * size);
     const int64_t end = beyond < axis.side ? beyond : axis.side;
-    // The sum of distances, of which the first few are negative.
+    // The sum of distances: negative ones left of the center, which pixel `end` is right of.
     const int64_t count = end - begin;
     const int64_t first = (2 * begin + 1) * size - center;
-    const int64_t left = first < 0 ? (2 * size - 1 - first) / (2 * size) : 0;
-    const int64_t negative = left < count ? left : count;
+    const int64_t negative = first < 0 ? (2 * size - 1 - first) / (2 * size) : 0;
     const int64_t distances = count * first + size * count * (count - 1)
         - 2 * (negative * first + size * negative * (negative - 1));
     const uint64_t twice = 2 * static_cast<uint64_t>(reach * count - distances);

@@ -127,6 +127,7 @@ def test_the_order_of_the_passes_is_that_of_each_pillow(
         ((5000, 2), (3, 24)),
         ((2, 5000), (24, 3)),
         ((700, 500), (12, 9)),  # several chunks below each tile
+        ((64, 4096), (64, 1)),  # weights at ties between two bits
         ((4096, 2), (1, 2)),
         ((2, 3), (300, 1)),
         ((3, 2), (1, 300)),
