@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine_build.models.one_stage import PROBED, HeadMap, OneStage, recipe
+from engine_build.models.registry import OtherFamilyError
 from engine_build.onnx.graph import add_constant, add_node
 from engine_build.onnx.head import LevelMaps, with_channels
 from engine_build.onnx.probe import probe
 from engine_build.wheels import packaged
-from trt_mogface.errors import ModelError
 from trt_mogface.models.cards import ModelCard
 from trt_mogface.spec import BoxCoding, DetectorSpec, InputSpec, Level, Origin, Thresholds
 
@@ -43,8 +43,8 @@ def assign(model: onnx.ModelProto, maps: Sequence[HeadMap]) -> list[LevelMaps]:
     channels = sorted(each.channels for each in maps)
     if channels != [1, 2, 2, 2 * POINTS] or {each.stride for each in maps} != {STRIDE}:
         shown = ", ".join(f"{each.channels} at stride {each.stride}" for each in maps)
-        raise ModelError(
-            f"not a CenterFace, whose maps have 1, 2, 2 and 10 channels at stride 4, but {shown:.200}"
+        raise OtherFamilyError(
+            "centerface", f"has maps of {shown:.200}, not of 1, 2, 2 and 10 channels at stride 4"
         )
     heat, points = (next(each.tensor for each in maps if each.channels == n) for n in (1, 2 * POINTS))
     offset, size = _offset_and_size(model, [each.tensor for each in maps if each.channels == 2])

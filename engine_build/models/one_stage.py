@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine_build.models.registry import Recipe
+from engine_build.models.registry import OtherFamilyError, Recipe
 from engine_build.onnx import contract, foreign, pixels
 from engine_build.onnx.head import Activation, LevelMaps, end_in_contract, scale_channels
+from engine_build.onnx.own_outputs import OwnOutputs, check_every_size
+from engine_build.onnx.preparation import without_preparation
 from engine_build.onnx.probe import shapes_by_running
 from trt_mogface._files import sha256_of
 from trt_mogface.errors import CheckpointError, DownloadError, ModelError, first_line
@@ -70,16 +73,25 @@ class OneStage:
         Raises:
             ModelError: If the file is damaged, of another family, or cannot be freed of what it fixes.
         """
-        return self.from_model(contract.load(path), path, spec)
+        return self.from_model(foreign.load(path), path, spec)
 
     def from_model(self, model: onnx.ModelProto, path: Path, spec: DetectorSpec) -> onnx.ModelProto:
         """Return the contract model of another's ONNX model, which is changed; see `from_onnx`."""
+        model = foreign.with_own_operators(model, path)
+        original = copy.deepcopy(model)
         model, maps = foreign.cut(model, path)
-        foreign.without_normalization(model, path, self.mean, self.std)
+        taken = without_preparation(model, path, self.mean, self.std)
+        own = OwnOutputs(original, maps, taken, path)
+        own.check_maps(model, self.mean, self.std)
         try:
-            return self._complete(model, spec, lambda: _shapes(model, maps))
+            model = self._complete(model, spec, lambda: _shapes(model, maps))
+        except OtherFamilyError as error:
+            raise OtherFamilyError(path, error.problem) from error
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error
+        own.check_faces(model, self.rgb)
+        check_every_size(model, path)
+        return model
 
     def _complete(
         self, model: onnx.ModelProto, spec: DetectorSpec, shapes: Callable[[], Mapping[str, tuple[int, ...]]]
@@ -115,7 +127,7 @@ class OneStage:
         left = list(maps)
         levels = [self._level(level, left, spec) for level in spec.levels]
         if left:
-            raise ModelError(f"not a model of the family of {spec.name}: has further maps, {_listed(left)}")
+            raise OtherFamilyError(spec.name, f"has further maps, {_listed(left)}")
         return spec, levels
 
     def _level(self, level: Level, left: list[HeadMap], spec: DetectorSpec) -> LevelMaps:
@@ -128,9 +140,9 @@ class OneStage:
                 if (each.stride, each.channels) == (level.stride, channels * anchors):
                     left.remove(each)
                     return each.tensor
-            raise ModelError(
-                f"not a model of the family of {spec.name}: has no map of {channels * anchors} channels "
-                f"at stride {level.stride}, but {_listed(left)}"
+            raise OtherFamilyError(
+                spec.name,
+                f"has no map of {channels * anchors} channels at stride {level.stride}, but {_listed(left)}",
             )
 
         scores = tuple(take(per_anchor) for _ in range(self.score_maps))
@@ -161,9 +173,10 @@ def _measured(shapes: Mapping[str, tuple[int, ...]]) -> list[HeadMap]:
     found = []
     for name, shape in shapes.items():
         if len(shape) != 4 or shape[0] != batch or height % shape[2] or height * shape[3] != width * shape[2]:
-            raise ModelError(
-                f"{batch} images of {width}x{height} give a map of {list(shape)}: a size is fixed inside, "
-                "or it is no one-stage detector"
+            raise OtherFamilyError(
+                "model",
+                f"{batch} images of {width}x{height} give a map of {list(shape)}; "
+                "a size is fixed inside, or it is not a one-stage detector",
             )
         found.append(HeadMap(name, shape[1], height // shape[2]))
     return found
@@ -219,7 +232,7 @@ def recipe(
 
         return family.from_network(checkpoint.load(network(), source, card.name, unused), spec)
 
-    return Recipe(card, build, weights, network, sha256)
+    return Recipe(card, build, weights, network, sha256, family)
 
 
 def _digest(source: Path) -> str:

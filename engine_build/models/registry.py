@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +14,32 @@ from engine_build.onnx import contract, cpu, pixels
 from engine_build.onnx.pyramid import levels_left_out, without_small_faces
 from engine_build.weights import cached
 from trt_mogface._files import sha256_of
+from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.cards import DEFAULT, ModelCard, embedded_file
+from trt_mogface.spec import Origin
 
 if TYPE_CHECKING:
     import onnx
     from torch import nn
+
+    from engine_build.models.one_stage import OneStage
+
+
+UNKNOWN = "unknown; see where the file comes from"
+"""License of an adapted file where nobody says it."""
+
+
+class OtherFamilyError(ModelError):
+    """A model whose maps are not those of a family.
+
+    Args:
+        subject: File, or name of the family that it was taken for.
+        problem: What its maps are.
+    """
+
+    def __init__(self, subject: str | Path, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"{subject}: not a model of this family: {problem}")
 
 
 @dataclass(frozen=True)
@@ -32,6 +53,7 @@ class Recipe:
             them inside and takes no others.
         network: Function that returns the torch network of the checkpoints; None if the model has none.
         sha256: Digest of the only weights that fit, for a model whose tensors do not tell it from another.
+        family: Family of other people's ONNX files that can be adapted as this model; None if none can.
     """
 
     card: ModelCard
@@ -39,6 +61,7 @@ class Recipe:
     weights: Callable[[], Path] | None = None
     network: Callable[[], nn.Module] | None = None
     sha256: str = ""
+    family: OneStage | None = None
 
 
 def recipes() -> dict[str, Recipe]:
@@ -60,6 +83,51 @@ def aliases() -> dict[str, str]:
 def recipe_of(model: str) -> Recipe | None:
     """Return the recipe of a model's name or alias; None if there is none."""
     return recipes().get(aliases().get(model, model))
+
+
+def families() -> dict[str, OneStage]:
+    """Return the families whose ONNX files can be adapted, by the names of models, then by their own."""
+    found = {name: recipe.family for name, recipe in recipes().items() if recipe.family is not None}
+    for family in list(found.values()):
+        found.setdefault(family.spec.name, family)  # of a family's variants the first is the usual one
+    return found
+
+
+def adapted(path: Path, name: str, origin: str | None = None, terms: str | None = None) -> onnx.ModelProto:
+    """Return the contract model of another's ONNX file.
+
+    Args:
+        path: ONNX file.
+        name: Name of a model or family, from `families`; it becomes the name of the contract model.
+        origin: Source of the file; None says that it is the file.
+        terms: License of its weights; None says that they are unknown.
+
+    Raises:
+        ArgumentError: If no family has this name.
+        ModelError: If the file is damaged, of another family, or cannot be freed of what it fixes.
+    """
+    known = families()
+    if name not in known:
+        raise ArgumentError("as", f"must be one of {', '.join(known)}", name)
+    family = known[name]
+    source = Origin(origin or path.name, terms or UNKNOWN, sha256_of(path) if path.is_file() else "")
+    try:
+        return family.from_onnx(path, replace(family.spec, name=name, origin=source))
+    except OtherFamilyError as error:
+        others = {other.spec.name: other for other in known.values() if other.spec.name != family.spec.name}
+        right = next((each for each, other in others.items() if _reads(other, path)), None)
+        if right is None:
+            raise ModelError(f"{path}: of no known family; {error.problem}") from error
+        raise ModelError(f"{path}: not a model of {name}, but of {right}") from error
+
+
+def _reads(family: OneStage, path: Path) -> bool:
+    """Return whether a file can be adapted as a model of a family."""
+    try:
+        family.from_onnx(path, family.spec)
+    except ModelError:
+        return False
+    return True
 
 
 def made(recipe: Recipe, weights: Path | None, min_face: float | None, for_cpu: bool) -> Path:

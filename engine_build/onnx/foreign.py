@@ -1,4 +1,4 @@
-"""Other people's ONNX files: checked, cut behind the convolutions of the head, and freed of fixed sizes.
+"""Other people's ONNX files: read, checked, and cut behind the convolutions of the head.
 
 What stands behind the head (reshapes, activations, decoding) differs from file to file, as do the names of
 inputs and outputs; the head's convolutions do not.
@@ -6,64 +6,121 @@ inputs and outputs; the head's convolutions do not.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine_build.onnx import opset
-from engine_build.onnx.graph import constants, readers, replace_nodes, without_dead_ends, without_identities
-from trt_mogface.backends.onnxruntime import session
+from engine_build.onnx import contract, opset
+from engine_build.onnx.graph import constants, without_dead_ends, without_identities
+from engine_build.onnx.head_maps import head_maps
+from engine_build.onnx.sizes import free_sizes
 from trt_mogface.errors import ModelError
+from trt_mogface.models.manifest import is_engine
+from trt_mogface.spec import METADATA_KEY
 
 if TYPE_CHECKING:
     import onnx
 
-CONVOLUTIONS = ("Conv", "ConvTranspose")
 SUPPRESSION = "nms", "nonmaxsuppression"
+INTEGER = ("QuantizeLinear", "DequantizeLinear", "QLinear", "ConvInteger", "MatMulInteger")
+CONTROL_FLOW = ("If", "Loop", "Scan")
 PREFIX = "net."
-CHANNELS = 3
-PROBED_SIDE = 64
-CLOSE = 1e-3
-UPSAMPLING = ("Resize", "Upsample")
+IR_VERSION = 8
+"""That of the operator set of exported models: initializers need not be inputs."""
+
+ZIP_AND_PICKLE = (b"PK\x03\x04", b"\x80\x02", b"\x80\x04", b"\x80\x05")
+CHECKPOINTS = (".pt", ".pth", ".pth.tar", ".ckpt", ".safetensors")
+
+
+def load(path: Path) -> onnx.ModelProto:
+    """Read another's ONNX file.
+
+    Raises:
+        ModelError: If the file is damaged, a contract file already, an engine or a checkpoint.
+    """
+    if is_engine(path):
+        raise ModelError(f"{path}: an engine, not an ONNX file; pass the file that it was built from")
+    if _is_checkpoint(path):
+        raise ModelError(
+            f"{path}: a checkpoint, not an ONNX file; use `trt-mogface export --model NAME --weights FILE`"
+        )
+    model = contract.load(path)
+    if any(entry.key == METADATA_KEY for entry in model.metadata_props):
+        raise ModelError(
+            f"{path}: already a contract file, of {contract.spec_of(model).name}; use it as it is"
+        )
+    return model
+
+
+def _is_checkpoint(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return path.name.lower().endswith(CHECKPOINTS) or file.read(4).startswith(ZIP_AND_PICKLE)
+    except OSError:
+        return False  # reading it as ONNX says what is wrong
+
+
+def with_own_operators(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    """Return a model of ONNX's own operators and one input, with its functions in place of their calls.
+
+    Args:
+        model: Model, which may be changed.
+        path: Its file, for messages.
+
+    Raises:
+        ModelError: If the model has several inputs, operators that are not ONNX's own, a non-maximum
+            suppression or integer arithmetic inside.
+    """
+    _refuse(model, path)
+    model = _inlined(model, path)
+    image_input(model, path)
+    return model
 
 
 def cut(model: onnx.ModelProto, path: Path) -> tuple[onnx.ModelProto, list[str]]:
-    """Cut another detector's model behind the convolutions of its head.
+    """Cut another detector's model behind the convolutions of its head, and free it of fixed sizes.
 
     Args:
-        model: Model, which is changed.
+        model: Model from `with_own_operators`, which is changed.
         path: Its file, for messages.
 
     Returns:
         A model of the operator set `opset.EXPORTED` with the same single input, and the names of the head's
-        maps, float32 [N, channels, rows, columns], in the order of its nodes.
+        maps, float32 [N, channels, rows, columns], in the order of its nodes.  Names begin with `PREFIX`.
 
     Raises:
-        ModelError: If the model has several inputs, operators that are not ONNX's own, a non-maximum
-            suppression inside, or an operator set that cannot be raised.
+        ModelError: If there are no convolutions, or branches in front of them, or the operator set cannot be
+            raised.
     """
     import onnx.compose
 
-    _refuse(model, path)
     _store_constants(model)
+    _to_float32(model)
     without_identities(model)
+    without_dead_ends(model)
     model = onnx.compose.add_prefix(model, PREFIX)  # their names must not meet the contract's
-    maps = _maps(model)
+    maps = head_maps(model)
     if not maps:
         raise ModelError(f"{path}: no convolutions inside; not a face detector")
-    _end_in(model, maps)
-    model = opset.raised(model, opset.EXPORTED, "a contract file")
-    _free_upsampling(model)
-    _end_in(model, maps)
+    end_in(model, maps)
+    inside = {node.op_type for node in model.graph.node}
+    if branching := inside.intersection(CONTROL_FLOW):
+        raise ModelError(f"{path}: has control flow ({min(branching)}) inside; export the model without it")
+    try:
+        model = opset.raised(model, opset.EXPORTED, "a contract file")
+        model.ir_version = max(model.ir_version, IR_VERSION)
+        free_sizes(model)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}".replace("model: ", "", 1)) from error
+    end_in(model, maps)
     return model, maps
 
 
-def image_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
-    """Return the only input that is not a stored weight.
+def image_input(model: onnx.ModelProto, name: str | Path = "model") -> onnx.ValueInfoProto:
+    """Return the only input that is not a stored weight; ``name`` is the subject of error messages.
 
     Raises:
         ModelError: If there are several, or none.
@@ -72,52 +129,65 @@ def image_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
     inputs: list[onnx.ValueInfoProto] = [value for value in model.graph.input if value.name not in stored]
     if len(inputs) != 1:
         names = ", ".join(value.name for value in inputs) or "none"
-        raise ModelError(f"model: must have one input, the image, not {names:.200}")
+        raise ModelError(f"{name}: must have one input, the image, not {names:.200}")
     return inputs[0]
 
 
-def without_normalization(
-    model: onnx.ModelProto, path: Path, mean: Sequence[float], std: Sequence[float]
-) -> None:
-    """Let a model begin at its first convolution, in place, without a normalization that is inside.
+def end_in(model: onnx.ModelProto, tensors: list[str]) -> None:
+    """Let a model end in some of its tensors, in place, without the nodes behind them."""
+    from onnx import TensorProto, helper
 
-    Args:
-        model: Model with a single input.
-        path: Its file, for messages.
-        mean, std: Normalization of the family, of each channel in the order of the network.
-
-    Raises:
-        ModelError: If anything stands in front of the first convolution but that normalization, of pixels
-            0..255 or 0..1, in either order of the channels.
-    """
-    source = image_input(model)
-    planes = _first_planes(model, source.name, path)
-    if planes == source.name:
-        return
-    if not _normalizes(model, source, planes, mean, std):
-        raise ModelError(
-            f"{path}: prepares the image in a way that is not this family's; export the model without it"
-        )
-    _begin_with(model, planes)
+    del model.graph.output[:]
+    model.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4) for name in tensors
+    )
+    without_dead_ends(model)
 
 
 def _refuse(model: onnx.ModelProto, path: Path) -> None:
-    kinds = Counter(node.op_type for node in model.graph.node)
+    kinds = [node.op_type for node in _nodes(model)]
     for kind in kinds:
         if any(word in kind.lower() for word in SUPPRESSION):
             raise ModelError(
-                f"{path}: has {kind} inside; export the model without its non-maximum suppression"
+                f"{path}: has {kind:.100} inside; export the model without its non-maximum suppression"
             )
-    custom = sorted(
-        {f"{node.domain}.{node.op_type}" for node in model.graph.node if node.domain not in opset.OWN_DOMAINS}
-    )
-    if custom or model.functions:
-        names = ", ".join(custom) or "functions"
+        if kind.startswith(INTEGER):
+            raise ModelError(f"{path}: quantized to integers ({kind}); adapt the float file")
+    functions = {function.domain for function in model.functions}
+    custom = {
+        f"{node.domain}.{node.op_type}"
+        for node in _nodes(model)
+        if node.domain not in {*opset.OWN_DOMAINS, *functions}
+    }
+    if custom:
+        names = ", ".join(sorted(custom))
         raise ModelError(f"{path}: has custom operators ({names:.200}); export the model without them")
-    try:
-        image_input(model)
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}".replace("model: ", "", 1)) from error
+    if not any(entry.domain in opset.OWN_DOMAINS for entry in model.opset_import):
+        raise ModelError(f"{path}: names no operator set of ONNX; export it again")
+
+
+def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Yield the nodes of the graph, of its functions, and of the graphs inside of nodes."""
+    left: list[Any] = [model.graph, *model.functions]
+    while left:
+        for node in left.pop().node:
+            yield node
+            for attribute in node.attribute:
+                left += [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+
+
+def _inlined(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    """Return the model with the bodies of its functions in place of their calls."""
+    from onnx import inliner
+
+    own = {(function.domain, function.name) for function in model.functions}
+    if any((node.domain, node.op_type) in own for function in model.functions for node in function.node):
+        raise ModelError(f"{path}: has functions within functions; export the model without them")
+    if own:
+        model = inliner.inline_local_functions(model)
+    for entry in [entry for entry in model.opset_import if entry.domain not in opset.OWN_DOMAINS]:
+        model.opset_import.remove(entry)
+    return model
 
 
 def _store_constants(model: onnx.ModelProto) -> None:
@@ -139,161 +209,24 @@ def _store_constants(model: onnx.ModelProto) -> None:
     graph.input.extend(inputs)
 
 
-def _maps(model: onnx.ModelProto) -> list[str]:
-    """Return the outputs of the convolutions that no other convolution depends on, scaled if they are."""
-    followed: set[str] = set()
-    ends = []
-    for node in reversed(model.graph.node):  # an ONNX graph is sorted
-        behind = followed.intersection(node.output)
-        if node.op_type in CONVOLUTIONS and not behind:
-            ends.append(node.output[0])
-        if node.op_type in CONVOLUTIONS or behind:
-            followed.update(node.input)
-    return [_scaled(model, name) for name in reversed(ends)]
+def _to_float32(model: onnx.ModelProto) -> None:
+    """Compute in float32, in place, what a file computes in another floating-point type."""
+    from onnx import TensorProto, numpy_helper
 
-
-def _scaled(model: onnx.ModelProto, tensor: str) -> str:
-    """Follow a map through multiplications with a scalar, such as a learned scale of a level."""
-    from onnx import numpy_helper
-
-    stored, read_by = constants(model), readers(model)
-    while True:
-        following = read_by.get(tensor, [])
-        if len(following) != 1 or following[0].op_type != "Mul":
-            return tensor
-        factors = [stored[name] for name in following[0].input if name in stored]
-        if len(factors) != 1 or numpy_helper.to_array(factors[0]).size != 1:
-            return tensor
-        tensor = following[0].output[0]
-
-
-def _end_in(model: onnx.ModelProto, tensors: list[str]) -> None:
-    from onnx import TensorProto, helper
-
-    del model.graph.output[:]
-    model.graph.output.extend(
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4) for name in tensors
-    )
-    without_dead_ends(model)
-
-
-def _free_upsampling(model: onnx.ModelProto) -> None:
-    """Let each nearest-neighbor upsampling double its input, cut to the map that it is added to, in place.
-
-    Exports fix the sizes, or compute them in ways that not every runtime follows.  The smaller map is the
-    larger one halved with rounding up, so twice its size is always enough.
-    """
-    from onnx import helper, numpy_helper
-
+    others = (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
     graph = model.graph
-    stored: dict[str, NDArray[Any]] = {
-        "upsampling.factors": np.array([1, 1, 2, 2], np.float32),
-        "upsampling.start": np.array([0, 0], np.int64),
-        "upsampling.axes": np.array([2, 3], np.int64),
-    }
-    nodes: list[onnx.NodeProto] = []
-    upsampled: set[str] = set()
+    tensors = [*graph.initializer]
     for node in graph.node:
-        if node.op_type in UPSAMPLING:
-            node = _doubled(node)
-            upsampled.add(node.output[0])
-        for i, name in enumerate(node.input):
-            partners = [other for other in node.input if other not in upsampled]
-            if name in upsampled and partners:
-                size, fitted = f"{name}_size", f"{name}_fitted"
-                nodes.append(helper.make_node("Shape", [partners[0]], [size], size, start=2))
-                ends = ["upsampling.start", size, "upsampling.axes"]
-                nodes.append(helper.make_node("Slice", [name, *ends], [fitted], fitted))
-                node.input[i] = fitted
-        nodes.append(node)
-    if upsampled:
-        added = [numpy_helper.from_array(values, name) for name, values in stored.items()]
-        replace_nodes(model, nodes, added)
-
-
-def _doubled(node: onnx.NodeProto) -> onnx.NodeProto:
-    from onnx import helper
-
-    mode = next((a.s for a in node.attribute if a.name == "mode"), b"nearest").decode(errors="replace")
-    if mode != "nearest":
-        raise ModelError(f"model: upsamples by {mode:.20}; only nearest is supported")
-    return helper.make_node(
-        "Resize",
-        [node.input[0], "", "upsampling.factors"],
-        node.output,
-        node.name,
-        mode="nearest",
-        coordinate_transformation_mode="asymmetric",
-        nearest_mode="floor",
-    )
-
-
-def _first_planes(model: onnx.ModelProto, source: str, path: Path) -> str:
-    """Return the tensor that the first convolutions read, in front of a padding of theirs."""
-    reached, planes = {source}, set()
-    written = {name: node for node in model.graph.node for name in node.output}
-    for node in model.graph.node:
-        inputs = reached.intersection(node.input)
-        if not inputs:
-            continue
-        if node.op_type in CONVOLUTIONS:
-            planes.update(inputs)
-        else:
-            reached.update(node.output)
-    padded = {
-        written[name].input[0] if name in written and written[name].op_type == "Pad" else name
-        for name in planes
-    }
-    if len(padded) != 1:
-        raise ModelError(f"{path}: the image is read by convolutions at {len(padded)} places; expected one")
-    return padded.pop()
-
-
-def _begin_with(model: onnx.ModelProto, planes: str) -> None:
-    from onnx import TensorProto, helper
-
-    del model.graph.input[:]
-    model.graph.input.append(helper.make_tensor_value_info(planes, TensorProto.FLOAT, ["N", 3, "H", "W"]))
-    kept = [node for node in model.graph.node if planes not in node.output]
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    without_dead_ends(model)
-
-
-def _normalizes(
-    model: onnx.ModelProto,
-    source: onnx.ValueInfoProto,
-    planes: str,
-    mean: Sequence[float],
-    std: Sequence[float],
-) -> bool:
-    """Return whether `planes` is the normalized image, by running what stands in front of it."""
-    import onnx
-
-    front = onnx.ModelProto()
-    front.CopyFrom(model)
-    _end_in(front, [planes])
-    kind = source.type.tensor_type
-    fixed = [size.dim_value for size in kind.shape.dim]
-    if len(fixed) != 4:
-        return False
-    is_nhwc = fixed[3] == CHANNELS and fixed[1] != CHANNELS
-    height, width = (size or PROBED_SIDE for size in (fixed[1:3] if is_nhwc else fixed[2:]))
-    pixels = np.random.default_rng(0).integers(0, 256, (fixed[0] or 1, CHANNELS, height, width))
-    wanted = (pixels - np.reshape(mean, (1, 3, 1, 1))) / np.reshape(std, (1, 3, 1, 1))
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
-    try:
-        running = session(front.SerializeToString())
-        for order in (slice(None), slice(None, None, -1)):
-            for divisor in (1, 255):
-                given = pixels[:, order] / divisor
-                given = (given.transpose(0, 2, 3, 1) if is_nhwc else given).astype(dtype)
-                (found,) = running.run(None, {source.name: np.ascontiguousarray(given)})
-                if (
-                    found.shape == wanted.shape
-                    and np.abs(found - wanted).max() < CLOSE * np.abs(wanted).max()
-                ):
-                    return True
-    except Exception:  # noqa: BLE001 -- ONNX Runtime's exceptions share no public base class
-        return False
-    return False
+        for attribute in node.attribute:
+            if attribute.name in ("to", "dtype") and attribute.i in others:
+                attribute.i = TensorProto.FLOAT
+            if attribute.HasField("t"):
+                tensors.append(attribute.t)
+    for tensor in tensors:
+        if tensor.data_type in others:
+            values = numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    for value in graph.input:
+        if value.type.tensor_type.elem_type in others:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT
+    del graph.value_info[:]

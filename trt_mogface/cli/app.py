@@ -32,6 +32,7 @@ NO_READER = 128 + signal.SIGPIPE
 VERBS = {
     "detect": "Find the faces in images.",
     "export": "Write a model as a contract ONNX file, for ONNX Runtime, TensorRT and others.",
+    "adapt": "Write another's ONNX file of a known family as a contract ONNX file.",
     "build": "Build TensorRT engines of a model, each with a manifest that states its accuracy.",
     "refit": "Put weights into an engine that was built for it. Needs a GPU.",
     "models": "List the models that can be used by name, with origin, license and size.",
