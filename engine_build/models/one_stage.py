@@ -159,7 +159,7 @@ def _shapes(model: onnx.ModelProto, maps: Sequence[str]) -> dict[str, tuple[int,
     try:
         return shapes_by_running(model, maps, PROBED)
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
-        problem = f"does not run with {batch} images of {width}x{height}"
+        problem = f"cannot be freed of its size: does not run with {batch} images of {width}x{height}"
         raise ModelError(f"{problem} ({first_line(error)})") from error
 
 

@@ -26,9 +26,13 @@ def load(path: Path) -> onnx.ModelProto:
         import onnx
     try:
         model = onnx.load(str(path), load_external_data=False)
+        if any(onnx.external_data_helper.uses_external_data(each) for each in model.graph.initializer):
+            raise ModelError(f"{path}: keeps its weights in other files; save it as one file")
         onnx.checker.check_model(model)
         for tensor in model.graph.initializer:
             onnx.numpy_helper.to_array(tensor)  # the checker does not compare dimensions with the bytes
+    except ModelError:
+        raise
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # protobuf's and the checker's errors share no base class

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 SUPPRESSION = "nms", "nonmaxsuppression"
 INTEGER = ("QuantizeLinear", "DequantizeLinear", "QLinear", "ConvInteger", "MatMulInteger")
 CONTROL_FLOW = ("If", "Loop", "Scan")
-PREFIX = "net."
 IR_VERSION = 8
 """That of the operator set of exported models: initializers need not be inputs."""
 
@@ -74,9 +73,12 @@ def with_own_operators(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
         ModelError: If the model has several inputs, operators that are not ONNX's own, a non-maximum
             suppression or integer arithmetic inside.
     """
+    from onnx import TensorProto
+
     _refuse(model, path)
     model = _inlined(model, path)
     image_input(model, path)
+    _to_float32(model, TensorProto.BFLOAT16, TensorProto.DOUBLE)  # ONNX Runtime runs neither on a CPU
     return model
 
 
@@ -89,19 +91,19 @@ def cut(model: onnx.ModelProto, path: Path) -> tuple[onnx.ModelProto, list[str]]
 
     Returns:
         A model of the operator set `opset.EXPORTED` with the same single input, and the names of the head's
-        maps, float32 [N, channels, rows, columns], in the order of its nodes.  Names begin with `PREFIX`.
+        maps, float32 [N, channels, rows, columns], in the order of its nodes; see `theirs`.
 
     Raises:
         ModelError: If there are no convolutions, or branches in front of them, or the operator set cannot be
             raised.
     """
-    import onnx.compose
+    from onnx import TensorProto
 
     _store_constants(model)
-    _to_float32(model)
+    _to_float32(model, TensorProto.FLOAT16)
     without_identities(model)
     without_dead_ends(model)
-    model = onnx.compose.add_prefix(model, PREFIX)  # their names must not meet the contract's
+    _rename(model)
     maps = head_maps(model)
     if not maps:
         raise ModelError(f"{path}: no convolutions inside; not a face detector")
@@ -209,11 +211,30 @@ def _store_constants(model: onnx.ModelProto) -> None:
     graph.input.extend(inputs)
 
 
-def _to_float32(model: onnx.ModelProto) -> None:
-    """Compute in float32, in place, what a file computes in another floating-point type."""
+def theirs(name: str) -> str:
+    """Return the name in a model from `cut` of a tensor of the file.
+
+    None of the contract's names, nor one of them with a suffix, is one.
+    """
+    return f"net[{name}]"
+
+
+def _rename(model: onnx.ModelProto) -> None:
+    """Name tensors and nodes as `theirs`, in place."""
+    graph = model.graph
+    for node in graph.node:
+        node.input[:] = [name and theirs(name) for name in node.input]
+        node.output[:] = [name and theirs(name) for name in node.output]
+        node.name = node.name and theirs(node.name)
+    for each in (*graph.input, *graph.output, *graph.initializer):
+        each.name = theirs(each.name)
+    del graph.value_info[:]
+
+
+def _to_float32(model: onnx.ModelProto, *others: int) -> None:
+    """Compute in float32, in place, what a file computes in other floating-point types."""
     from onnx import TensorProto, numpy_helper
 
-    others = (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
     graph = model.graph
     tensors = [*graph.initializer]
     for node in graph.node:

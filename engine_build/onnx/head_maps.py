@@ -62,7 +62,7 @@ def _fold(model: onnx.ModelProto, convolution: onnx.NodeProto) -> str:
     if end == tensor:
         return str(tensor)
     rows = (weight.T * factor).T.astype(weight.dtype)
-    convolution.input[1:] = [f"{end}_weight", f"{end}_bias"]
+    convolution.input[1:] = [f"{end}_folded_weight", f"{end}_folded_bias"]
     for name, values in zip(convolution.input[1:], (rows, shift.astype(weight.dtype))):
         model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
     for node in [node for node in model.graph.node if end in node.output]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine_build.onnx import contract
-from engine_build.onnx.foreign import PREFIX
+from engine_build.onnx.foreign import theirs
 from engine_build.onnx.graph import attribute
 from engine_build.onnx.preparation import Preparation
 from trt_mogface.backends.onnxruntime import session
@@ -57,9 +57,10 @@ class OwnOutputs:
         shape = (taken.batch, 3, taken.height, taken.width)
         self._pixels = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
         """Channels are in the order of the network."""
-        self._behind = _behind(original, {name.removeprefix(PREFIX) for name in maps})
+        self._behind = _behind(original, set(maps))
         self._own = [value.name for value in original.graph.output]
-        names = [name.removeprefix(PREFIX) for name in maps] + [node.output[0] for node in self._behind]
+        names = [name for node in original.graph.node for name in node.output if theirs(name) in maps]
+        names += [node.output[0] for node in self._behind]
         self._results = self._run(original, list(dict.fromkeys([*self._own, *names])))
         half = any(each.dtype == np.float16 for each in self._results.values())
         self._close = CLOSE_HALF if half else CLOSE
@@ -90,8 +91,9 @@ class OwnOutputs:
             found = running.run(None, {running.get_inputs()[0].name: planes.astype(np.float32)})
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
             raise ModelError(f"{self._path}: cannot be freed of its size ({first_line(error)})") from error
+        results = {theirs(name): values for name, values in self._results.items()}
         for output, values in zip(running.get_outputs(), found):
-            if not self._equal(values, self._results[output.name.removeprefix(PREFIX)]):
+            if not self._equal(values, results[output.name]):
                 raise ModelError(f"{self._path}: cannot be freed of its size: {output.name:.100} changes")
 
     def check_faces(self, model: onnx.ModelProto, rgb: bool) -> None:
@@ -128,7 +130,8 @@ class OwnOutputs:
         }
         for name in self._own:
             found = self._results[name]
-            rows = found.reshape(len(deltas), -1, 4) if found.shape[-1:] == (4,) else np.empty((0, 0, 4))
+            is_rows = found.ndim in (2, 3) and found.shape[-1] == 4 and found.size % (4 * len(deltas)) == 0
+            rows = found.reshape(len(deltas), -1, 4) if is_rows else np.empty((0, 0, 4))
             part = parts.get(rows.shape[1])
             if part is None or len(rows) == 0:
                 continue
@@ -177,7 +180,7 @@ def check_every_size(model: onnx.ModelProto, path: Path) -> None:
 
 def _behind(model: onnx.ModelProto, maps: set[str]) -> list[onnx.NodeProto]:
     """Return the activations behind the maps of a head."""
-    reached, found = set(maps), []
+    reached, found = {name for node in model.graph.node for name in node.output if theirs(name) in maps}, []
     for node in model.graph.node:
         if reached.intersection(node.input):
             reached.update(node.output)

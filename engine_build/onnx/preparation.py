@@ -1,4 +1,4 @@
-"""The preparation of the image by another's detector: normalization and layout before the first convolution."""
+"""The preparation of the image in another's model: normalization and layout in front of its convolutions."""
 
 from __future__ import annotations
 

@@ -52,11 +52,11 @@ def _fixed_shapes(model: onnx.ModelProto) -> Shapes:
         graph = onnx.shape_inference.infer_shapes(model).graph
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
         raise ModelError(f"model: shapes cannot be inferred ({first_line(error)})") from error
-    return {
+    shapes = {
         value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
         for value in (*graph.input, *graph.value_info)
-        if all(size.dim_value for size in value.type.tensor_type.shape.dim)
     }
+    return {name: shape for name, shape in shapes.items() if shape and all(shape)}
 
 
 def _free_pooling(model: onnx.ModelProto) -> None:

@@ -108,6 +108,7 @@ RECIPES = (
         ),
         lambda _: adapt(),
         network=partial(_network, "mobilenet"),
+        family=FAMILY,
     ),
     recipe(
         ModelCard(

@@ -22,6 +22,14 @@ PHOTO = REPOSITORY / "tests" / "data" / "astronaut.jpg"
 ARGUMENTS = {
     "detect": ("detect", str(PHOTO), "--json", "-"),
     "export": ("export", "--output", "out.onnx"),
+    "adapt": (
+        "adapt",
+        str(REPOSITORY / "tests" / "data" / "contract_1.onnx"),
+        "--as",
+        "yunet",
+        "-o",
+        "o.onnx",
+    ),
     "build": ("build", DEFAULT, "--output", "engines/"),
     "refit": ("refit", "a.engine", "a.onnx"),
     "models": ("models",),

@@ -61,6 +61,7 @@ def in_a_linked_folder(name: str) -> str:
 EVAL = "eval wider --gt gt.json"
 COMMANDS = [
     ("export --model m.onnx -o {}", "m.onnx"),
+    ("adapt m.onnx --as yunet -o {}", "m.onnx"),
     ("export --weights w.pt -o {}", "w.pt"),
     ("build m.onnx -o {}", "m.onnx"),
     ("build m.onnx --precision int8 --calib photo.jpg -o {}", "photo.jpg"),
@@ -141,6 +142,7 @@ def test_two_results_never_share_a_file(run: Run, here: Path, line: str) -> None
 
 TARGETS = [
     "export -o {}",
+    "adapt m.onnx --as yunet -o {}",
     "build m.onnx -o {}",
     "build m.onnx --precision int8 --calib photo.jpg --calib-cache {}",
     "build m.onnx --timing-cache-file {}",
