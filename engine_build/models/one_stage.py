@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from engine_build.models.registry import OtherFamilyError, Recipe
 from engine_build.onnx import contract, foreign, pixels
 from engine_build.onnx.head import Activation, LevelMaps, end_in_contract, scale_channels
@@ -77,6 +79,10 @@ class OneStage:
 
     def from_model(self, model: onnx.ModelProto, path: Path, spec: DetectorSpec) -> onnx.ModelProto:
         """Return the contract model of another's ONNX model, which is changed; see `from_onnx`."""
+        with np.errstate(all="ignore"):  # damaged weights overflow, and the comparisons refuse the results
+            return self._from_model(model, path, spec)
+
+    def _from_model(self, model: onnx.ModelProto, path: Path, spec: DetectorSpec) -> onnx.ModelProto:
         model = foreign.with_own_operators(model, path)
         original = copy.deepcopy(model)
         model, maps = foreign.cut(model, path)

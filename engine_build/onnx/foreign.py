@@ -48,9 +48,7 @@ def load(path: Path) -> onnx.ModelProto:
         )
     model = contract.load(path)
     if any(entry.key == METADATA_KEY for entry in model.metadata_props):
-        raise ModelError(
-            f"{path}: already a contract file, of {contract.spec_of(model).name}; use it as it is"
-        )
+        raise ModelError(f"{path}: already a contract file ({model.graph.name:.100}); use it as it is")
     return model
 
 
@@ -147,6 +145,8 @@ def end_in(model: onnx.ModelProto, tensors: list[str]) -> None:
 
 
 def _refuse(model: onnx.ModelProto, path: Path) -> None:
+    if any(node.op_type == "Constant" and len(node.attribute) != 1 for node in _nodes(model)):
+        raise ModelError(f"{path}: has a Constant without a value; export it again")
     kinds = [node.op_type for node in _nodes(model)]
     for kind in kinds:
         if any(word in kind.lower() for word in SUPPRESSION):

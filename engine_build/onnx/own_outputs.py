@@ -62,6 +62,8 @@ class OwnOutputs:
         names = [name for node in original.graph.node for name in node.output if theirs(name) in maps]
         names += [node.output[0] for node in self._behind]
         self._results = self._run(original, list(dict.fromkeys([*self._own, *names])))
+        if not all(np.isfinite(each).all() for each in self._results.values()):
+            raise ModelError(f"{path}: computes numbers that are not finite; its weights are damaged")
         half = any(each.dtype == np.float16 for each in self._results.values())
         self._close = CLOSE_HALF if half else CLOSE
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine_build.onnx.foreign import end_in, image_input
-from engine_build.onnx.graph import without_dead_ends
+from engine_build.onnx.graph import constants, without_dead_ends
 from engine_build.onnx.head_maps import CONVOLUTIONS
 from trt_mogface.backends.onnxruntime import session
 from trt_mogface.errors import ModelError
@@ -91,7 +91,7 @@ def _size(source: onnx.ValueInfoProto, path: Path) -> tuple[int, int, int, bool]
     """Return batch, height and width that an input has or may have, and whether its channels are last."""
     fixed = [size.dim_value for size in source.type.tensor_type.shape.dim]
     if len(fixed) != 4 or (CHANNELS not in (fixed[1], fixed[3]) and any((fixed[1], fixed[3]))):
-        raise ModelError(f"{path}: its input {source.name:.100} is {fixed}, not [N, 3, H, W] or [N, H, W, 3]")
+        raise ModelError(f"{path}: its input is {fixed}, not [N, 3, H, W] or [N, H, W, 3]")
     is_nhwc = fixed[3] == CHANNELS and fixed[1] != CHANNELS
     height, width = fixed[1:3] if is_nhwc else fixed[2:]
     return fixed[0] or 1, height or SIDES[0], width or SIDES[1], is_nhwc
@@ -146,13 +146,13 @@ def _front(model: onnx.ModelProto, planes: str, source: onnx.ValueInfoProto) -> 
 
 def _first_planes(model: onnx.ModelProto, source: str, path: Path) -> str:
     """Return the tensor that the first convolutions read, in front of a padding of theirs."""
-    reached, planes = {source}, set()
+    stored, reached, planes = constants(model), {source}, set()
     written = {name: node for node in model.graph.node for name in node.output}
     for node in model.graph.node:
         inputs = reached.intersection(node.input)
         if not inputs:
             continue
-        if node.op_type in CONVOLUTIONS:
+        if node.op_type in CONVOLUTIONS and not _is_of_colors(stored.get(node.input[1])):
             planes.update(inputs)
         else:
             reached.update(node.output)
@@ -163,6 +163,11 @@ def _first_planes(model: onnx.ModelProto, source: str, path: Path) -> str:
     if len(padded) != 1:
         raise ModelError(f"{path}: the image is read by convolutions at {len(padded)} places; expected one")
     return padded.pop()
+
+
+def _is_of_colors(weight: onnx.TensorProto | None) -> bool:
+    """Return whether a convolution changes the three colors of each pixel only, as normalizations may."""
+    return weight is not None and weight.dims[0] == CHANNELS and list(weight.dims[2:]) == [1, 1]
 
 
 def _begin_with(model: onnx.ModelProto, planes: str) -> None:

@@ -129,7 +129,8 @@ def _doubling(node: onnx.NodeProto, stored: dict[str, onnx.TensorProto], shapes:
         raise ModelError(f"model: resizes by {mode:.20} interpolation; only nearest and linear are supported")
     fixed = [numpy_helper.to_array(stored[name]).tolist() for name in node.input[2:3] if name in stored]
     before, after = shapes.get(node.input[0]), shapes.get(node.output[0])
-    if (fixed and fixed[0] and fixed[0] != DOUBLING) or (before and after and not _is_double(before, after)):
+    is_other = bool(fixed and fixed[0]) and {*fixed[0]} - {1} != {2}
+    if is_other or (before and after and not _is_double(before, after)):
         raise ModelError(f"model: resizes {before or ''} by another factor than two")
     if mode == "nearest" and (coordinates, nearest) in REPEATING:
         coordinates, nearest = "asymmetric", "floor"  # which every runtime has

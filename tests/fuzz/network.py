@@ -1,4 +1,4 @@
-"""Mutations of a contract ONNX file: its bytes, its protobuf messages, and what an attacker would try."""
+"""Mutations of an ONNX file: its bytes, its protobuf messages, and what an attacker would try."""
 
 from __future__ import annotations
 
@@ -23,12 +23,11 @@ from tests.fuzz.mutation import (
     mutate_text,
     several,
 )
-from tests.fuzz.seeds import network
 from trt_mogface.spec import METADATA_KEY
 
 
-def mutate_network(rng: Random) -> bytes:
-    data = network()
+def mutate_network(rng: Random, data: bytes) -> bytes:
+    """Damage an ONNX file of a network."""
     kind = rng.randrange(10)
     if kind == 0:
         return mutate_bytes(rng, data)
@@ -38,12 +37,12 @@ def mutate_network(rng: Random) -> bytes:
         return data[: rng.choice((rng.randrange(len(data)), rng.randrange(100)))]
     if kind == 3:
         return _nested(rng, data)
-    model = onnx.load_from_string(network())
-    if kind == 4:
+    model = onnx.load_from_string(data)
+    if kind == 4 and model.graph.initializer:
         _external(rng, model)
-    elif kind == 5:
+    elif kind == 5 and model.graph.initializer:
         _weights(rng, model)
-    elif kind < 8:
+    elif kind < 8 and model.metadata_props:
         _metadata(rng, model)
     else:
         mutate_message(rng, model)
@@ -94,18 +93,18 @@ def _nested(rng: Random, data: bytes) -> bytes:
         for _ in range(rng.choice((90, 150, 2000))):  # graph.node.attribute.g
             inner = _field(7, _field(1, _field(5, _field(6, inner)))) if len(inner) < 60_000 else inner
         return data + inner
-    model = onnx.load_from_string(network())
+    model = onnx.load_from_string(data)
     if kind == 1:
         model.opset_import.add(domain="own", version=1)
         model.functions.add(
             name="again", domain="own", input=["x"], output=["y"], opset_import=model.opset_import,
             node=[onnx.helper.make_node("again", ["x"], ["y"], domain="own")],
         )  # fmt: skip
-        model.graph.node.insert(0, onnx.helper.make_node("again", ["images"], ["unused"], domain="own"))
+        image = model.graph.input[0].name
+        model.graph.node.insert(0, onnx.helper.make_node("again", [image], ["unused"], domain="own"))
         return bytes(model.SerializeToString())
-    entry = _field(1, METADATA_KEY.encode()) + _field(
-        2, mutate_bytes(rng, model.metadata_props[0].value.encode())
-    )
+    text = model.metadata_props[0].value if model.metadata_props else "{}"
+    entry = _field(1, METADATA_KEY.encode()) + _field(2, mutate_bytes(rng, text.encode()))
     del model.metadata_props[:]
     return bytes(model.SerializeToString()) + _field(14, entry)
 

@@ -14,9 +14,10 @@ import numpy as np
 from PIL import Image
 
 from engine_build.calibration.record import load_calibration
+from engine_build.models.registry import adapted
 from engine_build.onnx import contract
 from engine_build.validation.annotations import read_annotations
-from tests.fuzz import matlab, seeds
+from tests.fuzz import foreign, matlab, seeds
 from tests.fuzz.invariants import MADE, Use, require
 from tests.fuzz.mutation import mutate_bytes, mutate_json, mutate_text
 from tests.fuzz.network import mutate_network
@@ -91,8 +92,17 @@ def _read_image(folder: Path) -> None:
 
 
 def _onnx(rng: Random, folder: Path) -> None:
-    (folder / "network.onnx").write_bytes(mutate_network(rng))
+    (folder / "network.onnx").write_bytes(mutate_network(rng, seeds.network()))
     (folder / "image.png").write_bytes(seeds.photo())
+
+
+def _foreign(rng: Random, folder: Path) -> None:
+    (folder / "network.onnx").write_bytes(foreign.mutated(rng))
+
+
+def _adapt(folder: Path) -> None:
+    made = adapted(folder / "network.onnx", foreign.FAMILY)
+    require(foreign.has_boxes_of(folder / "network.onnx", made), "other boxes than those of the file")
 
 
 def _check_faces(faces: Detections) -> None:
@@ -266,6 +276,10 @@ TARGETS = {
                 ("build", "network.onnx", "--precision", "fp16", "--output", f"{MADE}.onnx"),
             ),
             share=6,
+        ),
+        Target(
+            "foreign", _foreign, (_adapt,),
+            (("adapt", "network.onnx", "--as", foreign.FAMILY, "--output", f"{MADE}.onnx"),), share=4,
         ),
         Target("manifests", _manifest, (_load_manifest,), (("inspect", "small.engine"),)),
         Target(

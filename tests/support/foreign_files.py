@@ -226,6 +226,21 @@ turned = followed(
 """Outputs with their axes in reverse order."""
 
 
+def without_landmarks(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Leave out the outputs of landmarks, which are the last ones."""
+    made = copied(model)
+    del made.graph.output[len(made.graph.output) * 2 // 3 :]
+    return _without_unread(made)
+
+
+def color_convolution(mean: Sequence[float], std: Sequence[float]) -> Variant:
+    """Normalize, and exchange red and blue, in a convolution of its own."""
+    weight = np.zeros((3, 3, 1, 1), np.float32)
+    weight[(0, 1, 2), (2, 1, 0), 0, 0] = 1 / np.array(std)
+    stored = {"front.w": weight, "front.b": -(np.array(mean) / np.array(std)).astype(np.float32)}
+    return preceded(lambda new, old: [helper.make_node("Conv", [new, "front.w", "front.b"], [old])], stored)
+
+
 def outputs_reversed(model: onnx.ModelProto) -> onnx.ModelProto:
     """List the outputs in reverse order."""
     made = copied(model)

@@ -159,6 +159,9 @@ VARIANTS: dict[str, Callable[[str], files.Variant]] = {
     "normalization of 0..1": lambda family: normalized(family, 255),
     "channels in reverse order": lambda family: normalized(family, swapped=True),
     "bytes": lambda family: normalized(family, byte=True),
+    "a convolution of colors": lambda family: files.color_convolution(
+        families()[family].mean, families()[family].std
+    ),
     "outputs turned": lambda _: files.turned,
     "outputs in reverse order": lambda _: files.outputs_reversed,
     "only maps": lambda _: files.only_maps,
@@ -206,6 +209,13 @@ def test_variants_give_the_same_model(
     made = adapt(CASES[case](read(SMALL[family])), family, tmp_path / "file.onnx")
     for values, wanted in zip(outputs(made, photos(group, (2, 97, 131))), expected, strict=True):
         np.testing.assert_allclose(values, wanted, rtol=0, atol=1e-4)
+
+
+def test_landmarks_may_be_left_out(read: Models, plain: Plain, group: Photo, tmp_path: Path) -> None:
+    made = adapt(files.without_landmarks(read(SMALL["scrfd"])), "scrfd", tmp_path / "file.onnx")
+    assert contract.spec_of(made).landmarks == 0
+    for values, wanted in zip(outputs(made, photos(group, (2, 97, 131))), plain("scrfd")[:2], strict=True):
+        np.testing.assert_allclose(values, wanted, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", ["yunet", "ulfd"])

@@ -75,7 +75,7 @@ def test_other_kinds_of_files_are_named(run: Run, tmp_path: Path) -> None:
     assert "cannot be read" in refused(run, tmp_path / "missing.onnx")
     contract_file = tmp_path / "m.onnx"
     contract_file.write_bytes(embedded_file(DEFAULT).read_bytes())
-    assert f"already a contract file, of {DEFAULT}" in refused(run, contract_file)
+    assert f"already a contract file ({DEFAULT})" in refused(run, contract_file)
     engine = tmp_path / "m.engine"
     engine.write_bytes(PLAN)
     manifest_path(engine).write_text(GOOD.to_json())

@@ -19,21 +19,15 @@ from trt_mogface.models.cards import DEFAULT
 
 LIBGL = "libGL.so.1: cannot open shared object file: No such file or directory"
 PHOTO = REPOSITORY / "tests" / "data" / "astronaut.jpg"
+CONTRACT_1 = str(REPOSITORY / "tests" / "data" / "contract_1.onnx")
 ARGUMENTS = {
     "detect": ("detect", str(PHOTO), "--json", "-"),
     "export": ("export", "--output", "out.onnx"),
-    "adapt": (
-        "adapt",
-        str(REPOSITORY / "tests" / "data" / "contract_1.onnx"),
-        "--as",
-        "yunet",
-        "-o",
-        "o.onnx",
-    ),
+    "adapt": ("adapt", CONTRACT_1, "--as", "yunet", "-o", "out.onnx"),
     "build": ("build", DEFAULT, "--output", "engines/"),
     "refit": ("refit", "a.engine", "a.onnx"),
     "models": ("models",),
-    "inspect": ("inspect", str(REPOSITORY / "tests" / "data" / "contract_1.onnx")),
+    "inspect": ("inspect", CONTRACT_1),
     "compare": ("compare", DEFAULT, DEFAULT, str(PHOTO)),
     "bench": ("bench", "--size", "64x64", "--duration", "0.05"),
     "check-env": ("check-env",),
