@@ -123,7 +123,7 @@ class OwnOutputs:
         return np.take(values, [FACE], axis) if has_classes else values
 
     def _check_boxes(self, spec: DetectorSpec, deltas: Values) -> None:
-        """Compare each output of four columns with the deltas, or with boxes in the usual forms."""
+        """Compare each output of boxes with the deltas, or with boxes in the usual forms."""
         size = self._taken.height, self._taken.width
         counts = _counts(spec, *size)
         ends = np.cumsum(counts).tolist()
@@ -131,11 +131,9 @@ class OwnOutputs:
             count: slice(end - count, end) for count, end in zip(counts, ends)
         }
         for name in self._own:
-            found = self._results[name]
-            is_rows = found.ndim in (2, 3) and found.shape[-1] == 4 and found.size % (4 * len(deltas)) == 0
-            rows = found.reshape(len(deltas), -1, 4) if is_rows else np.empty((0, 0, 4))
+            rows = _rows(spec, self._results[name], len(deltas), *size)
             part = parts.get(rows.shape[1])
-            if part is None or len(rows) == 0:
+            if part is None:
                 continue
             if not any(self._same_rows(each[:, part], rows) for each in _forms(spec, deltas, *size)):
                 raise ModelError(
@@ -202,9 +200,12 @@ def _forms(spec: DetectorSpec, deltas: Values, height: int, width: int) -> Itera
         yield pixels
     boxes = np.stack([decode_boxes(each, every, spec.coding) for each in deltas])
     low, high = boxes[..., :2], boxes[..., 2:]
-    for each in (boxes, np.concatenate([(low + high) / 2, high - low], axis=-1)):
-        yield each
-        yield each / np.array([width, height, width, height], np.float32)
+    sizes = high - low
+    corners_and_sizes = np.concatenate([low, sizes], axis=-1)
+    for each in (boxes, np.concatenate([(low + high) / 2, sizes], axis=-1), corners_and_sizes):
+        for form in (each, each / np.array([width, height, width, height], np.float32)):
+            yield form
+            yield form[..., [1, 0, 3, 2]]  # y before x
 
 
 def _counts(spec: DetectorSpec, height: int, width: int) -> list[int]:
@@ -212,3 +213,20 @@ def _counts(spec: DetectorSpec, height: int, width: int) -> list[int]:
     return [
         -(-height // level.stride) * -(-width // level.stride) * len(level.sides) for level in spec.levels
     ]
+
+
+def _rows(spec: DetectorSpec, found: Values, batch: int, height: int, width: int) -> Values:
+    """Return an output as rows of boxes, [N, A, 4]; none if it does not look like boxes."""
+    none = np.empty((batch, 0, 4))
+    if found.ndim == 4:  # a map of a level
+        for level in spec.levels:
+            size, channels = (-(-height // level.stride), -(-width // level.stride)), 4 * len(level.sides)
+            if found.shape == (batch, channels, *size):
+                return np.asarray(found.transpose(0, 2, 3, 1).reshape(batch, -1, 4))
+        return none
+    first = 0 if batch == 1 else 1  # of several images only the usual order of axes is known
+    axes = [i for i, length in enumerate(found.shape) if length == 4 and i >= first]
+    if not axes or found.ndim not in (2, 3) or (first and found.shape[0] != batch):
+        return none
+    rows: Values = np.moveaxis(found, axes[-1], -1).reshape(batch, -1, 4)
+    return rows

@@ -66,7 +66,7 @@ def _external(rng: Random, model: onnx.ModelProto) -> None:
 
 def _weights(rng: Random, model: onnx.ModelProto) -> None:
     """Give a tensor numbers that are not finite, another type, or impossible dimensions."""
-    tensor = rng.choice(model.graph.initializer)
+    tensor = rng.choice([each for each in model.graph.initializer if each.dims])
     kind = rng.randrange(3)
     if kind == 0:
         size = len(tensor.raw_data) // 4

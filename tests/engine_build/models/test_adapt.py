@@ -173,6 +173,7 @@ VARIANTS: dict[str, Callable[[str], files.Variant]] = {
     "opset 22": lambda _: files.in_opset(22),
 }
 OTHERS = {
+    ("yunet", "batch of 4"): files.sized(4, 3, 96, 160),
     ("yunet", "640x640"): files.sized(1, 3, 640, 640),
     ("retinaface", "batch of 4"): files.sized(4, 3, 64, 96),
     ("retinaface", "opset 9"): files.upsampling_in_opset_9,
@@ -337,3 +338,55 @@ def test_a_file_of_another_family_is_named_as_what_it_is(family: str, read: Mode
     onnx.save(read(SMALL["ulfd"]), str(path))
     with pytest.raises(ModelError, match=f"not a model of {family}, but of ulfd"):
         adapted(path, family)
+
+
+def decoded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace ULFD's boxes, corners from 0 to 1, by the corner and the sides in pixels of 320x240 images."""
+    made = files.renamed(model, {"boxes": "corners"})
+    stored = {
+        "pixels": np.array([320, 240], np.float32),
+        "low": np.array([0, 1]),
+        "high": np.array([2, 3]),
+    }
+    made.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in stored.items())
+    made.graph.node.extend(
+        [
+            helper.make_node("Gather", ["corners", "low"], ["lows"], axis=2),
+            helper.make_node("Gather", ["corners", "high"], ["highs"], axis=2),
+            helper.make_node("Sub", ["highs", "lows"], ["sides"]),
+            helper.make_node("Mul", ["lows", "pixels"], ["low_pixels"]),
+            helper.make_node("Mul", ["sides", "pixels"], ["side_pixels"]),
+            helper.make_node("Concat", ["low_pixels", "side_pixels"], ["boxes"], axis=2),
+        ]
+    )
+    made.graph.output[1].name = "boxes"
+    return made
+
+
+def test_boxes_may_be_decoded_in_other_forms(
+    read: Models, plain: Plain, group: Photo, tmp_path: Path
+) -> None:
+    made = adapt(decoded(read(SMALL["ulfd"])), "ulfd", tmp_path / "file.onnx")
+    for values, wanted in zip(outputs(made, photos(group, (2, 97, 131))), plain("ulfd"), strict=True):
+        np.testing.assert_allclose(values, wanted, rtol=0, atol=1e-5)
+
+
+def squashed(kind: str) -> files.Variant:
+    """Put a function behind the boxes that the family does not have."""
+
+    def change(model: onnx.ModelProto) -> onnx.ModelProto:
+        made = files.renamed(model, {"bbox_8": "raw_8"})
+        made.graph.node.append(helper.make_node(kind, ["raw_8"], ["bbox_8"]))
+        for value in made.graph.output:
+            value.name = "bbox_8" if value.name == "raw_8" else value.name
+        return made
+
+    return change
+
+
+@pytest.mark.parametrize("turn", [files.copied, files.turned], ids=["rows", "columns"])
+def test_a_function_behind_the_boxes_is_seen(turn: files.Variant, read: Models, tmp_path: Path) -> None:
+    path = tmp_path / "file.onnx"
+    onnx.save(turn(files.sized(1, 3, 96, 160)(squashed("Exp")(read(SMALL["yunet"])))), str(path))
+    with pytest.raises(ModelError, match="boxes in its output bbox_8 are not those of yunet"):
+        adapted(path, "yunet")
