@@ -110,8 +110,8 @@ def cut(model: onnx.ModelProto, path: Path) -> tuple[onnx.ModelProto, list[str]]
     if branching := inside.intersection(CONTROL_FLOW):
         raise ModelError(f"{path}: has control flow ({min(branching)}) inside; export the model without it")
     try:
-        model = opset.raised(model, opset.EXPORTED, "a contract file")
         model.ir_version = max(model.ir_version, IR_VERSION)
+        model = opset.raised(model, opset.EXPORTED, "a contract file")
         free_sizes(model)
     except ModelError as error:
         raise ModelError(f"{path}: {error}".replace("model: ", "", 1)) from error

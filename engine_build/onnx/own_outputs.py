@@ -96,7 +96,10 @@ class OwnOutputs:
         results = {theirs(name): values for name, values in self._results.items()}
         for output, values in zip(running.get_outputs(), found):
             if not self._equal(values, results[output.name]):
-                raise ModelError(f"{self._path}: cannot be freed of its size: {output.name:.100} changes")
+                raise ModelError(
+                    f"{self._path}: cannot be freed of its size: a map becomes {list(values.shape)} with "
+                    f"other values than {list(results[output.name].shape)} before"
+                )
 
     def check_faces(self, model: onnx.ModelProto, rgb: bool) -> None:
         """Compare scores and boxes of the contract model with those that the file computes, if it does.
@@ -135,7 +138,7 @@ class OwnOutputs:
             part = parts.get(rows.shape[1])
             if part is None:
                 continue
-            if not any(self._same_rows(each[:, part], rows) for each in _forms(spec, deltas, *size)):
+            if not any(self._same_rows(each[:, part], rows) for each in _forms(spec, deltas, rows, *size)):
                 raise ModelError(
                     f"{self._path}: the boxes in its output {name:.100} are not those of {spec.name}: "
                     "other anchors or variances"
@@ -143,10 +146,7 @@ class OwnOutputs:
 
     def _same_rows(self, ours: Values, found: Values) -> bool:
         """Return whether each column has the same values, in any order."""
-        found = np.sort(found, axis=1)
-        return any(
-            self._equal(np.sort(each, axis=1), found) for each in (ours, ours.clip(found.min(), found.max()))
-        )
+        return self._equal(np.sort(ours, axis=1), np.sort(found, axis=1))
 
     def _equal(self, found: Values, expected: Values) -> bool:
         if found.shape != expected.shape:
@@ -189,8 +189,11 @@ def _behind(model: onnx.ModelProto, maps: set[str]) -> list[onnx.NodeProto]:
     return found
 
 
-def _forms(spec: DetectorSpec, deltas: Values, height: int, width: int) -> Iterator[Values]:
-    """Yield what files give as boxes, [N, A, 4] each, for the contract's deltas."""
+def _forms(spec: DetectorSpec, deltas: Values, found: Values, height: int, width: int) -> Iterator[Values]:
+    """Yield what files give as boxes, [N, A, 4] each, for the contract's deltas.
+
+    Decoded boxes may be clipped: to the range of those that were found.
+    """
     every = anchors(spec, height, width)
     yield deltas
     if spec.coding.kind == "distance":
@@ -204,8 +207,9 @@ def _forms(spec: DetectorSpec, deltas: Values, height: int, width: int) -> Itera
     corners_and_sizes = np.concatenate([low, sizes], axis=-1)
     for each in (boxes, np.concatenate([(low + high) / 2, sizes], axis=-1), corners_and_sizes):
         for form in (each, each / np.array([width, height, width, height], np.float32)):
-            yield form
-            yield form[..., [1, 0, 3, 2]]  # y before x
+            for ordered in (form, form[..., [1, 0, 3, 2]]):  # or y before x
+                yield ordered
+                yield ordered.clip(found.min(initial=0), found.max(initial=0))
 
 
 def _counts(spec: DetectorSpec, height: int, width: int) -> list[int]:

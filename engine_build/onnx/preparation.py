@@ -15,6 +15,7 @@ from engine_build.onnx.graph import constants, without_dead_ends
 from engine_build.onnx.head_maps import CONVOLUTIONS
 from trt_mogface.backends.onnxruntime import session
 from trt_mogface.errors import ModelError
+from trt_mogface.frame import MAX_PIXELS
 
 if TYPE_CHECKING:
     import onnx
@@ -65,7 +66,7 @@ def without_preparation(
     source = image_input(model, path)
     planes = _first_planes(model, source.name, path)
     batch, height, width, is_nhwc = _size(source, path)
-    pixels = np.random.default_rng(0).integers(0, 256, (batch, CHANNELS, height, width)).astype(float)
+    pixels = np.random.default_rng(0).integers(0, 256, (batch, CHANNELS, height, width), np.uint8)
     wanted = _normalized(pixels, mean, std)
     front = _front(model, planes, source)
     for feed in _feeds(source, mean, std, is_nhwc):
@@ -94,7 +95,10 @@ def _size(source: onnx.ValueInfoProto, path: Path) -> tuple[int, int, int, bool]
         raise ModelError(f"{path}: its input is {fixed}, not [N, 3, H, W] or [N, H, W, 3]")
     is_nhwc = fixed[3] == CHANNELS and fixed[1] != CHANNELS
     height, width = fixed[1:3] if is_nhwc else fixed[2:]
-    return fixed[0] or 1, height or SIDES[0], width or SIDES[1], is_nhwc
+    batch, height, width = fixed[0] or 1, height or SIDES[0], width or SIDES[1]
+    if batch * height * width > MAX_PIXELS:
+        raise ModelError(f"{path}: its input is {fixed}, too large for images")
+    return batch, height, width, is_nhwc
 
 
 def _feeds(

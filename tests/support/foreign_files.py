@@ -95,6 +95,13 @@ def weights_as_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
     return made
 
 
+def in_format_3(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Use the format of 2018, in which every weight is an input."""
+    made = weights_as_inputs(model)
+    made.ir_version = 3
+    return made
+
+
 def weights_in_constants(model: onnx.ModelProto) -> onnx.ModelProto:
     """Store all weights in Constant nodes."""
     made = copied(model)

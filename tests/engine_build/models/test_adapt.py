@@ -182,6 +182,7 @@ OTHERS = {
     ("scrfd", "scaled heads"): files.scaled_heads,
     ("scrfd", "the contract's names"): files.contract_names,
     ("ulfd", "opset 7"): files.in_opset(7),
+    ("ulfd", "version 3 of the format"): files.in_format_3,
     ("ulfd", "channels in reverse order"): normalized("ulfd", swapped=True),
     ("centerface", "any size"): files.sized("n", 3, "h", "w"),
     ("centerface", "scaled heads"): files.scaled_heads,
@@ -383,10 +384,13 @@ def squashed(kind: str) -> files.Variant:
     return change
 
 
+@pytest.mark.parametrize("kind", ["Exp", "Relu"])
 @pytest.mark.parametrize("turn", [files.copied, files.turned], ids=["rows", "columns"])
-def test_a_function_behind_the_boxes_is_seen(turn: files.Variant, read: Models, tmp_path: Path) -> None:
+def test_a_function_behind_the_boxes_is_seen(
+    kind: str, turn: files.Variant, read: Models, tmp_path: Path
+) -> None:
     path = tmp_path / "file.onnx"
-    onnx.save(turn(files.sized(1, 3, 96, 160)(squashed("Exp")(read(SMALL["yunet"])))), str(path))
+    onnx.save(turn(files.sized(1, 3, 96, 160)(squashed(kind)(read(SMALL["yunet"])))), str(path))
     with pytest.raises(ModelError, match="boxes in its output bbox_8 are not those of yunet"):
         adapted(path, "yunet")
 
