@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from engine_build.models.registry import OtherFamilyError, Recipe
+from engine_build.models.registry import OtherFamilyError, Recipe, from_onnx
 from engine_build.onnx import contract, foreign, pixels
 from engine_build.onnx.head import Activation, LevelMaps, end_in_contract, scale_channels
 from engine_build.onnx.own_outputs import OwnOutputs, check_every_size
@@ -231,7 +231,7 @@ def recipe(
         origin = Origin(card.origin, card.license, digest)
         spec = replace(family.spec, name=card.name, origin=origin)
         if source.suffix.lower() == ".onnx":
-            return family.from_onnx(source, spec)
+            return from_onnx(family, source, spec)
         if network is None:
             raise CheckpointError(f"{source}: weights of {card.name} are an ONNX file ({card.origin})")
         from engine_build import checkpoint

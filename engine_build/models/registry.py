@@ -16,7 +16,7 @@ from engine_build.weights import cached
 from trt_mogface._files import sha256_of
 from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.cards import DEFAULT, ModelCard, embedded_file
-from trt_mogface.spec import Origin
+from trt_mogface.spec import DetectorSpec, Origin
 
 if TYPE_CHECKING:
     import onnx
@@ -109,16 +109,23 @@ def adapted(path: Path, name: str, origin: str | None = None, terms: str | None 
     known = families()
     if name not in known:
         raise ArgumentError("as", f"must be one of {', '.join(known)}", name)
-    family = known[name]
     source = Origin(origin or path.name, terms or UNKNOWN, sha256_of(path) if path.is_file() else "")
+    return from_onnx(known[name], path, replace(known[name].spec, name=name, origin=source))
+
+
+def from_onnx(family: OneStage, path: Path, spec: DetectorSpec) -> onnx.ModelProto:
+    """Return the contract model of another's ONNX file; name the family of a file that is of another one.
+
+    Arguments and exceptions are those of `engine_build.models.one_stage.OneStage.from_onnx`.
+    """
     try:
-        return family.from_onnx(path, replace(family.spec, name=name, origin=source))
+        return family.from_onnx(path, spec)
     except OtherFamilyError as error:
-        others = {other.spec.name: other for other in known.values() if other.spec.name != family.spec.name}
-        right = next((each for each, other in others.items() if _reads(other, path)), None)
+        others = {each.spec.name: each for each in families().values() if each.spec.name != family.spec.name}
+        right = next((name for name, each in others.items() if _reads(each, path)), None)
         if right is None:
             raise ModelError(f"{path}: of no known family; {error.problem}") from error
-        raise ModelError(f"{path}: not a model of {name}, but of {right}") from error
+        raise ModelError(f"{path}: not a model of {spec.name}, but of {right}") from error
 
 
 def _reads(family: OneStage, path: Path) -> bool:

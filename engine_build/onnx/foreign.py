@@ -17,7 +17,8 @@ from engine_build.onnx import contract, opset
 from engine_build.onnx.graph import constants, without_dead_ends, without_identities
 from engine_build.onnx.head_maps import head_maps
 from engine_build.onnx.sizes import free_sizes
-from trt_mogface.errors import ModelError
+from trt_mogface.backends.onnxruntime import session
+from trt_mogface.errors import ModelError, first_line
 from trt_mogface.models.manifest import is_engine
 from trt_mogface.spec import METADATA_KEY
 
@@ -69,14 +70,18 @@ def with_own_operators(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
 
     Raises:
         ModelError: If the model has several inputs, operators that are not ONNX's own, a non-maximum
-            suppression or integer arithmetic inside.
+            suppression or integer arithmetic inside, or does not run.
     """
     from onnx import TensorProto
 
     _refuse(model, path)
     model = _inlined(model, path)
     image_input(model, path)
-    _to_float32(model, TensorProto.BFLOAT16, TensorProto.DOUBLE)  # ONNX Runtime runs neither on a CPU
+    try:
+        _to_float32(model, TensorProto.BFLOAT16, TensorProto.DOUBLE)  # ONNX Runtime runs neither on a CPU
+        session(model.SerializeToString(), optimize=False)
+    except Exception as error:  # ONNX Runtime's exceptions share no public base class
+        raise ModelError(f"{path}: does not run ({first_line(error)})") from error
     return model
 
 
@@ -244,8 +249,9 @@ def _to_float32(model: onnx.ModelProto, *others: int) -> None:
             if attribute.HasField("t"):
                 tensors.append(attribute.t)
     for tensor in tensors:
+        values = numpy_helper.to_array(tensor)  # which fails of a damaged one
         if tensor.data_type in others:
-            values = numpy_helper.to_array(tensor).astype(np.float32)
+            values = values.astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     for value in graph.input:
         if value.type.tensor_type.elem_type in others:

@@ -75,7 +75,9 @@ def _affine(
     node: onnx.NodeProto, tensor: str, channels: int, stored: dict[str, Values]
 ) -> tuple[Values, Values] | None:
     """Return factor and shift of each channel, [channels] each, that a node applies to a map, if it does."""
-    if node.op_type == "BatchNormalization" and node.input[0] == tensor and len(stored) == 4:
+    if node.op_type == "BatchNormalization":
+        if not stored.keys() >= set(node.input[1:]):
+            return None
         scale, bias, mean, variance = (stored[name].astype(float) for name in node.input[1:])
         epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
         factor = scale / np.sqrt(variance + epsilon)

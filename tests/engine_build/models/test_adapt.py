@@ -340,6 +340,13 @@ def test_a_file_of_another_family_is_named_as_what_it_is(family: str, read: Mode
         adapted(path, family)
 
 
+def test_weights_of_another_family_are_named_as_what_they_are(read: Models, tmp_path: Path) -> None:
+    path = tmp_path / "file.onnx"
+    onnx.save(read("retinaface.onnx"), str(path))
+    with pytest.raises(ModelError, match="not a model of ulfd-rfb, but of retinaface"):
+        recipes()["ulfd-rfb"].build(path)
+
+
 def decoded(model: onnx.ModelProto) -> onnx.ModelProto:
     """Replace ULFD's boxes, corners from 0 to 1, by the corner and the sides in pixels of 320x240 images."""
     made = files.renamed(model, {"boxes": "corners"})
