@@ -150,7 +150,8 @@ def end_in(model: onnx.ModelProto, tensors: list[str]) -> None:
 
 
 def _refuse(model: onnx.ModelProto, path: Path) -> None:
-    if any(node.op_type == "Constant" and len(node.attribute) != 1 for node in _nodes(model)):
+    constant_nodes = [node for node in model.graph.node if node.op_type == "Constant"]
+    if any(len(node.attribute) != 1 or node.attribute[0].ref_attr_name for node in constant_nodes):
         raise ModelError(f"{path}: has a Constant without a value; export it again")
     kinds = [node.op_type for node in _nodes(model)]
     for kind in kinds:
