@@ -49,12 +49,11 @@ def load(network: Net, path: Path, name: str, unused: Sequence[str] = ()) -> Net
     training = re.compile("|".join((*unused, COUNTER)))
     state = read_state(path)
     given = {key: value for key, value in state.items() if not training.fullmatch(key)}
-    wanted = {key: value for key, value in network.state_dict().items() if not re.fullmatch(COUNTER, key)}
-    problems = _problems(given, wanted)
+    problems = differences(given, network)
     if problems:
         fitting = recognized(given, sha256_of(path))
         raise CheckpointError(f"{path}: {_verdict(name, fitting)}; keys {problems}")
-    network.load_state_dict(given, strict=False)  # only counters are missing, see _problems
+    network.load_state_dict(given, strict=False)  # only counters are missing, see `differences`
     return network.eval()
 
 
@@ -129,8 +128,9 @@ def _verdict(name: str, fitting: Sequence[str]) -> str:
     return f"not the weights of {name}, but of {' or '.join(fitting) or 'an unknown network'}"
 
 
-def _problems(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """Return how the keys differ; empty if the weights fit."""
+def differences(state: Mapping[str, Tensor], network: nn.Module) -> str:
+    """Return how the keys of weights differ from those of a network; empty if the weights fit."""
+    wanted = {key: value for key, value in network.state_dict().items() if not re.fullmatch(COUNTER, key)}
     common = sorted(wanted.keys() & state.keys())
     shapes = {name: (list(state[name].shape), list(wanted[name].shape)) for name in common}
     problems = {

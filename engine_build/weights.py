@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine_build.onnx import contract
 from trt_mogface._cache import cache_folder
-from trt_mogface._files import sha256_of, whole_file
+from trt_mogface._files import sha256_of, whole_file, whole_folder
 from trt_mogface._optional import require
 from trt_mogface._url import download
 from trt_mogface.errors import DownloadError
@@ -30,10 +30,18 @@ RECIPE = 2
 
 def cached(name: str, inputs: tuple[object, ...], make: Callable[[], onnx.ModelProto]) -> Path:
     """Return the cached contract file of a name and its inputs; call ``make`` if it is missing."""
-    digest = hashlib.sha256(repr((RECIPE, *inputs)).encode()).hexdigest()[:16]
-    path = cache_folder() / f"{name}-{digest}.onnx"
+    path = cache_folder() / f"{name}-{_digest(inputs)}.onnx"
     if not path.is_file():
         contract.save(make(), path)
+    return path
+
+
+def cached_folder(name: str, inputs: tuple[object, ...], make: Callable[[Path], None]) -> Path:
+    """Return the cached folder of a name and its inputs; call ``make`` to fill it if it is missing."""
+    path = cache_folder() / f"{name}-{_digest(inputs)}"
+    if not path.is_dir():
+        with whole_folder(path) as folder:
+            make(folder)
     return path
 
 
@@ -69,6 +77,10 @@ def linked(url: str, sha256: str) -> Path:
             ) from error
 
     return pinned(url.rpartition("/")[2], sha256, write)
+
+
+def _digest(inputs: tuple[object, ...]) -> str:
+    return hashlib.sha256(repr((RECIPE, *inputs)).encode()).hexdigest()[:16]
 
 
 def fetch(model_id: str, file: str) -> Path:

@@ -54,6 +54,31 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
             temporary.unlink()
 
 
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder, whose files move to ``path`` if the block ends without an exception.
+
+    A folder that exists keeps its other files.
+
+    Raises:
+        OutputError: If the parent is missing or not writable, the disk is full, or ``path`` is a file.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=path.parent) as name:
+            temporary = Path(name) / path.name
+            temporary.mkdir()
+            yield temporary
+            for file in temporary.iterdir():
+                _flush(file)
+            if path.is_dir():
+                for file in temporary.iterdir():
+                    file.replace(path / file.name)
+            else:
+                temporary.rename(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def check_writable(path: Path, *, stream: bool = False) -> None:
     """Refuse a file that could not be written later; nothing is left behind.
 

@@ -33,6 +33,7 @@ class Detections:
         dropped: Number of candidates that were not finite; other than 0 the model is broken.
         tracker_id: int64 [n], identity of each face across frames, or None without tracking.
         data: Further arrays of length n by name.
+        truncated: Number of candidates beyond the largest number that a cascade looks at; the best stay.
 
     Raises:
         ValueError: If arrays have other shapes.
@@ -53,6 +54,7 @@ class Detections:
     dropped: int = 0
     tracker_id: NDArray[np.int64] | None = None
     data: dict[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
+    truncated: int = 0
 
     def __post_init__(self) -> None:
         self._set("xyxy", np.asarray(self.xyxy, np.float32))
@@ -135,7 +137,7 @@ class Detections:
         return made
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values: width, height, dropped and faces.
+        """Return plain values: width, height, dropped and faces, and truncated if it is not 0.
 
         A face has box and confidence, and landmarks and tracker_id if there are any.
         """
@@ -144,7 +146,8 @@ class Detections:
         lists = {n: v.tolist() for n, v in {**columns, **more}.items() if v is not None}
         faces = [dict(zip(lists, face)) for face in zip(*lists.values())]
         height, width = self.image_size
-        return {"width": width, "height": height, "dropped": self.dropped, "faces": faces}
+        counts = {"dropped": self.dropped} | ({"truncated": self.truncated} if self.truncated else {})
+        return {"width": width, "height": height, **counts, "faces": faces}
 
     def to_json(self) -> str:
         """Return `to_dict` as one line of JSON."""

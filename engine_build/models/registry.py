@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING
 import engine_build.models
 from engine_build.onnx import contract, cpu, pixels
 from engine_build.onnx.pyramid import levels_left_out, without_small_faces
-from engine_build.weights import cached
-from trt_mogface._files import sha256_of
+from engine_build.weights import cached, cached_folder
+from trt_mogface._files import sha256_of, write_text
 from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.cards import DEFAULT, ModelCard, embedded_file
-from trt_mogface.spec import DetectorSpec, Origin
+from trt_mogface.models.cascade import MANIFEST, STAGES, CascadeManifest, network_file
+from trt_mogface.spec import DetectorSpec, Origin, Thresholds
 
 if TYPE_CHECKING:
     import onnx
@@ -64,24 +66,58 @@ class Recipe:
     family: OneStage | None = None
 
 
+@dataclass(frozen=True)
+class CascadeRecipe:
+    """A named cascade of networks and how it is made; listed beside `Recipe`.
+
+    Attributes:
+        build: Function from files of trained weights, by the names of the networks, to the networks' ONNX
+            models, by the same names.
+        weights: Function from a folder of trained weights to its files by the names of the networks; None
+            stands for the published weights.
+        thresholds: Thresholds of the last network.
+    """
+
+    card: ModelCard
+    build: Callable[[Mapping[str, Path]], Mapping[str, onnx.ModelProto]]
+    weights: Callable[[Path | None], Mapping[str, Path]]
+    thresholds: Thresholds
+
+
 def recipes() -> dict[str, Recipe]:
-    """Return all recipes by name, the default model first.
+    """Return the recipes of all one-stage detectors by name, the default model first.
 
     A family's module is imported for this and imports neither torch nor onnx before it builds.
     """
+    return {name: recipe for name, recipe in _all().items() if isinstance(recipe, Recipe)}
+
+
+def cascades() -> dict[str, CascadeRecipe]:
+    """Return the recipes of all cascades by name; see `recipes`."""
+    return {name: recipe for name, recipe in _all().items() if isinstance(recipe, CascadeRecipe)}
+
+
+def cards() -> dict[str, ModelCard]:
+    """Return the cards of all named models by name, the default model first."""
+    return {name: recipe.card for name, recipe in _all().items()}
+
+
+def _all() -> dict[str, Recipe | CascadeRecipe]:
     families = pkgutil.iter_modules(engine_build.models.__path__, f"{engine_build.models.__name__}.")
     modules = [import_module(family.name) for family in families]
-    found = {recipe.card.name: recipe for module in modules for recipe in getattr(module, "RECIPES", ())}
+    found: dict[str, Recipe | CascadeRecipe] = {
+        recipe.card.name: recipe for module in modules for recipe in getattr(module, "RECIPES", ())
+    }
     return dict(sorted(found.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
 
 
 def aliases() -> dict[str, str]:
     """Return the names of models by the words that stand for them, such as ``fast``."""
-    return {recipe.card.alias: name for name, recipe in recipes().items() if recipe.card.alias}
+    return {card.alias: name for name, card in cards().items() if card.alias}
 
 
 def recipe_of(model: str) -> Recipe | None:
-    """Return the recipe of a model's name or alias; None if there is none."""
+    """Return the recipe of a one-stage detector's name or alias; None if there is none."""
     return recipes().get(aliases().get(model, model))
 
 
@@ -137,10 +173,41 @@ def _reads(family: OneStage, path: Path) -> bool:
     return True
 
 
+def cascade_of(model: str) -> CascadeRecipe | None:
+    """Return the recipe of a cascade's name or alias; None if there is none."""
+    return cascades().get(aliases().get(model, model))
+
+
+def card_of(model: str) -> ModelCard | None:
+    """Return the card of a model's name or alias; None if there is none."""
+    return cards().get(aliases().get(model, model))
+
+
+def made_cascade(recipe: CascadeRecipe, weights: Path | None) -> Path:
+    """Return the cached folder of a cascade, made now if it is missing.
+
+    Arguments and exceptions are those of `trt_mogface.models.files.model_path`.
+    """
+    card, files = recipe.card, recipe.weights(weights)
+    digests = {stage: sha256_of(files[stage]) for stage in STAGES}
+    digest = hashlib.sha256("".join(digests.values()).encode()).hexdigest()
+
+    def make(folder: Path) -> None:
+        networks = recipe.build(files)
+        for stage in STAGES:
+            contract.save(networks[stage], network_file(folder, stage))
+        exported = {stage: sha256_of(network_file(folder, stage)) for stage in STAGES}
+        origin = Origin(card.origin, card.license, digest)
+        manifest = CascadeManifest(card.name, recipe.thresholds, origin, exported)
+        write_text(folder / MANIFEST, manifest.to_json())
+
+    return cached_folder(card.name, (digest,), make)
+
+
 def made(recipe: Recipe, weights: Path | None, min_face: float | None, for_cpu: bool) -> Path:
     """Return the contract file of a recipe: embedded in the package, cached, or made now.
 
-    Arguments and exceptions are those of `trt_mogface.models.files.contract_file`.
+    Arguments and exceptions are those of `trt_mogface.models.files.model_path`.
     """
     embedded = embedded_file(recipe.card.name) if recipe.card.embedded else None
     if embedded and for_cpu:  # the form that embedded files have

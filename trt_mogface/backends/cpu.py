@@ -113,7 +113,7 @@ class CpuSlot:
         """Write the network input and start the network; the frames may change afterwards."""
         if not self._running.done():  # its `wait` was interrupted, and it reads the input
             concurrent.futures.wait([self._running])
-        with _memory_suffices():
+        with memory_suffices():
             self._start(frames)
 
     def _start(self, frames: Sequence[Frame]) -> None:
@@ -159,7 +159,7 @@ class CpuSlot:
         return passes
 
     def _run(self, passes: Sequence[Pass], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
-        with _memory_suffices():
+        with memory_suffices():
             return self._detections(passes, sizes)
 
     def _detections(self, passes: Sequence[Pass], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
@@ -196,7 +196,7 @@ class CpuSlot:
 
 
 @contextmanager
-def _memory_suffices() -> Iterator[None]:
+def memory_suffices() -> Iterator[None]:
     """Blame images for a lack of memory in the block: others may be small enough."""
     try:
         yield

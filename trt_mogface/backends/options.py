@@ -131,6 +131,12 @@ def _are_names(value: object) -> bool:
     return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(name, str) for name in value)
 
 
+def fixed_canvas(options: DetectorOptions) -> tuple[int, int] | None:
+    """Return height and width of the option ``size``; None for each image's own size."""
+    size = _size(options)
+    return None if size is None or size == "native" else (size[1], size[0])
+
+
 def _size(options: DetectorOptions) -> FixedSize:
     """Return the option ``size`` without its short form; refuse what is not a size."""
     size = options.get("size")

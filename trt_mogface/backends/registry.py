@@ -10,11 +10,13 @@ from pathlib import Path
 from typing_extensions import Unpack
 
 from trt_mogface.backends.base import Backend
+from trt_mogface.backends.cascade import CascadeBackend
 from trt_mogface.backends.cpu import CpuBackend
 from trt_mogface.backends.onnxruntime import CPU
 from trt_mogface.backends.options import DetectorOptions, check_options
 from trt_mogface.errors import ArgumentError, ModelError
-from trt_mogface.models.files import contract_file
+from trt_mogface.models.cascade import is_cascade_folder
+from trt_mogface.models.files import model_path
 from trt_mogface.models.manifest import is_engine
 
 
@@ -28,8 +30,8 @@ def open_backend(
     """Open a model.
 
     Args:
-        model: Contract ONNX file or name of a model, for the CPU; TensorRT engine, for the GPU; or an opened
-            backend, which is returned as it is.
+        model: Contract ONNX file, folder of a cascade or name of a model, for the CPU; TensorRT engine, for
+            the GPU; or an opened backend, which is returned as it is.
         device: Number of the GPU that runs an engine, or an ONNX file with a provider that has GPUs; None for
             the first.
         slots: Number of slots that will run at a time; they share the cores of a CPU.
@@ -59,8 +61,9 @@ def open_backend(
         for_cpu = list(options.get("providers") or [CPU]) == [CPU]
         if device is not None and for_cpu:
             raise ArgumentError("device", f"names a GPU, and {name} runs on the CPU; omit it", device)
-        file = contract_file(name, options.get("weights"), options.get("min_face"), for_cpu=for_cpu)
-        return CpuBackend(file, options, device, slots)
+        path = model_path(name, options.get("weights"), options.get("min_face"), for_cpu=for_cpu)
+        kind = CascadeBackend if is_cascade_folder(path) else CpuBackend
+        return kind(path, options, device, slots)
     for option in ("weights", "min_face", "threads", "providers"):
         value = options.get(option)
         if value is not None:

@@ -20,6 +20,7 @@ from trt_mogface.bench.trials import Conditions, LoadRow, Mode, Row, Subject
 from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.images import ImageFiles, find_images
 from trt_mogface.machine.facts import machine
+from trt_mogface.models.cascade import is_cascade_folder
 from trt_mogface.models.manifest import is_engine, load_manifest
 
 OnStatus = Callable[[str], None]
@@ -98,10 +99,16 @@ class Session:
         for subject in subjects:
             if subject.is_engine:
                 self._check_engine(subject.path)
+            elif subject.spec is None and not self.loads and list(self.modes) == ["network"]:
+                raise ArgumentError(
+                    "mode", f"{subject.name} is a cascade of networks; measure memory or jpeg"
+                )
         conditions = self.conditions
         for subject, batch in product(subjects, self.batches):
             where = f"{subject.precision}, batch {batch}"
             for mode in self.modes:
+                if mode == "network" and subject.spec is None:
+                    continue
                 on_status(f"{mode}, {where}")
                 self.rows.append(
                     trials.network_row(subject, batch, conditions)
@@ -145,7 +152,7 @@ class Session:
             started=self._started,
             machine=about,
             load_before=self._load_before,
-            model=(subjects[0].spec.name, model),
+            model=(subjects[0].name, model),
             runs_on=about.get("gpu", "a GPU") if subjects[0].is_engine else "the CPU",
             size=self.conditions.size,
             passes=trials.passes(subjects[0], self.conditions),
@@ -171,6 +178,8 @@ class Session:
 
 
 def subject(precision: str, path: Path) -> Subject:
-    """Return a contract file, or an engine with its manifest, as the subject of a benchmark."""
+    """Return a contract file, an engine with its manifest, or a cascade as the subject of a benchmark."""
+    if is_cascade_folder(path):
+        return Subject(precision, path, None, False)
     engine = is_engine(path)
     return Subject(precision, path, load_manifest(path).spec if engine else read_spec(path), engine)

@@ -17,6 +17,7 @@ from trt_mogface.bench.measurement import Measurement, MeasureOptions
 from trt_mogface.bench.pipeline import measure_pipeline
 from trt_mogface.bench.sources import Source
 from trt_mogface.machine.sensors import Readings, Sensors, gpu_reader
+from trt_mogface.models.cascade import load_cascade
 from trt_mogface.models.manifest import load_manifest
 from trt_mogface.reference.passes import Scales
 from trt_mogface.runner import Runner
@@ -32,12 +33,20 @@ FILL_MS = 1000.0
 
 @dataclass(frozen=True)
 class Subject:
-    """Model file under test: a contract ONNX file or an engine, and its precision."""
+    """Model under test: a contract ONNX file, an engine or the folder of a cascade, and its precision.
+
+    A cascade has no spec, and no network that could be measured by itself.
+    """
 
     precision: str
     path: Path
-    spec: DetectorSpec
+    spec: DetectorSpec | None
     is_engine: bool
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return load_cascade(self.path).name if self.spec is None else self.spec.name
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,8 @@ class Conditions:
 
 def passes(subject: Subject, conditions: Conditions) -> list[tuple[int, int]]:
     """Return width and height of the network input in each pass over an image of the conditions' size."""
+    if subject.spec is None:
+        return [conditions.size]
     given = DetectorOptions(size=conditions.size, scales=conditions.scales)
     options, (width, height) = SlotOptions.resolve(subject.spec, given), conditions.size
     first = options.place(height, width)

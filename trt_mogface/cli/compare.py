@@ -112,11 +112,11 @@ def _own_options(
     a: str, b: str, weights: Path | None, threads: int | None, providers: list[str] | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Give weights, threads and providers to the side that takes them, or to both, which refuse them."""
-    from engine_build.models.registry import recipe_of
+    from engine_build.models.registry import card_of
 
-    recipes = [recipe_of(side) for side in (a, b)]
+    cards = [card_of(side) for side in (a, b)]
     takes = {
-        "weights": [recipe is not None and not recipe.card.embedded for recipe in recipes],
+        "weights": [card is not None and not card.embedded for card in cards],
         "threads": [not is_engine(side) for side in (a, b)],
         "providers": [not is_engine(side) for side in (a, b)],
     }

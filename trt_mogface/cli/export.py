@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Annotated
 
-from trt_mogface._files import whole_file
+from trt_mogface._files import whole_file, whole_folder
 from trt_mogface.cli import options, output
 from trt_mogface.cli.options import in_output
 from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.files import contract_file
+from trt_mogface.models.cascade import MANIFEST, STAGES, network_file
+from trt_mogface.models.files import contract_file, is_cascade, model_path
 
 CPU_HELP = "Only for CPUs: a larger file with Winograd convolutions."
 
@@ -20,10 +21,19 @@ def export(
     model: Annotated[str, options.named_model("NAME", "Model name.")] = DEFAULT,
     weights: options.Weights = None,
     min_face: options.MinFace = None,
-    target: Annotated[str, in_output("FILE|DIR/", "ONNX file to write, or its folder.", "--output", "-o")],
+    target: Annotated[
+        str,
+        in_output("FILE|DIR/", "ONNX file to write, or its folder; a cascade is a folder.", "--output", "-o"),
+    ],
     cpu: Annotated[bool, in_output("", CPU_HELP, "--cpu")] = False,
 ) -> None:
-    """Write a model as a contract ONNX file, for ONNX Runtime, TensorRT and others."""
+    """Write a model as a contract ONNX file, for ONNX Runtime, TensorRT and others.
+
+    A cascade becomes a folder: an ONNX file for each network, and a manifest.
+    """
+    if is_cascade(model):
+        _export_cascade(model, weights, min_face, Path(target))
+        return
     folder = Path(target) if output.is_folder(target) else None
     path = Path(target) if folder is None else folder / f"{Path(model).name.removesuffix('.onnx')}.onnx"
     output.check_targets([path], options.model_files(model, weights), folder=folder)
@@ -32,3 +42,15 @@ def export(
         with output.created(folder), whole_file(path) as file:
             shutil.copyfile(made, file)
     output.say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+def _export_cascade(model: str, weights: Path | None, min_face: float | None, folder: Path) -> None:
+    files = [*(network_file(folder, stage) for stage in STAGES), folder / MANIFEST]
+    output.check_targets(files, [Path(model) / file.name for file in files], folder=folder)
+    with output.err.status(f"exporting {model}"):
+        made = model_path(model, weights, min_face)
+        with output.created(folder.parent), whole_folder(folder) as temporary:
+            for file in files:
+                shutil.copyfile(made / file.name, temporary / file.name)
+    size = sum(file.stat().st_size for file in files)
+    output.say(f"{folder}: {size / 1e6:.1f} MB in {len(files)} files")

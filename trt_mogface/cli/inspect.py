@@ -1,4 +1,4 @@
-"""``trt-mogface inspect``: facts about a contract ONNX file or an engine."""
+"""``trt-mogface inspect``: facts about a contract ONNX file, an engine or a cascade."""
 
 from __future__ import annotations
 
@@ -12,18 +12,30 @@ from rich.table import Column, Table
 
 from trt_mogface.backends.onnxruntime import read_any_spec
 from trt_mogface.cli import output
+from trt_mogface.models.cascade import (
+    STAGES,
+    CascadeManifest,
+    is_cascade_folder,
+    load_cascade,
+    network_file,
+)
 from trt_mogface.models.manifest import Manifest, check_plan, is_engine, load_manifest
 from trt_mogface.models.precision import LOWEST_FIRST, Precision, read_precisions
 from trt_mogface.spec import INPUT, UNLIMITED, DetectorSpec
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Contract ONNX file or engine.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Contract ONNX file, engine or folder of a cascade.")
+    ],
 ) -> None:
-    """Summarize a contract ONNX file or an engine.
+    """Summarize a contract ONNX file, an engine or a cascade.
 
     An engine's layers and their types are listed too.
     """
+    if is_cascade_folder(file):
+        _print_rows(_cascade_rows(load_cascade(file), file))
+        return
     if not is_engine(file):
         spec, end_to_end = read_any_spec(file)
         about = {
@@ -42,6 +54,19 @@ def inspect(
     for layer in manifest.layers:
         table.add_row(output.plain(layer.name), output.plain(layer.kind), output.plain(layer.type))
     output.out.print(table)
+
+
+def _cascade_rows(manifest: CascadeManifest, folder: Path) -> dict[str, str]:
+    thresholds, files = manifest.thresholds, [network_file(folder, stage) for stage in STAGES]
+    return {
+        "folder": f"{folder}, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB",
+        "network": f"{manifest.name}, a cascade of {', '.join(file.name for file in files)}",
+        "score threshold": f"{thresholds.score_threshold:g}",
+        "suppression": f"{thresholds.iou_threshold:g} of the smaller box",
+        "weights from": manifest.origin.source,
+        "license": manifest.origin.license,
+        "weights sha256": manifest.origin.weights_sha256,
+    }
 
 
 def _shares(products: Mapping[str, Precision]) -> str:

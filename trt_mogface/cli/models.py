@@ -11,10 +11,10 @@ from trt_mogface.reporting.tables import print_whole
 
 def models() -> None:
     """List the models that can be used by name, with origin, license and size."""
-    from engine_build.models.registry import recipes
+    from engine_build.models.registry import cards
 
     table = Table("name", "network", "landmarks", "size", "license", "weights from")
-    for card in (recipe.card for recipe in recipes().values()):
+    for card in cards().values():
         name = f"{card.name} (default)" if card.name == DEFAULT else card.name
         name += f" ({card.alias})" if card.alias else ""
         origin = card.origin + (", embedded" if card.embedded else ", or --weights FILE")

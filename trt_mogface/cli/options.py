@@ -51,9 +51,9 @@ def completion(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]
 
 def model_names() -> Iterable[str]:
     """Return the names that a model option takes."""
-    from engine_build.models.registry import aliases, recipes
+    from engine_build.models.registry import aliases, cards
 
-    return [*recipes(), *aliases()]
+    return [*cards(), *aliases()]
 
 
 def parse_size(argument: str, text: str | None) -> Size:
@@ -106,10 +106,10 @@ def parse_scales(text: str) -> Scales:
 
 named_model = partial(in_model.__call__, autocompletion=completion(model_names))
 model_argument = partial(typer.Argument, autocompletion=completion(model_names))
-MODEL_HELP = "Model name, contract ONNX file or engine."
+MODEL_HELP = "Model name, contract ONNX file, engine or folder of a cascade."
 
 Model = Annotated[str, named_model("NAME|FILE", MODEL_HELP, "--model", "--engine")]
-Weights = Annotated[Path | None, in_model("FILE", "Trained weights, for a named model without its own.")]
+Weights = Annotated[Path | None, in_model("FILE|DIR", "Trained weights, for a named model without its own.")]
 MinFace = Annotated[float | None, in_model("PX", "Drop pyramid levels that detect only smaller faces.")]
 SIZE_HELP = "Network input: native is each image's own size, WxH one to scale into, N a square."
 NetworkSize = Annotated[str | None, in_detection("native|WxH|N", SIZE_HELP, "--size", show_default=OWN)]

@@ -12,7 +12,7 @@ from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.cli import options
 from trt_mogface.cli.images import say_skipped, say_unusable
 from trt_mogface.errors import UsageError
-from trt_mogface.models.files import contract_file, precision_of
+from trt_mogface.models.files import contract_file, model_path, precision_of
 from trt_mogface.models.manifest import is_engine, load_manifest
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def model_files(model: str, group: PrecisionGroup, folder: Path) -> Iterator[tup
         problem = "leave out --precision, --calib and --calib-cache, or use the FP32 file"
         raise UsageError(f"{model}: computes in {given} already; {problem}")
     if wanted == [given]:
-        yield given, contract_file(model, group.weights)
+        yield given, model_path(model, group.weights)
         return
     if {"int8", "fp8"} & set(wanted) and group.calib is None and group.calib_cache is None:
         raise UsageError("int8 and fp8 need calibration: --calib IMAGES, or --calib-cache FILE")

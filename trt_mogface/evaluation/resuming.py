@@ -13,6 +13,7 @@ from trt_mogface.errors import EvaluationError
 from trt_mogface.evaluation.predictions import has_prediction
 from trt_mogface.evaluation.procedure import Procedure
 from trt_mogface.evaluation.wider_face import Annotated
+from trt_mogface.models.cascade import MANIFEST, is_cascade_folder
 
 RECORD = "run.jsonl"
 """Name of the file: a line on the model and the options, then one for each image with broken candidates."""
@@ -22,7 +23,7 @@ def identity(model: Path, procedure: Procedure, options: DetectorOptions) -> dic
     """Return everything that predictions depend on, but the images."""
     chosen = {name: value for name, value in options.items() if name != "threads"}
     return {
-        "model_sha256": sha256_of(model),
+        "model_sha256": sha256_of(model / MANIFEST if is_cascade_folder(model) else model),
         "procedure": repr(procedure),
         "options": repr(sorted(chosen.items())),
     }

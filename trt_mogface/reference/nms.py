@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,15 +44,27 @@ def nms(
     """
     columns, one = np.ascontiguousarray(boxes.T, np.float32), np.float32(inclusive)
     areas = (columns[2] - columns[0] + one) * (columns[3] - columns[1] + one)
-    kept = np.empty(0, np.int64)
 
     def overlaps(winners: Indices, others: Indices) -> Flags:
         found = _overlaps(columns, areas, winners, others, iou_threshold, inclusive)
         return found if groups is None else found & (groups[winners, None] != groups[others])
 
+    return greedy(len(boxes), overlaps, max_keep)
+
+
+def greedy(count: int, overlaps: Callable[[Indices, Indices], Flags], max_keep: int) -> Indices:
+    """Return the indices of the boxes that no better box suppresses, increasing.
+
+    Args:
+        count: Number of boxes, which are numbered best first.
+        overlaps: Function from w winners and o other boxes to bool [w, o]: whether each winner suppresses
+            each other box.
+        max_keep: Largest number of indices.
+    """
+    kept = np.empty(0, np.int64)
     # Blocks are compared with the kept boxes one after the other: no work on boxes beyond max_keep.
-    for start in range(0, len(boxes), BLOCK):
-        block = np.arange(start, min(start + BLOCK, len(boxes)))
+    for start in range(0, count, BLOCK):
+        block = np.arange(start, min(start + BLOCK, count))
         if kept.size:
             block = block[~overlaps(kept, block).any(axis=0)]
         winners = block[_greedy(overlaps(block, block))]

@@ -1,0 +1,401 @@
+"""`CascadeBackend`: Pillow resamples, ONNX Runtime runs three networks, numpy selects between them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import sys
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from numbers import Integral
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from typing_extensions import override
+
+from trt_mogface.backends.base import Backend, ModelInfo, OnStage, Slot
+from trt_mogface.backends.cpu import memory_suffices
+from trt_mogface.backends.onnxruntime import CPU, NO_MEMORY, session
+from trt_mogface.backends.options import DetectorOptions, fixed_canvas
+from trt_mogface.backends.worker import Worker
+from trt_mogface.detections import Detections
+from trt_mogface.errors import (
+    ArgumentError,
+    ImageError,
+    MissingExtraError,
+    ModelError,
+    RunnerError,
+    first_line,
+)
+from trt_mogface.frame import Frame, Image
+from trt_mogface.machine.cpu import available_cores
+from trt_mogface.models.cascade import POINTS, STAGES, CascadeManifest, load_cascade, network_file
+from trt_mogface.models.onnx_file import Tensor, read_onnx
+from trt_mogface.reference import cascade
+from trt_mogface.reference.cascade import Boxes
+from trt_mogface.reference.color import to_bgr
+from trt_mogface.reference.decode import Floats
+from trt_mogface.reference.resize import Placement, paint, place_letterbox
+from trt_mogface.spec import INPUT, LANDMARKS, Thresholds
+
+Crops = NDArray[np.uint8]
+"""Crops of one size, [n, side, side, 3], BGR."""
+
+SCORES, OFFSETS = "scores", "offsets"
+
+PROPOSAL_SCORE, REFINED_SCORE = 0.7, 0.8
+LEVEL_OVERLAP, PROPOSAL_OVERLAP, REFINED_OVERLAP = 0.5, 0.7, 0.7
+"""Published thresholds of the first two networks; those of the last are the model's."""
+
+REFINED_SIDE, OUTPUT_SIDE = 24, 48
+"""Sides of the crops that the second and the third network look at."""
+
+MAX_CELLS, MAX_REFINED, MAX_OUTPUT = 4096, 2048, 1024
+"""Largest numbers of candidates: of a pyramid level, of the second and of the third network.
+
+An image of 1024 pixels with a thousand faces stays below them.
+"""
+
+TOGETHER = 16
+"""Crops of one run of a network, few enough for their maps to stay in the cache of a core."""
+
+
+class CascadeBackend(Backend):
+    """A cascade on the CPU; see `trt_mogface.backends.base.Backend`.
+
+    Args:
+        folder: Folder with the manifest and the ONNX files.
+        options: Checked options; ``weights`` is part of `folder` already.
+        device: Number of the GPU, for execution providers that have any; None for the first.
+        slots: Number of slots that will run at a time.
+    """
+
+    max_batch = sys.maxsize
+
+    def __init__(
+        self, folder: Path, options: DetectorOptions, device: int | None = None, slots: int = 1
+    ) -> None:
+        manifest = load_cascade(folder)
+        self._options = CascadeOptions.resolve(manifest, options)
+        providers = options.get("providers") or (CPU,)
+        # Networks side by side, each on its share of the cores, do more together than one on all of them.
+        threads = options.get("threads") or -(-available_cores() // slots)
+        self._networks = CascadeNetworks(folder, threads, providers, device)
+        thresholds = self._options.thresholds
+        self.info = ModelInfo(manifest.name, POINTS, thresholds, True, manifest.origin)
+
+    @override
+    def check(self, frame: Frame) -> None:
+        if not frame.on_host:
+            raise ImageError("image: in device memory, and this model runs on the CPU; copy it to the host")
+
+    @override
+    def place(self, height: int, width: int) -> Placement:
+        return self._options.place(height, width)
+
+    @override
+    def slot(self, batch: int, on_stage: OnStage | None = None, *, views: bool = False) -> CascadeSlot:
+        return CascadeSlot(self._networks, self._options)
+
+    @override
+    def close(self) -> None:
+        self._networks.close()
+
+
+@dataclass(frozen=True)
+class CascadeOptions:
+    """Options of an opened cascade: the caller's, else the model's.
+
+    Attributes:
+        thresholds: Effective thresholds of the last network.
+        canvas: Height and width of the box that images are scaled into; None for each image's own size.
+        clip: See `DetectorOptions`.
+    """
+
+    thresholds: Thresholds
+    canvas: tuple[int, int] | None
+    clip: bool
+
+    @staticmethod
+    def resolve(manifest: CascadeManifest, options: DetectorOptions) -> CascadeOptions:
+        """Combine checked options with a model's own values.
+
+        Raises:
+            ArgumentError: If a number of passes is requested: the pyramid is part of the model.
+        """
+        scales = options.get("scales")
+        if isinstance(scales, Integral):
+            raise ArgumentError("scales", f"{manifest.name} has a pyramid of its own; omit it", scales)
+        renamed = {"conf": "score_threshold", "iou": "iou_threshold", "max_det": "max_detections"}
+        given: dict[str, Any] = {name: options.get(name) for name in (*renamed, "top_k")}
+        changes = {renamed.get(name, name): value for name, value in given.items() if value is not None}
+        thresholds = dataclasses.replace(manifest.thresholds, **changes)
+        return CascadeOptions(thresholds, fixed_canvas(options), bool(options.get("clip")))
+
+    def place(self, height: int, width: int) -> Placement:
+        """Return the scale of a `height` x `width` image; nothing is padded."""
+        if self.canvas is None:
+            return Placement((1.0, 1.0), (height, width), (height, width))
+        placed = place_letterbox(height, width, self.canvas)
+        return dataclasses.replace(placed, canvas=placed.content)
+
+
+class Output(NamedTuple):
+    """Outputs of a network for n candidates: scores [n], offsets [n, 4] and landmarks [n, 10] or none."""
+
+    scores: Floats
+    offsets: Floats
+    landmarks: Floats
+
+
+class CascadeNetworks:
+    """The three networks of a cascade, which several threads may run at once.
+
+    Args:
+        folder: Folder of a cascade.
+        threads, providers, device: See `trt_mogface.backends.onnxruntime.session`.
+
+    Raises:
+        ModelError: If a network cannot be loaded, or has other inputs and outputs.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        threads: int | None = None,
+        providers: Sequence[str] = (CPU,),
+        device: int | None = None,
+    ) -> None:
+        self._sessions: dict[str, Any] = {}
+        for stage in STAGES:
+            path = network_file(folder, stage)
+            _check_interface(path, stage)
+            try:
+                self._sessions[stage] = session(str(path), threads, providers=providers, device=device)
+            except (ArgumentError, MissingExtraError):
+                raise
+            except Exception as error:  # ONNX Runtime's exceptions share no public base class
+                raise ModelError(f"{path}: the model cannot be loaded: {first_line(error)}") from error
+
+    def propose(self, image: Image) -> tuple[Floats, Floats]:
+        """Return scores [rows, columns] and offsets [4, rows, columns] of the windows of a pyramid level."""
+        scores, offsets = self._run("pnet", image[None])
+        if scores.shape[:1] != (1,) or offsets.shape != (1, 4, *scores.shape[1:]):
+            raise ModelError(f"pnet: gave scores {list(scores.shape)} and offsets {list(offsets.shape)}")
+        return scores[0], offsets[0]
+
+    def refine(self, crops: Crops) -> Output:
+        """Run the second network on crops of `REFINED_SIDE` pixels."""
+        return self._judge("rnet", crops, 0)
+
+    def output(self, crops: Crops) -> Output:
+        """Run the third network on crops of `OUTPUT_SIDE` pixels."""
+        return self._judge("onet", crops, 2 * POINTS)
+
+    def close(self) -> None:
+        """Free the networks; closing twice is harmless."""
+        self._sessions = {}
+
+    def _judge(self, stage: str, crops: Crops, values: int) -> Output:
+        parts = [
+            self._judge_some(stage, crops[at : at + TOGETHER], values)
+            for at in range(0, len(crops), TOGETHER)
+        ]
+        if not parts:
+            return Output(*(np.empty(shape, np.float32) for shape in ((0,), (0, 4), (0, values))))
+        return Output(*map(np.concatenate, zip(*parts)))
+
+    def _judge_some(self, stage: str, crops: Crops, values: int) -> Output:
+        count = len(crops)
+        outputs = [*self._run(stage, crops), np.empty((count, 0), np.float32)][:3]
+        shapes = [output.shape for output in outputs]
+        if shapes != [(count,), (count, 4), (count, values)]:
+            raise ModelError(f"{stage}: gave outputs of the shapes {shapes} for {count} crops")
+        return Output(*outputs)
+
+    def _run(self, stage: str, pixels: NDArray[np.uint8]) -> list[Floats]:
+        if stage not in self._sessions:
+            raise RunnerError("the networks are closed; open the model again")
+        try:
+            return list(self._sessions[stage].run(list(_outputs(stage)), {INPUT: pixels}))
+        except Exception as error:  # see above
+            if any(words in str(error) for words in NO_MEMORY):
+                raise MemoryError(f"{stage}: the memory does not suffice for {pixels.shape}") from error
+            raise ModelError(f"{stage}: the network failed: {first_line(error)}") from error
+
+
+def _outputs(stage: str) -> dict[str, int]:
+    """Return the names and ranks of a network's outputs."""
+    if stage == "pnet":
+        return {SCORES: 3, OFFSETS: 4}
+    return {SCORES: 1, OFFSETS: 2} | ({LANDMARKS: 2} if stage == "onet" else {})
+
+
+def _check_interface(path: Path, stage: str) -> None:
+    file = read_onnx(path)
+    outputs = {name: Tensor(1, rank) for name, rank in _outputs(stage).items()}
+    if file.inputs != {INPUT: Tensor(2, 4)} or file.outputs != outputs:
+        raise ModelError(f"{path}: not the network {stage} of a cascade; export the cascade again")
+
+
+@dataclass
+class Cascade:
+    """One image on its way through the networks; each step takes and returns boxes in its pixels.
+
+    Attributes:
+        networks: Networks.
+        image: uint8 [H, W, 3], BGR.
+        dropped: Number of candidates that were not finite.
+        truncated: Number of candidates beyond the largest numbers of a stage.
+    """
+
+    networks: CascadeNetworks
+    image: Image
+    dropped: int = 0
+    truncated: int = 0
+
+    def propose(self) -> Boxes:
+        """Return the boxes that the first network finds in the pyramid of the image."""
+        source = Pillow.fromarray(self.image)
+        size = self.image.shape[:2]
+        levels = [self._level(source, scale) for scale in cascade.pyramid(*size)]
+        if not levels:
+            return np.empty((0, 4))
+        boxes, scores, offsets = map(np.concatenate, zip(*levels))
+        keep = cascade.suppress(boxes, scores, PROPOSAL_OVERLAP)
+        return cascade.square(cascade.calibrate(boxes[keep], offsets[keep]))
+
+    def refine(self, boxes: Boxes) -> Boxes:
+        """Return the boxes that the second network accepts."""
+        boxes, crops = self._crops(boxes, REFINED_SIDE, MAX_REFINED)
+        output = self.networks.refine(crops)
+        index = self._accepted(output.scores, output.offsets, REFINED_SCORE)
+        index = index[cascade.suppress(boxes[index], output.scores[index], REFINED_OVERLAP)]
+        return cascade.square(cascade.calibrate(boxes[index], output.offsets[index]))
+
+    def finish(self, boxes: Boxes, thresholds: Thresholds) -> tuple[Boxes, Floats, Floats]:
+        """Return boxes, scores and landmarks of the faces, best first."""
+        boxes, crops = self._crops(boxes, OUTPUT_SIDE, MAX_OUTPUT)
+        output = self.networks.output(crops)
+        values = np.concatenate([output.offsets, output.landmarks], axis=1)
+        index = self._accepted(output.scores, values, thresholds.score_threshold)
+        index = index[cascade.best(output.scores[index], thresholds.top_k)]
+        landmarks = cascade.place_landmarks(boxes[index], output.landmarks[index])
+        found, scores = cascade.calibrate(boxes[index], output.offsets[index]), output.scores[index]
+        keep = cascade.suppress(found, scores, thresholds.iou_threshold, smaller=True)
+        keep = keep[: thresholds.max_detections]
+        return found[keep], scores[keep], landmarks[keep]
+
+    def _level(self, source: Pillow.Image, scale: float) -> tuple[Boxes, Floats, Floats]:
+        """Return windows, scores and offsets that the first network accepts in one level."""
+        height, width, _ = self.image.shape
+        rows, columns = cascade.level_size(height, width, scale)
+        level = np.asarray(source.resize((columns, rows), Pillow.Resampling.BILINEAR))
+        scores, offsets = self.networks.propose(level)
+        grid = scores.shape[1]
+        scores, offsets = scores.ravel(), offsets.reshape(4, -1).T
+        index = self._accepted(scores, offsets, PROPOSAL_SCORE)
+        index = self._limited(index, scores[index], MAX_CELLS)
+        boxes = cascade.windows(index, grid, scale)
+        keep = cascade.suppress(boxes, scores[index], LEVEL_OVERLAP)
+        return boxes[keep], scores[index[keep]], offsets[index[keep]]
+
+    def _accepted(self, scores: Floats, values: Floats, threshold: float) -> NDArray[np.int64]:
+        index, dropped = cascade.accepted(scores, values, threshold)
+        self.dropped += dropped
+        return index
+
+    def _limited(self, candidates: Any, scores: Floats, limit: int) -> Any:
+        """Return the best candidates, and count the others."""
+        keep = cascade.best(scores, limit)
+        self.truncated += len(candidates) - len(keep)
+        return candidates[keep]
+
+    def _crops(self, boxes: Boxes, side: int, limit: int) -> tuple[Boxes, Crops]:
+        """Return boxes, cut at the edges of the image, and their crops; boxes are ordered best first."""
+        boxes = boxes[cascade.croppable(boxes, *self.image.shape[:2])]
+        self.truncated += max(0, len(boxes) - limit)
+        boxes = boxes[:limit]
+        return cascade.cut(boxes, *self.image.shape[:2]), crops(self.image, boxes, side)
+
+
+def crops(image: Image, boxes: Boxes, side: int) -> Crops:
+    """Return boxes of an image, each scaled to a square, uint8 [n, side, side, 3].
+
+    Zeros lie around the image.  Boxes have whole numbers, and are croppable.
+    """
+    sheet = Pillow.new("RGB", (side, side * len(boxes)))
+    for index, box in enumerate(boxes.astype(np.int64).tolist()):
+        crop = Pillow.fromarray(_padded(image, box)).resize((side, side), Pillow.Resampling.BILINEAR)
+        sheet.paste(crop, (0, side * index))
+    return np.asarray(sheet).reshape(-1, side, side, 3)
+
+
+def _padded(image: Image, box: Sequence[int]) -> Image:
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = box
+    left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1 + 1, width), min(y1 + 1, height)
+    inside = image[top:bottom, left:right]
+    if (left, top, right, bottom) == (x0, y0, x1 + 1, y1 + 1):
+        return inside
+    padded = np.zeros((y1 - y0 + 1, x1 - x0 + 1, 3), np.uint8)
+    padded[top - y0 : bottom - y0, left - x0 : right - x0] = inside
+    return padded
+
+
+class CascadeSlot(Slot):
+    """One batch of a cascade on the CPU; see `trt_mogface.backends.base.Slot`.
+
+    `submit` converts and scales frames, and starts the cascade in the slot's own thread.  Frames run one
+    after the other: small networks gain nothing from a batch, and each frame gives what it gives by itself.
+
+    Args:
+        networks: Networks, shared by all slots.
+        options: Options of the opened model.
+    """
+
+    def __init__(self, networks: CascadeNetworks, options: CascadeOptions) -> None:
+        self._networks, self._options = networks, options
+        self._worker: Worker[list[Detections]] = Worker()
+        self._running: Future[list[Detections]] = Future()
+        self._running.set_result([])
+
+    @override
+    def submit(self, frames: Sequence[Frame]) -> None:
+        if not self._running.done():  # its `wait` was interrupted
+            concurrent.futures.wait([self._running])
+        with memory_suffices():
+            images = [self._prepared(frame) for frame in frames]
+        self._running = self._worker.submit(partial(self._run, images, [frame.size for frame in frames]))
+
+    @override
+    def wait(self) -> list[Detections]:
+        return self._running.result()
+
+    @override
+    def close(self) -> None:
+        self._worker.close()
+
+    def _prepared(self, frame: Frame) -> Image:
+        """Return a copy of a frame in BGR, scaled if that is an option."""
+        placed = self._options.place(*frame.size)
+        image: Image = np.empty((*placed.content, 3), np.uint8)
+        paint(to_bgr(frame), placed, (0, 0, 0), image)
+        return image
+
+    def _run(self, images: Sequence[Image], sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+        with memory_suffices():
+            return [self._detections(image, size) for image, size in zip(images, sizes)]
+
+    def _detections(self, image: Image, size: tuple[int, int]) -> Detections:
+        run = Cascade(self._networks, image)
+        boxes, scores, points = run.finish(run.refine(run.propose()), self._options.thresholds)
+        scale = np.array(self._options.place(*size).scale)
+        boxes, points = boxes / np.tile(scale, 2), points / scale
+        faces = Detections(boxes, scores, points, size, run.dropped, truncated=run.truncated)
+        return faces.clip() if self._options.clip else faces

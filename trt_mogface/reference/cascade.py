@@ -1,0 +1,171 @@
+"""Steps of a cascade of three networks (MTCNN, Zhang et al. 2016) between its networks.
+
+The first network looks at every `CELL` x `CELL` window of an image pyramid, the second and third at crops of
+24 x 24 and 48 x 48 pixels of the windows that the one before accepted.  Corners are pixels: a box from x0 to
+x1 is x1 - x0 + 1 wide.  Boxes are float64, as in the published code, whose results these are.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_mogface.reference.decode import Floats
+from trt_mogface.reference.nms import Flags, Indices, greedy
+
+Boxes = NDArray[np.float64]
+"""Boxes [n, 4]: x0, y0, x1, y1 in pixels of the image."""
+
+MIN_FACE = 20.0
+"""Side in pixels of the smallest face that the pyramid shows to the first network."""
+
+CELL, STRIDE = 12, 2
+"""Side of the first network's window and distance of neighboring windows, in pixels of a pyramid level."""
+
+FACTOR = 0.707
+"""Scale between neighboring levels of the pyramid."""
+
+MAX_SIDE = 4
+"""Largest side of a box in shorter sides of the image; windows are not larger than one."""
+
+
+class Accepted(NamedTuple):
+    """Candidates that a network accepts: their indices, and the number of those that are not finite."""
+
+    indices: Indices
+    dropped: int
+
+
+def pyramid(height: int, width: int) -> list[float]:
+    """Return the scales of the pyramid of an image, the finest first; none if it is smaller than a face."""
+    scale = CELL / MIN_FACE
+    shorter, scales = min(height, width) * scale, list[float]()
+    while shorter > CELL:
+        scales.append(scale * FACTOR ** len(scales))
+        shorter *= FACTOR
+    return scales
+
+
+def level_size(height: int, width: int, scale: float) -> tuple[int, int]:
+    """Return height and width of a pyramid level."""
+    return math.ceil(height * scale), math.ceil(width * scale)
+
+
+def accepted(scores: Floats, values: Floats, threshold: float) -> Accepted:
+    """Return the candidates whose score is greater than a threshold, and whose values are finite.
+
+    Args:
+        scores: float32 [n].
+        values: float32 [n, k], further outputs of the network for each candidate.
+        threshold: Score threshold.
+    """
+    index = np.flatnonzero(scores > np.float32(threshold))
+    finite = np.isfinite(values[index]).all(axis=1) & np.isfinite(scores[index])
+    dropped = np.count_nonzero(np.isnan(scores)) + np.count_nonzero(~finite)
+    return Accepted(index[finite], int(dropped))
+
+
+def best(scores: Floats, limit: int) -> Indices:
+    """Return the indices of the best ``limit`` scores in increasing order; of equal scores the later ones."""
+    if len(scores) <= limit:
+        return np.arange(len(scores))
+    return np.sort(_ascending(scores)[-limit:])
+
+
+def windows(cells: Indices, columns: int, scale: float) -> Boxes:
+    """Return the windows of cells of the first network's grid, rounded to pixels of the image.
+
+    Args:
+        cells: int64 [n], numbers of cells, row by row.
+        columns: Number of columns of the grid.
+        scale: Scale of the pyramid level.
+    """
+    y, x = np.divmod(cells, columns)
+    corner = STRIDE * np.stack([x, y], axis=1) + 1.0
+    return np.round(np.concatenate([corner, corner + CELL], axis=1) / scale)
+
+
+def calibrate(boxes: Boxes, offsets: Floats) -> Boxes:
+    """Move the edges of boxes by offsets, float32 [n, 4], in sides of the box."""
+    return boxes + np.tile(_sides(boxes), 2) * offsets
+
+
+def square(boxes: Boxes) -> Boxes:
+    """Return the squares around boxes, with the same center and the longer side, rounded to pixels."""
+    sides = _sides(boxes)
+    longer = sides.max(axis=1, keepdims=True, initial=-np.inf)
+    corner = boxes[:, :2] + sides * 0.5 - longer * 0.5
+    return np.round(np.concatenate([corner, corner + longer - 1.0], axis=1))
+
+
+def croppable(boxes: Boxes, height: int, width: int) -> Flags:
+    """Return which boxes overlap an image, and have sides within 1 .. `MAX_SIDE`: bool [n].
+
+    Offsets of trained networks keep boxes near their window; a box that fails cannot hold a face.
+    """
+    sides, limit = _sides(boxes), MAX_SIDE * min(height, width)
+    x0, y0, x1, y1 = boxes.T
+    overlap = (x0 < width) & (y0 < height) & (x1 >= 0) & (y1 >= 0)
+    usable: Flags = overlap & ((sides >= 1) & (sides <= limit)).all(axis=1)
+    return usable
+
+
+def cut(boxes: Boxes, height: int, width: int) -> Boxes:
+    """Return boxes cut at the edges of an image.
+
+    The published code cuts them while it crops, and so calibrates what is left of a box.
+    """
+    low, high = np.maximum(boxes[:, :2], 0.0), np.minimum(boxes[:, 2:], [width - 1.0, height - 1.0])
+    return np.concatenate([low, high], axis=1)
+
+
+def place_landmarks(boxes: Boxes, points: Floats) -> Floats:
+    """Return landmarks in pixels of the image, float32 [n, points, 2].
+
+    Args:
+        boxes: Boxes that were cropped.
+        points: float32 [n, 2 * points], within the box: all x, then all y.
+    """
+    within = points.reshape(len(points), 2, points.shape[1] // 2).transpose(0, 2, 1)
+    placed: Floats = (boxes[:, None, :2] + _sides(boxes)[:, None] * within).astype(np.float32)
+    return placed
+
+
+@np.errstate(divide="ignore", invalid="ignore")
+def suppress(boxes: Boxes, scores: Floats, threshold: float, *, smaller: bool = False) -> Indices:
+    """Return the indices of the boxes that no better box suppresses, best first; of equal scores the later.
+
+    Args:
+        boxes: Boxes [n, 4].
+        scores: float32 [n].
+        threshold: A box is suppressed if its overlap with a better one is greater.
+        smaller: Whether the overlap is relative to the smaller of two boxes instead of to their union.
+    """
+    order = _ascending(scores)[::-1]
+    columns = np.ascontiguousarray(boxes[order].T)
+    areas = (columns[2] - columns[0] + 1.0) * (columns[3] - columns[1] + 1.0)
+
+    def overlaps(winners: Indices, others: Indices) -> Flags:
+        x0, y0, x1, y1 = columns[:, winners, None]
+        ox0, oy0, ox1, oy1 = columns[:, others]
+        across = np.maximum(0.0, np.minimum(x1, ox1) - np.maximum(x0, ox0) + 1.0)
+        down = np.maximum(0.0, np.minimum(y1, oy1) - np.maximum(y0, oy0) + 1.0)
+        common, area, other = across * down, areas[winners, None], areas[others]
+        whole = np.minimum(area, other) if smaller else area + other - common
+        suppressed: Flags = common / whole > threshold
+        return suppressed
+
+    return order[greedy(len(order), overlaps, len(order))]
+
+
+def _ascending(scores: Floats) -> Indices:
+    return np.argsort(scores, kind="stable")
+
+
+def _sides(boxes: Boxes) -> Boxes:
+    """Return widths and heights [n, 2]."""
+    sides: Boxes = boxes[:, 2:] - boxes[:, :2] + 1.0
+    return sides
