@@ -34,7 +34,7 @@ HEADS = {
 
 
 def write_npy(files: Mapping[str, Path], folder: Path) -> Path:
-    """Write weights of ``facenet-pytorch`` as the published code reads them: pickled dictionaries of arrays."""
+    """Write weights of ``facenet-pytorch`` as the published code reads them: dictionaries of arrays."""
     for stage, path in files.items():
         state = torch.load(path, weights_only=True)
         np.save(folder / f"{stage}.npy", dict(_published(key, value) for key, value in state.items()))  # type: ignore[arg-type]

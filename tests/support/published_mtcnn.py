@@ -10,10 +10,10 @@ import pytest
 
 pytest.importorskip("torch", reason="the published networks need torch")
 
-from benchmarks.peers import published_mtcnn  # noqa: E402
-from benchmarks.peers.published_mtcnn import detect, write_npy  # noqa: E402
-from engine_build.models.mtcnn import weight_files  # noqa: E402
-from trt_mogface.errors import DownloadError  # noqa: E402
+from benchmarks.peers import published_mtcnn
+from benchmarks.peers.published_mtcnn import detect, write_npy
+from engine_build.models.mtcnn import weight_files
+from trt_mogface.errors import DownloadError
 
 __all__ = ["detect", "published", "trained", "write_npy"]
 

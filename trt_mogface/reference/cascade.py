@@ -54,6 +54,30 @@ def level_size(height: int, width: int, scale: float) -> tuple[int, int]:
     return math.ceil(height * scale), math.ceil(width * scale)
 
 
+def grid(height: int, width: int) -> tuple[int, int]:
+    """Return rows and columns of the first network's windows in a pyramid level."""
+    return (height - 1) // STRIDE - 4, (width - 1) // STRIDE - 4
+
+
+def strips(height: int, width: int, windows: int) -> list[slice]:
+    """Return the rows of pixels of horizontal parts of a pyramid level, each with some rows of windows.
+
+    Parts overlap, and give the same windows as the whole level.
+
+    Args:
+        height, width: Size of the level.
+        windows: Number of windows of a part, or of one row where that has more.
+    """
+    rows, columns = grid(height, width)
+    step = max(1, windows // columns)
+    starts = range(0, rows, step)
+    # All but the last end with a whole cell of the pooling, two rows of pixels.
+    return [
+        slice(STRIDE * row, height if row + step >= rows else STRIDE * (row + step) + CELL - 2)
+        for row in starts
+    ]
+
+
 def accepted(scores: Floats, values: Floats, threshold: float) -> Accepted:
     """Return the candidates whose score is greater than a threshold, and whose values are finite.
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import copy
 import io
 import warnings
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine_build.models.mtcnn.network import PNet
+from engine_build.models.mtcnn.network import PNet, Stage, probability
 from engine_build.onnx import opset
 from trt_mogface.spec import INPUT, LANDMARKS
 
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 
 SIDES = {"pnet": 65, "rnet": 24, "onet": 48}
 """Sides of the traced images; only those of P-Net vary, and an odd one keeps what only odd sizes need."""
+
+MEAN, SCALE = 127.5, 1 / 128
+"""Pixels are normalized to (x - MEAN) * SCALE; a power of two scales filters without rounding."""
 
 OUTPUTS = ("scores", "offsets", LANDMARKS)
 
@@ -65,30 +67,64 @@ class _PooledConvolution(nn.Module):
         return torch.cat([rising, torch.maximum(highest, self.falling * negated)], dim=1)
 
 
-class _FromBytes(nn.Module):
-    """A network on uint8 [N, H, W, 3], BGR: its first convolution takes the planes in this order."""
+class _ActivatedHeads(nn.Module):
+    """1 x 1 convolutions of PReLU, side by side.
 
-    def __init__(self, network: nn.Module) -> None:
+    PReLU(x) is slope * x + (1 - slope) * max(x, 0).  The factors are part of the filters, so that nothing is
+    left between convolutions, and ONNX Runtime keeps its own layout of the maps.
+    """
+
+    def __init__(self, slopes: Tensor, heads: Sequence[nn.Conv2d]) -> None:
         super().__init__()
-        self.network = copy.deepcopy(network)
-        layers = dict(cast(nn.Sequential, self.network.features).named_children())
-        first = cast(nn.Conv2d, layers["conv1"])
-        first.weight.data = first.weight.data.flip(1)
-        for name, layer in layers.items():
-            if isinstance(layer, nn.PReLU):
-                layers[name] = _Activation(layer.weight.data)
-        if isinstance(network, PNet):  # the crops of the others are so small that this costs them more
-            second, slopes = cast(nn.Conv2d, layers["conv2"]), cast(_Activation, layers["prelu1"]).slopes.data
-            pooled = _PooledConvolution(first, slopes, cast(nn.MaxPool2d, layers["pool1"]))
-            second.weight.data = second.weight.data[:, pooled.order]
-            layers = {"conv1": pooled} | {name: layers[name] for name in list(layers)[3:]}
-        self.network.features = nn.Sequential(OrderedDict(layers))
+        weight, scale = torch.cat([head.weight.data for head in heads]), slopes.reshape(1, -1, 1, 1)
+        self.linear, self.positive = nn.Parameter(weight * scale), nn.Parameter(weight * (1 - scale))
+        self.bias = nn.Parameter(torch.cat([cast(Tensor, head.bias).data for head in heads]))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        linear = functional.conv2d(maps, self.linear, self.bias)
+        return linear + functional.conv2d(torch.relu(maps), self.positive)
+
+
+class _Proposals(nn.Module):
+    """P-Net from images minus their mean, with the same outputs in half of the time."""
+
+    def __init__(self, network: PNet) -> None:
+        super().__init__()
+        first, _, pool, self.second, _, self.third, _ = cast(Any, network.features)
+        slopes = [layer.weight.data for layer in network.features if isinstance(layer, nn.PReLU)]
+        self.first = _PooledConvolution(first, slopes[0], pool)
+        self.second.weight.data = self.second.weight.data[:, self.first.order]
+        self.activation = _Activation(slopes[1])
+        self.heads = _ActivatedHeads(slopes[2], (network.conv4_1, network.conv4_2))
+
+    def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = self.heads(self.third(self.activation(self.second(self.first(planes)))))
+        return probability(outputs[:, :2]), outputs[:, 2:]
+
+
+def _vectorized(network: Stage) -> Stage:
+    """Return R-Net or O-Net with its activations replaced, in place."""
+    for name, layer in network.features.named_children():
+        if isinstance(layer, nn.PReLU):
+            setattr(network.features, name, _Activation(layer.weight.data))
+    return network
+
+
+class _FromBytes(nn.Module):
+    """A network on uint8 [N, H, W, 3], BGR: order and scale of the channels are part of its first filters."""
+
+    def __init__(self, network: Stage) -> None:
+        super().__init__()
+        network = copy.deepcopy(network)
+        first = cast(nn.Conv2d, network.features[0])
+        first.weight.data = first.weight.data.flip(1) * SCALE
+        self.network = _Proposals(network) if isinstance(network, PNet) else _vectorized(network)
 
     def forward(self, images: Tensor) -> Any:
-        return self.network((images.permute(0, 3, 1, 2).float() - 127.5) * 0.0078125)
+        return self.network(images.permute(0, 3, 1, 2).float() - MEAN)
 
 
-def export(networks: Mapping[str, nn.Module]) -> dict[str, onnx.ModelProto]:
+def export(networks: Mapping[str, Stage]) -> dict[str, onnx.ModelProto]:
     """Return the ONNX models of the networks, from uint8 [N, H, W, 3], BGR, to `OUTPUTS`.
 
     Args:

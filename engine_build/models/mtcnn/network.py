@@ -16,7 +16,13 @@ class Transposed(nn.Module):
         return maps.transpose(2, 3).flatten(1)
 
 
-class PNet(nn.Module):
+class Stage(nn.Module):
+    """One of the three networks: a chain of layers, and heads on it."""
+
+    features: nn.Sequential
+
+
+class PNet(Stage):
     """Proposal network: a score and offsets for every window of 12 x 12 pixels at a stride of 2."""
 
     def __init__(self) -> None:
@@ -38,10 +44,10 @@ class PNet(nn.Module):
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         """Return scores [N, h, w] and offsets [N, 4, h, w] for normalized planes [N, 3, H, W]."""
         maps = self.features(planes)
-        return _probability(self.conv4_1(maps)), self.conv4_2(maps)
+        return probability(self.conv4_1(maps)), self.conv4_2(maps)
 
 
-class RNet(nn.Module):
+class RNet(Stage):
     """Refinement network: a score and offsets for crops of 24 x 24 pixels."""
 
     def __init__(self) -> None:
@@ -67,10 +73,10 @@ class RNet(nn.Module):
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         """Return scores [N] and offsets [N, 4] for normalized planes [N, 3, 24, 24]."""
         features = self.features(planes)
-        return _probability(self.conv5_1(features)), self.conv5_2(features)
+        return probability(self.conv5_1(features)), self.conv5_2(features)
 
 
-class ONet(nn.Module):
+class ONet(Stage):
     """Output network: a score, offsets and landmarks for crops of 48 x 48 pixels."""
 
     def __init__(self) -> None:
@@ -100,9 +106,9 @@ class ONet(nn.Module):
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return scores [N], offsets [N, 4] and landmarks [N, 10] for normalized planes [N, 3, 48, 48]."""
         features = self.features(planes)
-        return _probability(self.conv6_1(features)), self.conv6_2(features), self.conv6_3(features)
+        return probability(self.conv6_1(features)), self.conv6_2(features), self.conv6_3(features)
 
 
-def _probability(logits: Tensor) -> Tensor:
+def probability(logits: Tensor) -> Tensor:
     """Return the softmax of column 1 of two, in the arithmetic of torch's: a sigmoid rounds differently."""
     return torch.reciprocal(1 + torch.exp(logits[:, 0] - logits[:, 1]))

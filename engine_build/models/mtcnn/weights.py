@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine_build import checkpoint
-from engine_build.models.mtcnn.network import ONet, PNet, RNet
+from engine_build.models.mtcnn.network import ONet, PNet, RNet, Stage
 from trt_mogface.errors import CheckpointError, first_line
 
-NETWORKS: dict[str, type[nn.Module]] = {"pnet": PNet, "rnet": RNet, "onet": ONet}
+NETWORKS: dict[str, type[Stage]] = {"pnet": PNet, "rnet": RNet, "onet": ONet}
 
 DENSE = {"dense4": (64, 3, 3), "dense5": (128, 3, 3)}
 """Channels, rows and columns of the maps in front of the dense layers of facenet-pytorch."""
@@ -32,7 +32,7 @@ MAX_BYTES = 1 << 26
 """Largest file of arrays; the published ones have 1.6 MB."""
 
 
-def load(files: Mapping[str, Path]) -> dict[str, nn.Module]:
+def load(files: Mapping[str, Path]) -> dict[str, Stage]:
     """Return the networks with the weights of their files, in inference mode.
 
     Raises:

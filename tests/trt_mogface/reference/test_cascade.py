@@ -101,3 +101,17 @@ def test_counts_what_is_not_finite() -> None:
     values = np.array([[0.0], [0.0], [np.inf], [np.nan], [0.0]], np.float32)
     indices, dropped = cascade.accepted(scores, values, 0.5)
     assert (indices.tolist(), dropped) == ([0], 3)
+
+
+@pytest.mark.parametrize("size", [(13, 40), (14, 40), (97, 200), (98, 13)])
+def test_strips_have_the_windows_of_the_whole(size: tuple[int, int]) -> None:
+    rows, columns = cascade.grid(*size)
+    assert (rows, columns) == (-(-(size[0] - 2) // 2) - 4, -(-(size[1] - 2) // 2) - 4)
+    for windows in (1, 3 * columns, 10**9):
+        parts = cascade.strips(*size, windows)
+        heights = [part.stop - part.start for part in parts]
+        assert sum(cascade.grid(height, size[1])[0] for height in heights) == rows
+        assert parts[-1].stop == size[0]
+        starts = np.cumsum([0, *(cascade.grid(height, size[1])[0] for height in heights)])
+        assert [part.start for part in parts] == (2 * starts[:-1]).tolist()
+        assert all(height % 2 == 0 for height in heights[:-1])
