@@ -25,7 +25,7 @@ from trt_mogface import Detector, Runner, read_image
 from trt_mogface.evaluation.wider_face import read_ground_truth
 
 EVERY = 20
-"""One image of so many is measured."""
+"""Step through the images of the test data."""
 
 ROUNDS = 3
 

@@ -117,7 +117,7 @@ def aliases() -> dict[str, str]:
 
 
 def recipe_of(model: str) -> Recipe | None:
-    """Return the recipe of a one-stage detector's name or alias; None if there is none."""
+    """Return the recipe of a one-stage detector's name or alias, or None."""
     return recipes().get(aliases().get(model, model))
 
 
@@ -174,12 +174,12 @@ def _reads(family: OneStage, path: Path) -> bool:
 
 
 def cascade_of(model: str) -> CascadeRecipe | None:
-    """Return the recipe of a cascade's name or alias; None if there is none."""
+    """Return the recipe of a cascade's name or alias, or None."""
     return cascades().get(aliases().get(model, model))
 
 
 def card_of(model: str) -> ModelCard | None:
-    """Return the card of a model's name or alias; None if there is none."""
+    """Return the card of a model's name or alias, or None."""
     return cards().get(aliases().get(model, model))
 
 

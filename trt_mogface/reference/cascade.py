@@ -96,7 +96,7 @@ def best(scores: Floats, limit: int) -> Indices:
     """Return the indices of the best ``limit`` scores in increasing order; of equal scores the later ones."""
     if len(scores) <= limit:
         return np.arange(len(scores))
-    return np.sort(_ascending(scores)[-limit:])
+    return np.sort(np.argsort(scores, kind="stable")[-limit:])
 
 
 def windows(cells: Indices, columns: int, scale: float) -> Boxes:
@@ -160,7 +160,10 @@ def place_landmarks(boxes: Boxes, points: Floats) -> Floats:
 
 @np.errstate(divide="ignore", invalid="ignore")
 def suppress(boxes: Boxes, scores: Floats, threshold: float, *, smaller: bool = False) -> Indices:
-    """Return the indices of the boxes that no better box suppresses, best first; of equal scores the later.
+    """Return the indices of the boxes that no better box suppresses, best first.
+
+    Saturated scores are often equal.  Which of them comes first decides which box stays, so they are sorted
+    as in the published code: by numpy's default sort of float64, which prefers no place, read backwards.
 
     Args:
         boxes: Boxes [n, 4].
@@ -168,7 +171,7 @@ def suppress(boxes: Boxes, scores: Floats, threshold: float, *, smaller: bool = 
         threshold: A box is suppressed if its overlap with a better one is greater.
         smaller: Whether the overlap is relative to the smaller of two boxes instead of to their union.
     """
-    order = _ascending(scores)[::-1]
+    order = np.argsort(scores.astype(np.float64))[::-1]
     columns = np.ascontiguousarray(boxes[order].T)
     areas = (columns[2] - columns[0] + 1.0) * (columns[3] - columns[1] + 1.0)
 
@@ -183,10 +186,6 @@ def suppress(boxes: Boxes, scores: Floats, threshold: float, *, smaller: bool = 
         return suppressed
 
     return order[greedy(len(order), overlaps, len(order))]
-
-
-def _ascending(scores: Floats) -> Indices:
-    return np.argsort(scores, kind="stable")
 
 
 def _sides(boxes: Boxes) -> Boxes:
