@@ -30,8 +30,9 @@ from tests.support.specs import small_spec
 from trt_mogface.errors import ImageError
 from trt_mogface.evaluation.wider_face import SETTINGS
 from trt_mogface.images import read_image
+from trt_mogface.models.cascade import MANIFEST, STAGES, CascadeManifest
 from trt_mogface.models.manifest import Manifest
-from trt_mogface.spec import InputSpec
+from trt_mogface.spec import InputSpec, Origin, Thresholds
 
 NETWORK = "small"
 SIDES = ((9, 13), (48, 64))
@@ -193,3 +194,22 @@ def truth() -> list[dict[str, Any]]:
     return [
         {"event": EVENT, "file": name, "boxes_xywh": faces, **counted} for name, faces in zip(NAMES, FACES)
     ]
+
+
+@cache
+def cascade() -> dict[str, bytes]:
+    """Return the files of a cascade's folder by name; its networks are never run."""
+    networks = {stage: stage.encode() for stage in STAGES}
+    digests = {stage: hashlib.sha256(data).hexdigest() for stage, data in networks.items()}
+    manifest = CascadeManifest("small", Thresholds(0.9, 0.7), Origin("a place", "MIT", ""), digests)
+    files = {f"{stage}.onnx": data for stage, data in networks.items()}
+    return {**files, MANIFEST: manifest.to_json().encode()}
+
+
+@cache
+def arrays() -> bytes:
+    """Return a pickled dictionary of arrays, such as MTCNN's weights are."""
+    buffer = io.BytesIO()
+    named = {"features.conv1.weight": np.ones((2, 3, 1, 1), np.float32), "bias": np.zeros(2, np.float32)}
+    np.save(buffer, named, allow_pickle=True)  # type: ignore[arg-type]
+    return buffer.getvalue()

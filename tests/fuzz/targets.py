@@ -15,6 +15,7 @@ from PIL import Image
 
 from engine_build.calibration.record import load_calibration
 from engine_build.models.registry import adapted
+from engine_build.models.mtcnn.weights import read_arrays
 from engine_build.onnx import contract
 from engine_build.validation.annotations import read_annotations
 from tests.fuzz import foreign, matlab, seeds
@@ -30,6 +31,7 @@ from trt_mogface.evaluation.predictions import read_predictions
 from trt_mogface.evaluation.wider_face import Annotated, read_ground_truth, read_subset
 from trt_mogface.frame import MAX_PIXELS
 from trt_mogface.images import read_image
+from trt_mogface.models.cascade import MANIFEST, load_cascade
 from trt_mogface.models.manifest import load_manifest, load_plan
 
 SIZE = ("--size", "64x64", "--threads", "1")
@@ -134,6 +136,31 @@ def _manifest(rng: Random, folder: Path) -> None:
 
 def _load_manifest(folder: Path) -> None:
     require(load_manifest(folder / "small.engine") == seeds.manifest(), "the manifest says something else")
+
+
+def _cascade(rng: Random, folder: Path) -> None:
+    (folder / "cascade").mkdir()
+    for name, data in seeds.cascade().items():
+        (folder / "cascade" / name).write_bytes(data)
+    text = seeds.cascade()[MANIFEST].decode()
+    data = mutate_text(rng, text) if rng.random() < 0.3 else mutate_json(rng, json.loads(text)).encode()
+    (folder / "cascade" / MANIFEST).write_bytes(data)
+    (folder / "image.png").write_bytes(seeds.photo())
+
+
+def _load_cascade(folder: Path) -> None:
+    text = seeds.cascade()[MANIFEST].decode()
+    found = json.loads(load_cascade(folder / "cascade").to_json())
+    require(found == json.loads(text), "the manifest says something else")
+
+
+def _arrays(rng: Random, folder: Path) -> None:
+    (folder / "pnet.npy").write_bytes(mutate_bytes(rng, seeds.arrays()))
+
+
+def _read_arrays(folder: Path) -> None:
+    for name, array in read_arrays(folder / "pnet.npy").items():
+        require(isinstance(name, str) and array.dtype == np.float32, "an entry is no array of floats")
 
 
 def _engine(rng: Random, folder: Path) -> None:
@@ -282,6 +309,11 @@ TARGETS = {
             (("adapt", "network.onnx", "--as", foreign.FAMILY, "--output", f"{MADE}.onnx"),), share=4,
         ),
         Target("manifests", _manifest, (_load_manifest,), (("inspect", "small.engine"),)),
+        Target(
+            "cascades", _cascade, (_load_cascade,),
+            (("inspect", "cascade"), (*DETECT, "cascade")), share=1,
+        ),
+        Target("arrays", _arrays, (_read_arrays,), (), share=1),
         Target(
             "engines", _engine, (_load_engine,),
             (

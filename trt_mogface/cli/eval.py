@@ -23,7 +23,7 @@ from trt_mogface.errors import MogFaceError, UsageError
 from trt_mogface.evaluation.curves_page import curves_page
 from trt_mogface.evaluation.evaluation import COLUMNS, ap_cells
 from trt_mogface.evaluation.predictions import prediction_file
-from trt_mogface.evaluation.procedure import PROCEDURES, procedures
+from trt_mogface.evaluation.procedure import PROCEDURES, SCORE, procedures
 from trt_mogface.evaluation.resuming import RECORD
 from trt_mogface.evaluation.run import Row, evaluate_model, evaluate_predictions, image_files
 from trt_mogface.evaluation.wider_face import ground_truth_files, read_ground_truth, read_subset
@@ -61,6 +61,9 @@ def wider(
     procedure: Annotated[
         str, options.in_detection("LIST", HOW_HELP, autocompletion=options.completion(lambda: PROCEDURES))
     ] = "original",
+    conf: Annotated[
+        float | None, options.in_detection("0..1", "Score threshold.", show_default=SCORE)
+    ] = None,
     size: options.NetworkSize = None,
     scales: Annotated[
         str | None, options.in_detection("native|full|N", options.SCALES_HELP, show_default=PROCEDURES_SCALES)
@@ -103,6 +106,9 @@ def wider(
         name: (each, each.options(fixed, passes) | {"threads": threads, "providers": named})
         for name, each in chosen.items()
     }
+    if conf is not None:
+        for _, detector_options in tests.values():
+            detector_options["conf"] = conf
     watch = partial(track, console=output.err, transient=True, disable=not output.err.is_terminal)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as made, _reported_if_ended(rows, report):

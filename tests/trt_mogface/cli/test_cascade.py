@@ -1,0 +1,124 @@
+"""A cascade on the command line: every verb takes its name or its folder, or says in one line why not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.command import Run
+
+torch = pytest.importorskip("torch", reason="the networks come out of torch")
+
+from engine_build.models.mtcnn.weights import NETWORKS  # noqa: E402
+from tests.support.published_mtcnn import trained  # noqa: E402
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A folder of random weights."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    torch.manual_seed(0)
+    for stage, network in NETWORKS.items():
+        state = {name: value.numpy() for name, value in network().state_dict().items()}
+        np.save(folder / f"{stage}.npy", state, allow_pickle=True)  # type: ignore[arg-type]
+    return folder
+
+
+@pytest.fixture
+def folder(run: Run, weights: Path, tmp_path: Path) -> Path:
+    target = tmp_path / "out" / "mtcnn"
+    assert run("export", "--model", "mtcnn", "--weights", weights, "--output", target).status == 0
+    return target
+
+
+def test_a_folder_is_a_model(run: Run, folder: Path, weights: Path, photo: Path, tmp_path: Path) -> None:
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "cascade.json",
+        "onet.onnx",
+        "pnet.onnx",
+        "rnet.onnx",
+    ]
+    assert "mtcnn, a cascade of pnet.onnx" in run("inspect", folder).out
+    by_name = run("detect", photo, "--model", "mtcnn", "--weights", weights, "--conf", "0.1", "--json", "-")
+    by_folder = run("detect", photo, "--model", folder, "--conf", "0.1", "--json", "-")
+    assert by_name.status == by_folder.status == 0
+    assert json.loads(by_name.out) == json.loads(by_folder.out)
+    assert run("compare", folder, folder, photo).status == 0
+    result = run(
+        "bench", "--model", folder, "--duration", "0.1", "--size", "64x64", "--json", tmp_path / "b.json"
+    )
+    assert result.status == 0
+    assert [row["mode"] for row in json.loads((tmp_path / "b.json").read_text())["rows"]] == ["memory"]
+
+
+def test_export_keeps_other_files_and_inputs(run: Run, folder: Path, tmp_path: Path) -> None:
+    (folder / "notes.txt").write_text("mine")
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert "is one of the inputs itself" in run("export", "--model", folder, "--output", folder).message
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "other").write_text("")
+    assert run("export", "--model", folder, "--output", copy).status == 0
+    assert (copy / "pnet.onnx").read_bytes() == before["pnet.onnx"]
+    assert (copy / "other").exists()
+    file = tmp_path / "file"
+    file.write_text("mine")
+    assert "file" in run("export", "--model", folder, "--output", file).message
+    assert file.read_text() == "mine"
+
+
+def test_eval(run: Run, annotated_photos: Path, tmp_path: Path) -> None:
+    folder, texts = tmp_path / "trained", tmp_path / "texts"
+    folder.mkdir()
+    for stage, path in trained().items():
+        (folder / f"{stage}.pt").write_bytes(path.read_bytes())
+    given = ["eval", "wider", "--gt", annotated_photos / "annotations.json", "--model", "mtcnn"]
+    given += ["--weights", folder, "--images", annotated_photos / "images"]
+
+    def scores(*more: object) -> list[float]:
+        assert run(*given, "--save", texts, *more).status == 0
+        lines = [line for path in texts.rglob("*.txt") for line in path.read_text().splitlines()[2:]]
+        return [float(line.split()[4]) for line in lines]
+
+    confident = scores("--conf", "0.9")
+    assert min(confident) > 0.9
+    assert scores("--conf", "0.9", "--resume") == confident
+    assert "of another run" in run(*given, "--save", texts, "--resume").message
+    assert len(scores()) > len(confident)
+    assert "a cascade of networks" in run(*given, "--precision", "fp16").message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("build", "mtcnn", "-o", "made.engine"), "a cascade of networks"),
+        (
+            ("build", "mtcnn", "--precision", "fp16", "-o", "made/"),
+            "a cascade of networks",
+        ),
+        (("build", "mtcnn", "--end-to-end", "-o", "made.onnx"), "a cascade of networks"),
+        (("export", "--model", "mtcnn", "--min-face", "40", "-o", "made"), "--min-face 40"),
+        (("detect", "photo.jpg", "--model", "mtcnn", "--weights", "photo.jpg"), "not a folder"),
+        (("detect", "photo.jpg", "--model", "mtcnn", "--weights", "."), "no file for pnet"),
+        (("detect", "photo.jpg", "--model", "mtcnn", "--scales", "2"), "--scales 2"),
+        (("bench", "--model", "mtcnn", "--mode", "network"), "a cascade of networks"),
+    ],
+)
+def test_refusals(
+    run: Run,
+    weights: Path,
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = () if "--weights" in arguments else ("--weights", weights)
+    assert said in run(*arguments, *given).message
+    assert sorted(tmp_path.iterdir()) == [photo, weights]
