@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from engine_build.models.registry import recipes
+from engine_build.models.registry import cascades, recipes
 from trt_mogface._files import sha256_of
 from trt_mogface.errors import CheckpointError, first_line
 
@@ -73,7 +73,8 @@ def recognized(state: Mapping[str, Tensor], digest: str) -> list[str]:
             shares[name] = len(given & expected) / len(given | expected)
     best = max(shares.values(), default=0)
     names = [name for name, share in shares.items() if share == best and best > ENOUGH]
-    return [name for name in names if recipes()[name].sha256 == digest] or names
+    of_cascades = [name for name, recipe in cascades().items() if recipe.fits(state)]
+    return [name for name in names if recipes()[name].sha256 == digest] or names or of_cascades
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from trt_mogface.spec import DetectorSpec, Origin, Thresholds
 
 if TYPE_CHECKING:
     import onnx
-    from torch import nn
+    from torch import Tensor, nn
 
     from engine_build.models.one_stage import OneStage
 
@@ -75,12 +75,14 @@ class CascadeRecipe:
             models, by the same names.
         weights: Function from a folder of trained weights to its files by the names of the networks; None
             stands for the published weights.
+        fits: Function from the tensors of a checkpoint to whether they are those of one of the networks.
         thresholds: Thresholds of the last network.
     """
 
     card: ModelCard
     build: Callable[[Mapping[str, Path]], Mapping[str, onnx.ModelProto]]
     weights: Callable[[Path | None], Mapping[str, Path]]
+    fits: Callable[[Mapping[str, Tensor]], bool]
     thresholds: Thresholds
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing_extensions import Unpack
 
 from trt_mogface.backends.base import Backend
-from trt_mogface.backends.cascade import CascadeBackend
 from trt_mogface.backends.cpu import CpuBackend
 from trt_mogface.backends.onnxruntime import CPU
 from trt_mogface.backends.options import DetectorOptions, check_options
@@ -62,8 +61,11 @@ def open_backend(
         if device is not None and for_cpu:
             raise ArgumentError("device", f"names a GPU, and {name} runs on the CPU; omit it", device)
         path = model_path(name, options.get("weights"), options.get("min_face"), for_cpu=for_cpu)
-        kind = CascadeBackend if is_cascade_folder(path) else CpuBackend
-        return kind(path, options, device, slots)
+        if is_cascade_folder(path):
+            from trt_mogface.backends.cascade import CascadeBackend  # needs Pillow
+
+            return CascadeBackend(path, options, device, slots)
+        return CpuBackend(path, options, device, slots)
     for option in ("weights", "min_face", "threads", "providers"):
         value = options.get(option)
         if value is not None:

@@ -20,6 +20,7 @@ from trt_mogface.spec import UNLIMITED, Thresholds
 
 if TYPE_CHECKING:
     import onnx
+    from torch import Tensor
 
 PACKAGE = "facenet-pytorch==2.6.0"
 LICENSE = "MIT"
@@ -62,11 +63,19 @@ def build(files: Mapping[str, Path]) -> dict[str, onnx.ModelProto]:
     return export(load(files))
 
 
+def fits(state: Mapping[str, Tensor]) -> bool:
+    """Return whether tensors are the weights of one of the networks, in either layout."""
+    from engine_build.models.mtcnn.weights import fits
+
+    return fits(state)
+
+
 RECIPES = (
     CascadeRecipe(
         ModelCard("mtcnn", "MTCNN, a cascade of three networks", f"PyPI {PACKAGE}", LICENSE, 2.0, POINTS),
         build,
         weight_files,
+        fits,
         Thresholds(score_threshold=0.9, iou_threshold=0.7, top_k=UNLIMITED, max_detections=UNLIMITED),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from engine_build.models.mtcnn.network import ONet, PNet, RNet, Stage
 from trt_mogface.errors import CheckpointError, first_line
 
 NETWORKS: dict[str, type[Stage]] = {"pnet": PNet, "rnet": RNet, "onet": ONet}
+
+LAYER = re.compile(r"(?:conv|prelu|dense)[1-6](?:_[1-3])?")
+"""Form of the names of layers in facenet-pytorch."""
 
 DENSE = {"dense4": (64, 3, 3), "dense5": (128, 3, 3)}
 """Channels, rows and columns of the maps in front of the dense layers of facenet-pytorch."""
@@ -41,14 +45,24 @@ def load(files: Mapping[str, Path]) -> dict[str, Stage]:
     networks = {stage: NETWORKS[stage]() for stage in files}
     states = {stage: read(path, stage) for stage, path in files.items()}
     problems = {stage: checkpoint.differences(states[stage], networks[stage]) for stage in files}
-    wrong = "; ".join(f"{files[stage].name}: {problem}" for stage, problem in problems.items() if problem)
+    wrong = [
+        f"{files[stage].name}: {_named(states[stage])}{problem}"
+        for stage, problem in problems.items()
+        if problem
+    ]
     if wrong:
         folder = next(iter(files.values())).parent
-        raise CheckpointError(f"{folder}: not the weights of mtcnn; {wrong}")
+        raise CheckpointError(f"{folder}: not the weights of mtcnn; {'; '.join(wrong)}")
     for stage, network in networks.items():
         network.load_state_dict(states[stage])
         network.eval()
     return networks
+
+
+def _named(state: Mapping[str, Tensor]) -> str:
+    """Return the name of the model that weights belong to, for a message; empty for an unknown one."""
+    names = checkpoint.recognized(state, "")
+    return f"weights of {' or '.join(names)}, " if names else ""
 
 
 def read(path: Path, stage: str) -> dict[str, Tensor]:
@@ -59,15 +73,28 @@ def read(path: Path, stage: str) -> dict[str, Tensor]:
     """
     if path.suffix == ".npy":
         return {name: torch.from_numpy(array) for name, array in read_arrays(path).items()}
-    state = checkpoint.read_state(path)
+    return _in_our_layout(checkpoint.read_state(path), stage)
+
+
+def fits(state: Mapping[str, Tensor]) -> bool:
+    """Return whether tensors are the weights of one of the networks, in either layout."""
+    return any(
+        not checkpoint.differences(_in_our_layout(state, stage), network())
+        for stage, network in NETWORKS.items()
+    )
+
+
+def _in_our_layout(state: Mapping[str, Tensor], stage: str) -> dict[str, Tensor]:
     if any(name.startswith("features.") for name in state):
-        return state
+        return dict(state)
     return dict(_renamed(name, value, stage) for name, value in state.items())
 
 
 def _renamed(key: str, value: Tensor, stage: str) -> tuple[str, Tensor]:
     """Return a weight of facenet-pytorch under ModelScope's key, and in its order of inputs."""
     layer, _, kind = key.rpartition(".")
+    if not LAYER.fullmatch(layer):  # of another network
+        return key, value
     maps = DENSE.get(layer)
     if maps and kind == "weight" and value.ndim == 2 and value.shape[1] == math.prod(maps):
         channels, rows, columns = maps

@@ -13,11 +13,13 @@ import pytest
 
 from tests.support.specs import one_line
 from trt_mogface.errors import CheckpointError
+from trt_mogface.models.files import model_path
 
 torch = pytest.importorskip("torch", reason="the networks need torch")
 
 from engine_build.models import mtcnn  # noqa: E402
 from engine_build.models.mtcnn.weights import NETWORKS, load, read_arrays  # noqa: E402
+from engine_build.models.registry import recipes  # noqa: E402
 
 
 @pytest.fixture
@@ -133,3 +135,19 @@ def test_names_the_files_it_wants(folder: Path) -> None:
     assert "not a folder" in refused(folder / "pnet.npy")
     torch.save({"weight": torch.zeros(2)}, folder / "rnet.pt")
     assert "rnet.pt: 16 missing" in refused(folder)
+
+
+def test_weights_of_others_are_named(folder: Path, tmp_path: Path) -> None:
+    onet = {name: torch.from_numpy(value) for name, value in state_of(NETWORKS["onet"]).items()}
+    torch.save(onet, tmp_path / "net.pt")
+    with pytest.raises(CheckpointError) as error:
+        model_path("retinaface-r50", weights=tmp_path / "net.pt")
+    assert "but of mtcnn" in one_line(error.value)
+    (folder / "pnet.npy").unlink()
+    other = recipes()["retinaface-r50"].network
+    assert other is not None
+    torch.save(other().state_dict(), folder / "pnet.pt")
+    assert "pnet.pt: weights of retinaface-r50, " in refused(folder)
+    (folder / "pnet.pt").unlink()
+    torch.save(onet, folder / "pnet.pt")
+    assert "pnet.pt: weights of mtcnn, " in refused(folder)
