@@ -286,7 +286,7 @@ class Cascade:
         index = index[cascade.suppress(boxes[index], output.scores[index], REFINED_OVERLAP)]
         return cascade.square(cascade.calibrate(boxes[index], output.offsets[index]))
 
-    def finish(self, boxes: Boxes, thresholds: Thresholds) -> tuple[Boxes, Floats, Floats]:
+    def finish(self, boxes: Boxes, thresholds: Thresholds) -> tuple[Boxes, Floats, Boxes]:
         """Return boxes, scores and landmarks of the faces, best first."""
         boxes, crops = self._crops(boxes, OUTPUT_SIDE, MAX_OUTPUT)
         output = self.networks.output(crops)
@@ -295,6 +295,9 @@ class Cascade:
         index = index[cascade.best(output.scores[index], thresholds.top_k)]
         landmarks = cascade.place_landmarks(boxes[index], output.landmarks[index])
         found, scores = cascade.calibrate(boxes[index], output.offsets[index]), output.scores[index]
+        fits = cascade.in_single_precision(found) & cascade.in_single_precision(landmarks)
+        self.dropped += int(np.count_nonzero(~fits))
+        found, scores, landmarks = found[fits], scores[fits], landmarks[fits]
         keep = cascade.suppress(found, scores, thresholds.iou_threshold, smaller=True)
         keep = keep[: thresholds.max_detections]
         return found[keep], scores[keep], landmarks[keep]

@@ -146,16 +146,22 @@ def cut(boxes: Boxes, height: int, width: int) -> Boxes:
     return np.concatenate([low, high], axis=1)
 
 
-def place_landmarks(boxes: Boxes, points: Floats) -> Floats:
-    """Return landmarks in pixels of the image, float32 [n, points, 2].
+def place_landmarks(boxes: Boxes, points: Floats) -> Boxes:
+    """Return landmarks in pixels of the image, float64 [n, points, 2].
 
     Args:
         boxes: Boxes that were cropped.
         points: float32 [n, 2 * points], within the box: all x, then all y.
     """
     within = points.reshape(len(points), 2, points.shape[1] // 2).transpose(0, 2, 1)
-    placed: Floats = (boxes[:, None, :2] + _sides(boxes)[:, None] * within).astype(np.float32)
+    placed: Boxes = boxes[:, None, :2] + _sides(boxes)[:, None] * within
     return placed
+
+
+def in_single_precision(values: Boxes) -> Flags:
+    """Return which of n arrays of numbers float32 can hold, [n]: finite offsets can still be too large."""
+    fits: Flags = (np.abs(values) < np.finfo(np.float32).max).all(axis=tuple(range(1, values.ndim)))
+    return fits
 
 
 @np.errstate(divide="ignore", invalid="ignore")

@@ -167,6 +167,10 @@ def not_a_number(networks: dict[str, Any]) -> None:
     networks["onet"].conv6_1.bias[0] = float("nan")
 
 
+def too_large(networks: dict[str, Any]) -> None:
+    networks["onet"].conv6_2.bias[2] = 3e38
+
+
 def test_ten_thousand_candidates(weights: Path, tmp_path: Path, portrait: Photo) -> None:
     image = np.ascontiguousarray(portrait[:400, :400])
     with Detector(made(tmp_path, weights, all_cells), threads=1) as detect_all:
@@ -185,7 +189,7 @@ def test_crops_wholly_outside(
     assert (len(found), found.dropped) == (0, 0)
 
 
-@pytest.mark.parametrize("change", [not_finite, not_a_number])
+@pytest.mark.parametrize("change", [not_finite, not_a_number, too_large])
 def test_candidates_that_are_not_finite_are_counted(
     weights: Path, tmp_path: Path, portrait: Photo, change: Callable[[dict[str, Any]], None]
 ) -> None:
