@@ -244,6 +244,8 @@ def recipe(
 def _digest(source: Path) -> str:
     try:
         return sha256_of(source)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{source}: no such file; pass the downloaded weights") from error
     except OSError as error:
         raise CheckpointError(
             f"{source}: cannot be read ({error.strerror}); pass the downloaded weights"

@@ -67,7 +67,9 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Map [N, 3, H, W] to features at strides 4, 8, 16 and 32."""
-        return _features(self, functional.max_pool2d(self.stem(x), 2, 2), self._stages)
+        # The published pooling rounds down, and feeds multiples of 32, where both are the same.
+        pooled = functional.max_pool2d(self.stem(x), 2, 2, ceil_mode=True)
+        return _features(self, pooled, self._stages)
 
 
 class BasicBlock(nn.Module):

@@ -87,3 +87,18 @@ def test_aliases_stand_for_one_model_each() -> None:
         recipe = recipe_of(word)
         assert recipe is not None
         assert recipe.card.name == name
+
+
+@pytest.mark.parametrize("size", [(161, 203), (97, 130), (33, 31)])
+@pytest.mark.parametrize("name", [name for name, recipe in recipes().items() if recipe.network])
+def test_networks_have_the_cells_of_the_contract_at_any_size(name: str, size: tuple[int, int]) -> None:
+    torch = pytest.importorskip("torch", reason="the networks need torch")
+    from engine_build.onnx.export import output_shapes
+
+    recipe = recipes()[name]
+    assert recipe.network is not None
+    assert recipe.family is not None
+    with torch.device("meta"):
+        shapes = output_shapes(recipe.network().eval(), (2, 3, *size))
+    expected = {tuple(-(-side // level.stride) for side in size) for level in recipe.family.spec.levels}
+    assert {shape[2:] for shape in shapes} == expected

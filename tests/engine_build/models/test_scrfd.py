@@ -163,8 +163,8 @@ def _take(network: Any, convolutions: list[list[Any]]) -> None:
             module.eps = 0.0
     remaining = list(convolutions)
     for module in order:
-        given = next(each for each in remaining if each[0].shape == tuple(module.weight.shape))
-        remaining.remove(given)
+        fits = (i for i, each in enumerate(remaining) if each[0].shape == tuple(module.weight.shape))
+        given = remaining.pop(next(fits))
         with torch.no_grad():
             module.weight.copy_(torch.from_numpy(given[0].copy()))
             module.bias = torch.nn.Parameter(torch.from_numpy(given[1].copy()))

@@ -8,15 +8,16 @@ from pathlib import Path
 import cv2
 import pytest
 
+from benchmarks._lib.weights import weights_of
 from engine_build.models.registry import recipes
 from tests.support.command import Run
-from tests.support.family_weights import weights_of
 from tests.support.photos import Photo
 from trt_mogface.models.manifest import load_manifest
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("MOGFACE_TEST_FAMILY"), reason="takes minutes: make family"
 )
+pytest.importorskip("torch", reason="the networks need torch")
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 
 IMAGES = 8

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
+from engine_build.models.registry import recipes
 from tests.support.mogface import Pair
 from trt_mogface.cli.app import main
 
@@ -111,9 +112,11 @@ def test_a_checkpoint_of_another_network_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch = pytest.importorskip("torch", reason="checkpoints are read with torch")
-    torch.save({"body.stage1.0.0.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "other.pth")
+    recipe = recipes()["ulfd-slim"]
+    assert recipe.network is not None
+    torch.save(recipe.network().state_dict(), tmp_path / "other.pth")
     weights = str(tmp_path / "other.pth")
     output = str(tmp_path / "x.onnx")
     assert run(monkeypatch, "export", "--model", "mogface", "--weights", weights, "--output", output) == 2
-    assert "RetinaFace MobileNet-0.25" in one_line(capsys)
+    assert "not the weights of mogface, but of ulfd-slim; keys" in one_line(capsys)
     assert not Path(output).exists()

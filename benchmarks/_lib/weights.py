@@ -1,14 +1,12 @@
-"""Weights of every detector by name: real ones where they are at hand, made-up ones elsewhere."""
+"""Weights of every detector by name: trained ones where they are available, made-up ones elsewhere."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from engine_build.models.registry import recipes
 
-FILES = {
+TRAINED = {
     "retinaface-mnet025-1mb": "retinaface_mobilenet0.25_Final_1MB.pth",
     "scrfd-500m": "scrfd_500m_kps.onnx",
     "ulfd-rfb": "ulfd_version-RFB-640.pth",
@@ -16,23 +14,24 @@ FILES = {
     "yunet": "yunet_n_dynamic.onnx",
     "yunet-s": "yunet_s_dynamic.onnx",
 }
-"""Trained weights in the test data, by model."""
+"""Files in the test data, by model."""
 
 
-def weights_of(name: str, test_data: Path, folder: Path) -> Path | None:
+def weights_of(name: str, data: Path, folder: Path) -> Path | None:
     """Return the weights of a model; None if it is embedded, or has them in a package.
 
     Args:
         name: Name of the model.
-        test_data: Folder of the test data.
+        data: Folder of the test data.
         folder: Folder for a checkpoint of made-up weights.
     """
-    recipe = recipes()[name]
-    if name in FILES:
-        return test_data / "weights" / FILES[name]
-    if recipe.network is None or recipe.card.embedded:
+    recipe = recipes().get(name)
+    if name in TRAINED:
+        return data / "weights" / TRAINED[name]
+    if recipe is None or recipe.network is None or recipe.card.embedded:
         return None
-    torch = pytest.importorskip("torch", reason="the networks need torch")
+    import torch  # only made-up weights need it
+
     torch.manual_seed(0)
     path = folder / f"{name}.pt"
     torch.save(recipe.network().state_dict(), path)
