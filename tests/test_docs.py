@@ -12,7 +12,7 @@ import trt_mogface
 from engine_build import lowering
 from engine_build.calibration.ranges import PERCENTILE
 from engine_build.models.mogface import FAMILY as MOGFACE
-from engine_build.models.registry import recipes
+from engine_build.models.registry import cards
 from tests.support.project import REPOSITORY, project, tracked
 from trt_mogface import errors
 
@@ -98,7 +98,7 @@ def test_the_smallest_faces_are_those_of_the_spec() -> None:
 
 def test_models_are_listed() -> None:
     listed = {row[0].strip("`") for row in rows("docs/models.md")}
-    assert set(recipes()) <= listed
+    assert set(cards()) <= listed
 
 
 def test_the_layout_names_every_module() -> None:

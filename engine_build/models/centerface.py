@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine_build.models.adapted import OtherFamilyError
 from engine_build.models.one_stage import PROBED, HeadMap, OneStage, recipe
-from engine_build.models.registry import OtherFamilyError
 from engine_build.onnx.graph import add_constant, add_node
 from engine_build.onnx.head import LevelMaps, with_channels
 from engine_build.onnx.probe import probe

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from engine_build.models.registry import OtherFamilyError, Recipe, from_onnx
+from engine_build.models.adapted import OtherFamilyError, from_onnx
+from engine_build.models.registry import Recipe
 from engine_build.onnx import contract, foreign, pixels
 from engine_build.onnx.head import Activation, LevelMaps, end_in_contract, scale_channels
 from engine_build.onnx.own_outputs import OwnOutputs, check_every_size

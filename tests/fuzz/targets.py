@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from engine_build.calibration.record import load_calibration
+from engine_build.models.adapted import adapted
 from engine_build.models.mtcnn.weights import read_arrays
-from engine_build.models.registry import adapted
 from engine_build.onnx import contract
 from engine_build.validation.annotations import read_annotations
 from tests.fuzz import foreign, matlab, seeds

@@ -15,7 +15,7 @@ from trt_mogface.cli.options import in_model, in_output
 
 def family_names() -> Iterable[str]:
     """Return the names that ``--as`` takes."""
-    from engine_build.models.registry import families
+    from engine_build.models.adapted import families
 
     return families()
 
@@ -41,11 +41,11 @@ def adapt(
     path = Path(target) if folder is None else folder / f"{file.stem}.onnx"
     output.check_targets([path], [file], folder=folder)
     with needs("build"):
-        from engine_build.models import registry
+        from engine_build.models.adapted import adapted
         from engine_build.onnx import contract
 
         with output.err.status(f"adapting {output.plain(str(file))}"):
-            model = registry.adapted(file, name, origin, terms)
+            model = adapted(file, name, origin, terms)
             with output.created(folder):
                 contract.save(model, path)
     output.say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")

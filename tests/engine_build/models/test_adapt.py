@@ -15,8 +15,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from engine_build.models.adapted import adapted, families
 from engine_build.models.one_stage import OneStage
-from engine_build.models.registry import adapted, families, recipes
+from engine_build.models.registry import recipes
 from engine_build.onnx import contract
 from tests.support import foreign_files as files
 from tests.support.photos import Photo

@@ -6,13 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import engine_build.models
 from engine_build.models.registry import aliases, recipe_of, recipes
+from tests.support.project import REPOSITORY
 from tests.support.specs import one_line
-from trt_mogface.backends.onnxruntime import read_spec
-from trt_mogface.errors import CheckpointError, ModelError
+from trt_mogface import Detector, read_image
+from trt_mogface.backends.onnxruntime import OnnxNetwork, read_spec
+from trt_mogface.errors import CheckpointError, DownloadError, ModelError
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.files import contract_file
 
@@ -102,3 +105,37 @@ def test_networks_have_the_cells_of_the_contract_at_any_size(name: str, size: tu
         shapes = output_shapes(recipe.network().eval(), (2, 3, *size))
     expected = {tuple(-(-side // level.stride) for side in size) for level in recipe.family.spec.levels}
     assert {shape[2:] for shape in shapes} == expected
+
+
+def test_the_guide_adds_a_detector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo_folder: Path
+) -> None:
+    torch = pytest.importorskip("torch", reason="the network needs torch")
+    guide = (REPOSITORY / "docs" / "adding-a-detector.md").read_text(encoding="utf-8")
+    (tmp_path / "example.py").write_text(guide.split("```python\n")[1].split("```")[0])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(engine_build.models, "__path__", [*engine_build.models.__path__, str(tmp_path)])
+    try:
+        recipe = recipes()["example"]
+        assert recipe.network is not None
+        torch.manual_seed(0)
+        network = recipe.network().eval()
+        torch.save(network.state_dict(), tmp_path / "example.pth")
+        image = read_image(photo_folder / "portrait.jpg")
+        with OnnxNetwork(contract_file("example", tmp_path / "example.pth")) as running:
+            outputs = running.run(image[None])
+        planes = (image[..., ::-1].astype(np.float32).transpose(2, 0, 1)[None] - 127.5) / 128
+        with torch.no_grad():
+            scores, deltas = network(torch.from_numpy(planes))
+        np.testing.assert_allclose(outputs.scores, scores.sigmoid().flatten(1), atol=1e-5)
+        np.testing.assert_allclose(outputs.deltas, deltas.flatten(2).transpose(1, 2), atol=1e-4)
+        with Detector("example", weights=tmp_path / "example.pth", conf=0.01) as detect:
+            assert len(detect(image)) > 0
+        with pytest.raises(DownloadError) as error:
+            contract_file("example")
+        assert "example.org/detector" in one_line(error.value)
+        with pytest.raises(CheckpointError) as refusal:
+            contract_file("ulfd-slim", tmp_path / "example.pth")
+        assert "not the weights of ulfd-slim, but of example; keys" in one_line(refusal.value)
+    finally:
+        sys.modules.pop("engine_build.models.example", None)
