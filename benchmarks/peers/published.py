@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from benchmarks.peers.modelscope_code import module_of
 from benchmarks.peers.peer import Task, only_for
 
-NAME = "published_mogface"
+FOLDER = "face_detection/mogface/models"
 
 
 class Published(NamedTuple):
@@ -23,13 +20,7 @@ class Published(NamedTuple):
 
 def published() -> Published:
     """Import ``mogface`` and ``utils`` of the published implementation, which need torch."""
-    spec = importlib.util.find_spec("modelscope")  # finds a top-level package without running it
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("modelscope is not installed; pip install modelscope")
-    package = ModuleType(NAME)
-    package.__path__ = [str(Path(spec.origin).parent / "models/cv/face_detection/mogface/models")]
-    sys.modules.setdefault(NAME, package)
-    return Published(importlib.import_module(f"{NAME}.mogface"), importlib.import_module(f"{NAME}.utils"))
+    return Published(*(module_of(FOLDER, name) for name in ("mogface", "utils")))
 
 
 def published_network(task: Task) -> tuple[Any, str, str]:

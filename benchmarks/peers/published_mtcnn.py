@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,7 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-NAME = "published_mtcnn"
+from benchmarks.peers.modelscope_code import package_of, stand_ins
+
+FOLDER = "face_detection/mtcnn/models"
 
 MAPS = {"dense4": (64, 3, 3), "dense5": (128, 3, 3)}
 """Shape of the maps in front of the first dense layer of R-Net and of O-Net."""
@@ -54,32 +54,22 @@ def _published(key: str, value: Any) -> tuple[str, NDArray[np.float32]]:
 
 def published(module: str) -> ModuleType:
     """Import a module of the published code, such as ``detector``, without the rest of ModelScope."""
-    spec = importlib.util.find_spec("modelscope")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("modelscope is not installed; pip install modelscope")
-    package = ModuleType(NAME)
-    package.__path__ = [str(Path(spec.origin).parent / "models/cv/face_detection/mtcnn/models")]
     registry = SimpleNamespace(register_module=lambda *_, **__: lambda each: each)
-    stand_ins: dict[str, dict[str, Any]] = {
+    contents: dict[str, dict[str, Any]] = {
+        "modelscope": {"__path__": []},
+        "modelscope.models": {"__path__": []},
+        "modelscope.utils": {"__path__": []},
         "modelscope.metainfo": {"Models": SimpleNamespace(mtcnn="")},
         "modelscope.models.base": {"TorchModel": _TorchModel},
         "modelscope.models.builder": {"MODELS": registry},
         "modelscope.utils.constant": {"Tasks": SimpleNamespace(face_detection="")},
     }
-    names = [*stand_ins, "modelscope", "modelscope.models", "modelscope.utils"]
-    before = {name: sys.modules.get(name) for name in names}
-    for name in names:
-        sys.modules[name] = ModuleType(name)
-        vars(sys.modules[name]).update(stand_ins.get(name, {"__path__": []}))
-    sys.modules.setdefault(NAME, package)
-    try:
-        return importlib.import_module(f"{NAME}.{module}")
-    finally:
-        for name, earlier in before.items():
-            if earlier is None:
-                del sys.modules[name]
-            else:
-                sys.modules[name] = earlier
+    modules = {name: ModuleType(name) for name in contents}
+    for name, found in modules.items():
+        vars(found).update(contents[name])
+    package = package_of(FOLDER)  # found while modelscope is still itself
+    with stand_ins(modules):
+        return importlib.import_module(f"{package}.{module}")
 
 
 class _TorchModel(torch.nn.Module):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-import sys
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,20 +12,17 @@ from typing import Any
 
 import pytest
 
+from benchmarks.peers.modelscope_code import module_of, stand_ins
 from engine_build.wheels import packaged
 from trt_mogface.errors import DownloadError
 
 
 def modelscope_module(folder: str, module: str) -> ModuleType:
-    """Import a module of a folder in ModelScope's ``models/cv``, with its relative imports."""
-    spec = importlib.util.find_spec("modelscope")  # finds a top-level package without running it
-    if spec is None or spec.origin is None:
-        pytest.skip("modelscope is not installed; pip install modelscope")
-    name = f"published_{Path(folder).name}"
-    package = ModuleType(name)
-    package.__path__ = [str(Path(spec.origin).parent / "models" / "cv" / folder)]
-    sys.modules.setdefault(name, package)
-    return importlib.import_module(f"{name}.{module}")
+    """Import a module of a folder in ModelScope's ``models/cv``, or skip the test."""
+    try:
+        return module_of(folder, module)
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
 
 
 def packaged_file(requirement: str, member: str, sha256: str) -> Path:
@@ -89,13 +84,5 @@ def _torchvision() -> Iterator[None]:
         detection=modules["torchvision.models.detection"],
     )
     modules["torchvision.models._utils"].__dict__["IntermediateLayerGetter"] = IntermediateLayerGetter
-    before = {name: sys.modules.get(name) for name in modules}
-    sys.modules.update(modules)
-    try:
+    with stand_ins(modules):
         yield
-    finally:
-        for name, module in before.items():
-            if module is None:
-                del sys.modules[name]
-            else:
-                sys.modules[name] = module

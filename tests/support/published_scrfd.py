@@ -7,15 +7,15 @@ are standard layers, and stand in for them.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+
+from benchmarks.peers.modelscope_code import models_folder, stand_ins
 
 torch = pytest.importorskip("torch", reason="the published networks need torch")
 nn = torch.nn
@@ -133,24 +133,16 @@ def _stand_ins() -> Iterator[None]:
     vars(modules["mmdet.models.builder"]).update(
         HEADS=registry, BACKBONES=registry, build_loss=lambda _: None
     )
-    before = {name: sys.modules.get(name) for name in names}
-    sys.modules.update(modules)
-    try:
+    with stand_ins(modules):
         yield
-    finally:
-        for name, module in before.items():
-            if module is None:
-                del sys.modules[name]
-            else:
-                sys.modules[name] = module
 
 
 def published(name: str) -> ModuleType:
     """Import a module of the published code, such as ``backbones.mobilenet``."""
-    spec = importlib.util.find_spec("modelscope")
-    if spec is None or spec.origin is None:
-        pytest.skip("modelscope is not installed; pip install modelscope")
-    models = Path(spec.origin).parent / "models" / "cv"
+    try:
+        models = models_folder()
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
     scrfd = models / "face_detection" / "scrfd"
     folders = {
         NAME: scrfd,
