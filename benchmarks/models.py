@@ -243,7 +243,7 @@ def figures_of(card: ModelCard, row: dict[str, Any]) -> str:
             " / ".join(f"{ap[precision][each]:.3f}" for each in SETTINGS) if precision in ap else ""
             for precision in ("fp32", "int8")
         ),
-        f"{row['ms']:.1f} ms",
+        f"{row['ms']:.1f} ms" if "ms" in row else "",
         *(f"{row['engines'][each] / 1e6:.1f} MB" if "engines" in row else "" for each in PRECISIONS),
     ]
     return f"| {' | '.join(cells)} |"
@@ -251,7 +251,8 @@ def figures_of(card: ModelCard, row: dict[str, Any]) -> str:
 
 def drawn(rows: dict[str, Any]) -> str:
     """Return the plot of the models whose accuracy is known."""
-    points = {name: (row["ms"], row["ap"]["fp32"]["hard"]) for name, row in rows.items() if "ap" in row}
+    known = {name: row for name, row in rows.items() if "ap" in row and "ms" in row}
+    points = {name: (row["ms"], row["ap"]["fp32"]["hard"]) for name, row in known.items()}
     group = Group("FP32, images at their own size", "o", "tab:blue", points)
     return accuracy_against_time([group], "milliseconds per image of 640x480, 1 thread, CPU", TICKS)
 

@@ -29,10 +29,10 @@ def adapt(
     *,
     name: Annotated[str, in_model("NAME", AS_HELP, "--as", autocompletion=named)],
     origin: Annotated[
-        str | None, in_model("TEXT", "Source of the file.", "--origin", show_default="its name")
+        str | None, in_model("SOURCE", "Source of the file.", "--origin", show_default="its name")
     ] = None,
     terms: Annotated[
-        str | None, in_model("TEXT", "License of its weights.", "--license", show_default="unknown")
+        str | None, in_model("TERMS", "License of its weights.", "--license", show_default="unknown")
     ] = None,
     target: Annotated[str, in_output("FILE|DIR/", "ONNX file to write, or its folder.", "--output", "-o")],
 ) -> None:

@@ -36,7 +36,7 @@ VERBS = {
     "build": "Build TensorRT engines of a model, each with a manifest that states its accuracy.",
     "refit": "Put weights into an engine that was built for it. Needs a GPU.",
     "models": "List the models that can be used by name, with origin, license and size.",
-    "inspect": "Summarize a contract ONNX file or an engine.",
+    "inspect": "Summarize a contract ONNX file, an engine or a cascade.",
     "compare": "Compare the faces that two models find in the same images.",
     "bench": "Measure the speed of a model: the network alone, images to faces, and under load.",
     "check-env": "Print which GPU, libraries and decoders were found, and what each missing one is for.",

@@ -317,7 +317,7 @@ def test_the_default_model_has_the_products_that_the_workload_counts() -> None:
     found = {layer.name: layer for layer in at(path, SIDE, SIDE)}
     repeated = {name for name in expected if name not in found}
     # The context modules compute the first of their convolutions twice.
-    assert repeated == {f"/ssh{level}/conv5X5_1/conv5X5_1.0_1/Conv" for level in (1, 2, 3)}
+    assert repeated == {f"net[/ssh{level}/conv5X5_1/conv5X5_1.0_1/Conv]" for level in (1, 2, 3)}
     for name in expected.keys() - repeated:
         assert found[name].operations == 2 * expected[name]
     convolutions = {name for name, layer in found.items() if layer.kind == "Conv"}

@@ -156,8 +156,9 @@ def complete(*words: str) -> list[str]:
     [
         (["de"], ["detect"]),
         (["check"], ["check-env"]),
-        (["build", "retina"], [DEFAULT]),
-        (["detect", "--model", "mog"], ["mogface"]),
+        (["build", "retinaface-r"], ["retinaface-r50"]),
+        (["detect", "--model", "mogface-e"], ["mogface-e"]),
+        (["detect", "--model", "fa"], ["fast"]),
         (["build", DEFAULT, "--precision", "b"], ["bf16"]),
         (["build", DEFAULT, "--precision", "fp16,i"], ["fp16,int8"]),
         (["eval", "wider", "--procedure", "si"], ["single"]),

@@ -16,7 +16,7 @@ from trt_mogface import Detector, read_image
 from trt_mogface.bench import trials
 from trt_mogface.models.manifest import manifest_path
 
-SMALL = ("--size", "64x48", "--duration", "0.05", "--threads", "1")
+SMALL = ("--size", "64x48", "--duration", "0.3", "--threads", "1")
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_json_on_stdout_is_json_alone_with_a_row_each(run: Run, model: Path) -> 
 def test_the_passes_over_an_image_are_named(
     run: Run, model: Path, scales: str, passes: list[list[int]]
 ) -> None:
-    given = ("--size", "64x64", "--duration", "0.05", "--mode", "memory", "--scales", scales)
+    given = ("--size", "64x64", "--duration", "0.3", "--mode", "memory", "--scales", scales)
     result = run("bench", "--model", model, *given, "--json", "-")
     assert (result.status, result.err) == (0, "")
     assert json.loads(result.out)["passes"] == passes

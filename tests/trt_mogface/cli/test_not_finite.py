@@ -15,20 +15,17 @@ from trt_mogface.detector import Detector
 from trt_mogface.images import read_image
 from trt_mogface.models.cards import DEFAULT, embedded_file
 
-ALL, SOME = "body.stage1.0.0.bias", "landmark_head.landmark_head.1.bias"
-"""Weights that decide all outputs, and the landmarks of the second level."""
+ALL, SOME = "net[onnx::Conv_588]", "net[landmark_head.landmark_head.1.bias]"
+"""Biases that decide all outputs, and the landmarks of the second level."""
 
 
 def broken_model(folder: Path, weight: str, value: float = np.nan) -> Path:
     """The default model with a weight of this value."""
     model = onnx.load(str(embedded_file(DEFAULT)))
-    biases = {node.input[2] for node in model.graph.node if node.op_type == "Conv" and len(node.input) > 2}
-    name = next(node.input[2] for node in model.graph.node if node.op_type == "Conv")
-    name = weight if weight in biases else name
-    (stored,) = (each for each in model.graph.initializer if each.name == name)
+    (stored,) = (each for each in model.graph.initializer if each.name == weight)
     changed = numpy_helper.to_array(stored).copy()
     changed[0] = value
-    stored.CopyFrom(numpy_helper.from_array(changed, name))
+    stored.CopyFrom(numpy_helper.from_array(changed, weight))
     path = folder / "broken.onnx"
     onnx.save(model, str(path))
     return path

@@ -44,6 +44,7 @@ few = ("--gt", "annotations.json", "--images", "images", "--subset", "few.txt")
 verb(0, "eval", "wider", *few, "--html", "eval.html")
 verb(0, "bench", "--duration", "0.2", "--size", "64x64", "--roofline", "--html", "bench.html")
 verb(2, "refit", "model.onnx", "model.onnx", "-o", "refitted.engine")
+verb(2, "adapt", "model.onnx", "--as", "ulfd", "-o", "adapted.onnx")
 verb(0, "check-env")
 """
 
