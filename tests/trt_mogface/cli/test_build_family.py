@@ -43,11 +43,10 @@ def test_engines_are_built(
     precisions = ("fp16",) if name.startswith("mogface") else ("fp16", "int8")
     own = ("--weights", weights) if weights else ()
     calibrate = ("--calib", calibration) if "int8" in precisions else ()
-    result = run(
-        "build", name, *own, "--precision", ",".join(precisions), *calibrate, *SMALL, "-o", tmp_path / "out"
-    )
+    folder = f"{tmp_path}/out/"
+    result = run("build", name, *own, "--precision", ",".join(precisions), *calibrate, *SMALL, "-o", folder)
     assert result.status == 0, result.err
-    engines = sorted((tmp_path / "out").glob("*.engine"))
+    engines = sorted(Path(folder).glob("*.engine"))
     assert len(engines) == len(precisions)
     for precision, engine in zip(precisions, engines):
         manifest = load_manifest(engine)
