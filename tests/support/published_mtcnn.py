@@ -13,17 +13,15 @@ pytest.importorskip("torch", reason="the published networks need torch")
 from benchmarks.peers import published_mtcnn
 from benchmarks.peers.published_mtcnn import detect, write_npy
 from engine_build.models.mtcnn import weight_files
-from trt_mogface.errors import DownloadError
+from tests.support.published import downloads
 
 __all__ = ["detect", "published", "trained", "write_npy"]
 
 
 def trained() -> Mapping[str, Path]:
     """Return the trained weights of ``facenet-pytorch`` by network."""
-    try:
+    with downloads():
         return weight_files(None)
-    except DownloadError as error:
-        pytest.skip(str(error))
 
 
 def published(module: str) -> ModuleType:

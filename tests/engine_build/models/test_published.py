@@ -14,10 +14,15 @@ from numpy.typing import NDArray
 
 from benchmarks._lib.weights import TRAINED, weights_of
 from tests.support.made_weights import made_weights
-from tests.support.published import modelscope_module, packaged_file, packaged_module, retinaface_r50
+from tests.support.published import (
+    downloads,
+    modelscope_module,
+    packaged_file,
+    packaged_module,
+    retinaface_r50,
+)
 from trt_mogface import Detections, Detector, read_image
 from trt_mogface.backends.onnxruntime import OnnxNetwork
-from trt_mogface.errors import DownloadError
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.files import contract_file
 
@@ -143,11 +148,8 @@ def test_ulfd_slim_is_near_the_recorded_pipeline(ulfd: tuple[Ulfd, Path], test_d
 def test_mtcnn_equals_the_recorded_pipeline(test_data: Path) -> None:
     image, outputs = recorded(test_data)
     expected = np.array(outputs["mtcnn"]["boxes"])
-    try:
-        with Detector("mtcnn") as detector:
-            found = detector(image)
-    except DownloadError as error:
-        pytest.skip(str(error))
+    with downloads(), Detector("mtcnn") as detector:
+        found = detector(image)
     assert_equal_faces(found, expected[:, :4], expected[:, 4], np.array(outputs["mtcnn"]["lm"]))
 
 
@@ -274,9 +276,6 @@ def test_retinaface_r50_finds_the_published_faces(retinaface: RetinaFace, images
 @pytest.mark.parametrize("name", [DEFAULT, "centerface", *sorted(TRAINED)])
 def test_images_without_a_face_have_none(name: str, test_data: Path, tmp_path: Path) -> None:
     """Of one pixel, of one row, smaller than a cell, and gray all over."""
-    try:
-        with Detector(name, weights=weights_of(name, test_data, tmp_path)) as detector:
-            for height, width in ((1, 1), (1, 5000), (5000, 1), (11, 11), (13, 640), (480, 640)):
-                assert len(detector(np.full((height, width, 3), 128, np.uint8))) == 0
-    except DownloadError as error:
-        pytest.skip(str(error))
+    with downloads(), Detector(name, weights=weights_of(name, test_data, tmp_path)) as detector:
+        for height, width in ((1, 1), (1, 5000), (5000, 1), (11, 11), (13, 640), (480, 640)):
+            assert len(detector(np.full((height, width, 3), 128, np.uint8))) == 0
