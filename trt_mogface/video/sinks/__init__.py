@@ -1,0 +1,1 @@
+"""Sinks: where the items of an analysis are written."""

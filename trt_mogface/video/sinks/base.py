@@ -1,0 +1,51 @@
+"""`Sink`: what every sink does, so that several can be written at once and resumed after a crash."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from trt_mogface.video.items import Item
+
+
+class Sink(Protocol):
+    """A place for records, videos or metrics.
+
+    A sink is called by one thread.  After `flush` everything written before survives a crash of the machine.
+    """
+
+    @property
+    def name(self) -> str:
+        """Specification of the sink, such as ``jsonl:out.jsonl``, for messages."""
+        ...
+
+    def write(self, item: Item) -> None:
+        """Add an item.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Make everything written so far durable.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        ...
+
+    def position(self) -> Any:
+        """Return plain JSON values from which `cut` finds the end of what the last `flush` made durable."""
+        ...
+
+    def cut(self, position: Any) -> None:
+        """Remove everything behind a position of an earlier run; called before the first `write`.
+
+        Raises:
+            OutputError: If what lies there is not what the position says.
+        """
+        ...
+
+    def close(self) -> None:
+        """Finish and flush; closing twice is harmless."""
+        ...
