@@ -9,6 +9,7 @@ from trt_mogface.detections import Detections
 from trt_mogface.errors import ImageError
 from trt_mogface.frame import Frame, Image
 from trt_mogface.reference.color import to_bgr
+from trt_mogface.video.tracks import Track
 
 Clock = Literal["sender", "arrival"]
 """Origin of a capture time: the sender's clock, or the arrival at this machine."""
@@ -33,6 +34,8 @@ class FrameFaces:
         opening: How often the source was opened before this frame, from 1.
         picture: The frame; None if it is no longer held.
         audio: Encoded packets of sound since the frame before; empty unless requested.
+        tracks: Summary of the track of each face up to this frame, or None for a face without; empty without
+            tracking.
     """
 
     source: str
@@ -44,6 +47,7 @@ class FrameFaces:
     opening: int = 1
     picture: Frame | None = None
     audio: tuple[Any, ...] = ()
+    tracks: tuple[Track | None, ...] = ()
 
     def image(self) -> Image:
         """Return the picture as uint8 [H, W, 3], BGR.
