@@ -194,7 +194,7 @@ class EngineBuild:
         inputs = (
             (RECIPE, self._onnx_sha256, precision, flavor.name, flavor.version, self.gpu),
             dataclasses.replace(self.options, timing_cache_file=None),
-            (given.end_to_end, given.max_loss, given.calib and given.calib.digest()),
+            (given.end_to_end, given.layout, given.max_loss, given.calib and given.calib.digest()),
             (given.calib_method, given.keep_fp16, given.sensitivity) if calibrated else None,
             _contents(given.boxes) if calibrated else None,
             _contents(given.calib_cache) if calibrated and given.calib is None else None,

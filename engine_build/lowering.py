@@ -17,6 +17,7 @@ from engine_build.calibration.ranges import METHODS, Method
 from engine_build.calibration.record import Calibration, calibrate, load_calibration, save_calibration
 from engine_build.onnx import contract
 from engine_build.onnx.end_to_end import append_detection
+from engine_build.onnx.pixels import float_planes
 from engine_build.precision import QUANTIZED, Precision
 from engine_build.precision.prepare import at_precision, named, normalized
 from engine_build.precision.quantize import convolutions
@@ -28,9 +29,9 @@ from engine_build.validation.sensitivity import Sensitivity, nodes_matching
 from engine_build.workload.convolutions import work_by_convolution
 from trt_mogface._names import split_list
 from trt_mogface.backends.onnxruntime import read_spec
-from trt_mogface.errors import ArgumentError, EngineError, ImageError
+from trt_mogface.errors import ArgumentError, EngineError, ImageError, ModelError
 from trt_mogface.models.precision import read_precision, read_precisions
-from trt_mogface.spec import DetectorSpec, Thresholds
+from trt_mogface.spec import DetectorSpec, Layout, Thresholds
 
 if TYPE_CHECKING:
     import onnx
@@ -65,6 +66,7 @@ class LoweringOptions:
         boxes: File of the faces in the images, see `engine_build.validation.annotations`; None for none.
         force: Whether to go on where a check of the calibration file or of the accuracy fails.
         end_to_end: Thresholds of a detection that becomes part of the model; None for the contract's outputs.
+        layout: Input that the model gets; ``nchw-float32`` leaves out the first two nodes.
 
     Raises:
         ArgumentError: If the calibration method is unknown.
@@ -80,6 +82,7 @@ class LoweringOptions:
     boxes: Path | None = None
     force: bool = False
     end_to_end: Thresholds | None = None
+    layout: Layout = "nhwc-uint8"
 
     def __post_init__(self) -> None:
         if self.calib_method not in METHODS:
@@ -170,12 +173,18 @@ class Lowering:
         return Lowered(precision, "fp32", lowered, self._ended(lowered), types, sensitivity, agreement)
 
     def check(self, precision: Precision) -> None:
-        """Refuse to lower a model that was given in a lower precision than FP32.
+        """Refuse a model that reads float planes, or that has another precision than FP32 already.
 
         Raises:
+            ModelError: If the model reads float planes.
             ArgumentError: If `precision` is another one, or an option of a lowering is set.
         """
         given, unset = self.given, LoweringOptions(self.options.model)
+        if self.spec.input.layout != "nhwc-uint8":
+            raise ModelError(
+                f"{unset.model}: reads float planes already; build from the model that reads bytes, with the "
+                "input float-nchw"
+            )
         if given == "fp32":
             return
         if precision != given:
@@ -211,9 +220,16 @@ class Lowering:
             log.warning("%s", error)
 
     def _ended(self, model: onnx.ModelProto) -> DetectorSpec:
-        """Append the detection, if there is to be one, in place; return the spec of the result."""
-        end = self.options.end_to_end
-        return self.spec if end is None else append_detection(model, self.spec, end)
+        """Give the model its input and its detection, if they are other than the contract's, in place.
+
+        Returns:
+            Spec of the result.
+        """
+        spec, end = self.spec, self.options.end_to_end
+        if self.options.layout == "nchw-float32":
+            float_planes(model)
+            spec = contract.spec_of(model)
+        return spec if end is None else append_detection(model, spec, end)
 
     @cached_property
     def given(self) -> Precision:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +154,7 @@ def build(
             raise EngineError(f"{flavor.name} {flavor.version} cannot read the model: {_first_error(parser)}")
         network.name = name
         config = _config(trt, builder, options, flavor)
+        _add_profiles(builder, config, network, options.profiles, flavor)
         cache = _timing_cache(config, options.timing_cache_file)
         if progress is not None:
             config.progress_monitor = _monitor(trt, progress)
@@ -165,15 +166,22 @@ def build(
         return Built(plan, convolution_types(network, trt), tuple(layers), timings)
 
 
+def _add_profiles(
+    builder: Any, config: Any, network: Any, profiles: Sequence[Profile], flavor: Flavor
+) -> None:
+    images = network.get_input(0) if network.num_inputs else None
+    axis = 1 if images is not None and images.dtype == flavor.module.float32 else 3  # of the channels
+    for profile in profiles:
+        made = builder.create_optimization_profile()
+        made.set_shape(INPUT, *((*shape[:axis], 3, *shape[axis:]) for shape in profile))
+        if config.add_optimization_profile(made) < 0:
+            raise EngineError(f"{flavor.name} {flavor.version} refuses the input shapes {profile}")
+
+
 def _config(trt: Any, builder: Any, options: BuilderOptions, flavor: Flavor) -> Any:
     config = builder.create_builder_config()
     config.builder_optimization_level = options.builder_optimization_level
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for `inspect`; costs no speed
-    for profile in options.profiles:
-        made = builder.create_optimization_profile()
-        made.set_shape(INPUT, *((*shape, 3) for shape in (profile.min, profile.opt, profile.max)))
-        if config.add_optimization_profile(made) < 0:
-            raise EngineError(f"{flavor.name} {flavor.version} refuses the input shapes {profile}")
     if options.workspace_mib is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
     flags = {

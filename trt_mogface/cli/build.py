@@ -209,6 +209,7 @@ def build(
     ] = None,
     weights: options.Weights = None,
     min_face: options.MinFace = None,
+    layout: options.InputLayout = options.UINT8,
     detection: EndToEndGroup,
     calibration: CalibrationGroup,
     tensorrt: TensorRTGroup,
@@ -228,6 +229,7 @@ def build(
         raise UsageError(
             "--sensitivity, --keep-fp16 and --boxes are for int8 and fp8; add one to --precision"
         )
+    input_layout = options.parse_layout(layout)
     builder_options = tensorrt.options()
     folder = Path(target) if target is not None and output.is_folder(target) else None
     path = None if target is None else Path(target)
@@ -255,6 +257,7 @@ def build(
             boxes=calibration.boxes,
             force=calibration.force,
             end_to_end=detection.thresholds(read_spec(file)),
+            layout=input_layout,
         )
         lowering = Lowering(lowering_options, progress.status)
         for each in wanted:

@@ -14,12 +14,17 @@ import typer
 from trt_mogface._names import split_list
 from trt_mogface.errors import ArgumentError
 from trt_mogface.models.manifest import is_engine, manifest_path
+from trt_mogface.spec import Layout
 
 if TYPE_CHECKING:
     from trt_mogface.reference.passes import Scales
 
 Size = tuple[int, int] | Literal["native"] | None
 OWN = "the model's"
+
+UINT8 = "uint8-nhwc"
+LAYOUTS: dict[str, Layout] = {UINT8: "nhwc-uint8", "float-nchw": "nchw-float32"}
+"""Layouts of the network input by the name of the option."""
 
 
 class Panel(NamedTuple):
@@ -64,6 +69,13 @@ def parse_size(argument: str, text: str | None) -> Size:
     if match is None:
         raise ArgumentError(argument, "use native, WIDTHxHEIGHT such as 640x480, or 640 for a square", text)
     return int(match[1]), int(match[2] or match[1])
+
+
+def parse_layout(text: str) -> Layout:
+    """Parse the name of a layout of the network input."""
+    if text not in LAYOUTS:
+        raise ArgumentError("input", f"unknown layout (choose from {', '.join(LAYOUTS)})", text)
+    return LAYOUTS[text]
 
 
 def parse_providers(text: str | None) -> list[str] | None:
@@ -111,6 +123,11 @@ MODEL_HELP = "Model name, contract ONNX file, engine or folder of a cascade."
 Model = Annotated[str, named_model("NAME|FILE", MODEL_HELP, "--model", "--engine")]
 Weights = Annotated[Path | None, in_model("FILE|DIR", "Trained weights, for a named model without its own.")]
 MinFace = Annotated[float | None, in_model("PX", "Drop pyramid levels that detect only smaller faces.")]
+INPUT_HELP = "Type and layout of the network input; DeepStream's nvinfer needs float-nchw."
+InputLayout = Annotated[
+    str,
+    in_model("|".join(LAYOUTS), INPUT_HELP, "--input", autocompletion=completion(lambda: LAYOUTS)),
+]
 SIZE_HELP = "Network input: native is each image's own size, WxH one to scale into, N a square."
 NetworkSize = Annotated[str | None, in_detection("native|WxH|N", SIZE_HELP, "--size", show_default=OWN)]
 SCALES_HELP = "Passes: native is one, full adds reduced copies for large faces, N is their number."

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks._lib.weights import weights_of
 from engine_build.onnx import contract, pixels
 from tests.support.onnx_files import default_model
 from tests.support.specs import small_spec
 from trt_mogface.backends.onnxruntime import session
 from trt_mogface.errors import ModelError
+from trt_mogface.models.files import contract_file
 from trt_mogface.spec import METADATA_KEY
 
 CAST = helper.make_node("Cast", ["images"], ["a"], "to floats", to=TensorProto.FLOAT)
@@ -176,6 +179,21 @@ def test_float_planes_give_the_same_outputs(
     names = ["scores", "deltas", "landmarks"]
     expected = session(model.SerializeToString(), 1).run(names, {"images": images})
     got = session(planes.SerializeToString(), 1).run(names, {"images": given})
+    for ours, theirs in zip(got, expected):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["scrfd-500m", "ulfd-slim", "yunet", "yunet-s"])
+def test_float_planes_of_other_detectors_give_the_same_outputs(
+    name: str, test_data: Path, tmp_path: Path
+) -> None:
+    model = contract.load(contract_file(name, weights_of(name, test_data, tmp_path), for_cpu=False))
+    planes = copy_of(model)
+    pixels.float_planes(planes)
+    images = np.random.default_rng(0).integers(0, 256, (2, 97, 131, 3), np.uint8)
+    given = np.ascontiguousarray(images.transpose(0, 3, 1, 2).astype(np.float32))
+    expected = session(model.SerializeToString(), 1).run(None, {"images": images})
+    got = session(planes.SerializeToString(), 1).run(None, {"images": given})
     for ours, theirs in zip(got, expected):
         np.testing.assert_array_equal(ours, theirs)
 

@@ -440,6 +440,20 @@ def test_the_timing_cache_is_made_whatever_was_there(
     assert (again.plan, again.timings) == (first.plan, first.timings)
 
 
+def test_an_engine_may_read_float_planes(flavor: Flavor, small: onnx.ModelProto) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(small)
+    (images,) = model.graph.input
+    images.CopyFrom(helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 3, "H", "W"]))
+    first, second = model.graph.node[:2]
+    assert sorted((first.op_type, second.op_type)) == ["Cast", "Transpose"]
+    del model.graph.node[:2]
+    for each in model.graph.node:
+        each.input[:] = ["images" if name == second.output[0] else name for name in each.input]
+    several = dataclasses.replace(FAST, profiles=parse_profiles([f"1x32x48:2x{SIDE}x{SIDE}:4x256x192"]))
+    assert build(flavor, model.SerializeToString(), several).plan
+
+
 def test_every_profile_is_in_the_network_s_configuration(flavor: Flavor, small: onnx.ModelProto) -> None:
     profiles = parse_profiles(["1x32x32:1x64x64:2x96x96", "4x64x64"])
     plan = build(flavor, small.SerializeToString(), dataclasses.replace(FAST, profiles=profiles)).plan

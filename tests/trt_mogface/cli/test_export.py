@@ -67,6 +67,52 @@ def test_exports_the_default_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     onnx.checker.check_model(str(output), full_check=True)
 
 
+def test_float_planes_find_the_same_faces(
+    photo_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planes = tmp_path / "planes.onnx"
+    assert run(monkeypatch, "export", "--input", "float-nchw", "-o", str(planes)) == 0
+    (given,) = onnx.load(str(planes)).graph.input
+    assert given.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    found = []
+    for model in ("retinaface-mnet025", str(planes)):
+        assert run(monkeypatch, "detect", str(photo_folder), "--model", model, "--json", "-") == 0
+        found.append(json.loads(capsys.readouterr().out)[0]["faces"])
+    assert len(found[0]) == 6
+    for face, other in zip(*found, strict=True):
+        np.testing.assert_allclose(face["box"], other["box"], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("verb", "problem"),
+    [
+        (
+            ("export", "--input", "float"),
+            "--input float: unknown layout (choose from uint8-nhwc, float-nchw)",
+        ),
+        (
+            ("export", "--model", "mtcnn", "--input", "float-nchw"),
+            "mtcnn is a cascade, whose networks read crops",
+        ),
+        (("build", "PLANES"), "reads float planes already; build from the model that reads bytes"),
+    ],
+)
+def test_float_planes_that_cannot_be_made_are_refused(
+    verb: tuple[str, ...],
+    problem: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    planes = tmp_path / "planes.onnx"
+    assert run(monkeypatch, "export", "--input", "float-nchw", "-o", str(planes)) == 0
+    capsys.readouterr()
+    arguments = [str(planes) if word == "PLANES" else word for word in verb]
+    assert run(monkeypatch, *arguments, "-o", f"{tmp_path}/new/") == 2
+    assert problem in one_line(capsys)
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_folder_is_created_for_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert run(monkeypatch, "export", "--output", f"{tmp_path}/new/") == 0
     onnx.checker.check_model(str(tmp_path / "new" / "retinaface-mnet025.onnx"))
