@@ -12,6 +12,7 @@ import numpy as np
 from engine_build.validation.report import sensitivity_page
 from engine_build.validation.sensitivity import Group, Sensitivity
 from tests.support import photos
+from tests.support.video_items import BEGUN, items
 from tests.trt_mogface.bench.roofline.test_bound import found as roofline
 from tests.trt_mogface.bench.test_report import LATENCY, REPORT
 from trt_mogface import Detections
@@ -25,8 +26,11 @@ from trt_mogface.evaluation.disagreement import disagreement, in_sum
 from trt_mogface.evaluation.disagreement_page import ComparedImage, disagreement_page
 from trt_mogface.evaluation.evaluation import COLUMNS, Evaluation
 from trt_mogface.machine.sensors import Readings
+from trt_mogface.video.items import SourceEvent
+from trt_mogface.video.report import summarize
+from trt_mogface.video.report_page import report_page as video_page
 
-NAMES = ("bench", "bench-batches", "eval", "compare", "build")
+NAMES = ("bench", "bench-batches", "eval", "compare", "build", "video")
 ATTACK = "</script><script>document.title='run'</script><img src=x onerror=alert(1)> \"quoted\" 'too' $a$.jpg"
 """A name of a model."""
 
@@ -46,6 +50,7 @@ def write_pages(folder: Path) -> None:
         "eval": _curves(),
         "compare": _comparison(folder),
         "build": _sensitivity(),
+        "video": _video(),
     }
     for name, text in pages.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
@@ -100,3 +105,14 @@ def _sensitivity() -> str:
     groups = tuple(Group(name, (name,), 0.1, drift) for name, drift in zip(names, drifts))
     sizes = {"FP32": {"hard": 0.81, "< 16 px": 0.5}, "INT8": {"hard": 0.8, "< 16 px": 0.4}}
     return sensitivity_page(ATTACK, "int8", Sensitivity(groups, 1, {0: 1.3, 1: 0.2}, "AP, hard", sizes))
+
+
+def _video() -> str:
+    """Return a page of cameras that are lost and drop frames, of files, and of a source that failed."""
+    records = [
+        *items("door", 700, is_live=True),
+        *items(ATTACK, 700, is_live=False, seed=1),
+        *items(FILES[2], 40, is_live=False, seed=2),
+        SourceEvent("$a$ hall", "failed", BEGUN, message=f"{ATTACK}: no such file"),
+    ]
+    return video_page(summarize(records), [f"{ATTACK}: line 3 is damaged"])

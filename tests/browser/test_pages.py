@@ -123,6 +123,11 @@ def test_names_are_text(browser: Browser, folder: Path) -> None:
         with opened(browser, folder / f"{name}.html") as shown:
             assert shown.title() == title
             assert shown.locator("h1").inner_text() == title
+    with opened(browser, folder / "video.html") as shown:
+        sources = shown.locator("table", has=shown.locator("caption", has_text="Sources"))
+        names = [each.inner_text() for each in sources.locator("tbody th").all()]
+        assert names == ["door", ATTACK, "not utf-8 \\udcff.jpg", "$a$ hall"]
+        assert "$a$.jpg" in shown.locator("figure.plot").nth(1).inner_text()
     with opened(browser, folder / "compare.html") as shown:
         alternatives = [Path(each.get_attribute("alt") or "").name for each in shown.locator("img").all()]
         assert alternatives == [*FILES[:2], "not utf-8 \\udcff.jpg"]

@@ -69,7 +69,7 @@ def svg(draw: Draw, height: float = HEIGHT, salt: str = "") -> str:
     """
     rc_context = matplotlib().rc_context
     figures = require("matplotlib.figure", extra="reports")
-    with rc_context(_style() | {"svg.hashsalt": salt}), warnings.catch_warnings():
+    with rc_context(_style() | {"svg.hashsalt": printable(salt)}), warnings.catch_warnings():
         # The browser has fonts for the characters that matplotlib's font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = figures.Figure(figsize=(WIDTH, height), layout="constrained")

@@ -1,0 +1,251 @@
+"""Report of an analysis: what its records say about each source, in memory that does not grow with them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from trt_mogface.video.items import FrameFaces, Item, SourceEvent
+
+BINS = 240
+"""Largest number of bins of a series; beyond it their width doubles."""
+
+FINEST = 0.125
+"""Width of the first bins in seconds.  Widths are powers of two, so that bins of different sources align."""
+
+MAX_TRACKS = 20_000
+"""Tracks of a source that are kept; of more, the shortest ones are only counted."""
+
+MAX_INCIDENTS = 200
+"""Events of a source that are kept; further ones are only counted."""
+
+STATES = ("opened", "lost", "reopened", "ended", "failed")
+"""Events that change the state of a source."""
+
+INCIDENTS = ("lost", "reopened", "corrupt", "resized", "failed")
+"""Events that are listed one by one."""
+
+PER_OCTAVE = 2
+"""Bins of the histogram of sizes from a size to its double."""
+
+CONFIDENCES = 20
+"""Bins of the histogram of confidences."""
+
+SAME_PACE, LIVE_AFTER = 0.02, 60.0
+"""A stream is live if its time keeps the pace of this machine's clock within a share, over these seconds."""
+
+Moment = tuple[float, float | None]
+"""Capture in seconds since 1970, and the presentation time in the stream."""
+
+
+@dataclass
+class Bin:
+    """Sums over a span of time.
+
+    Attributes:
+        frames: Analyzed frames.
+        faces: Their faces.
+        most: Most faces in one frame.
+        dropped: Dropped frames.
+        lag: Longest lag in seconds, or None.
+    """
+
+    frames: int = 0
+    faces: int = 0
+    most: int = 0
+    dropped: int = 0
+    lag: float | None = None
+
+    def add(self, other: Bin) -> None:
+        """Add the sums of another span."""
+        self.frames += other.frames
+        self.faces += other.faces
+        self.most = max(self.most, other.most)
+        self.dropped += other.dropped
+        self.lag = max((lag for lag in (self.lag, other.lag) if lag is not None), default=None)
+
+
+class Series:
+    """Bins over time, at most `BINS` of them; times may come in any order and have gaps."""
+
+    def __init__(self) -> None:
+        self.width = FINEST
+        self._bins: dict[int, Bin] = {}
+
+    def at(self, time: float) -> Bin:
+        """Return the bin of a time in seconds."""
+        found = self._bins.get(math.floor(time / self.width))
+        if found is not None:
+            return found
+        while len(self._bins) >= BINS:
+            self._widen()
+        return self._bins.setdefault(math.floor(time / self.width), Bin())
+
+    def bins(self, width: float = 0.0) -> Iterator[tuple[float, Bin]]:
+        """Yield the middle of each bin in seconds, and the bin, in order, from a width on."""
+        while self.width < width:
+            self._widen()
+        for number, each in sorted(self._bins.items()):
+            yield (number + 0.5) * self.width, each
+
+    def _widen(self) -> None:
+        self.width *= 2
+        before, self._bins = self._bins, {}
+        for number, each in before.items():
+            self._bins.setdefault(number // 2, Bin()).add(each)
+
+
+@dataclass
+class TrackSpan:
+    """Span of a track in its source.
+
+    Attributes:
+        number: Number of the track in its source.
+        first, last: First and last sighting.
+        faces: Number of sightings.
+        confidence: Best confidence.
+        size: Longer side of the largest box in pixels.
+    """
+
+    number: int
+    first: Moment
+    last: Moment
+    faces: int = 0
+    confidence: float = 0.0
+    size: float = 0.0
+
+
+@dataclass
+class SourceReport:
+    """Sums over the records of one source.
+
+    Attributes:
+        name: Name of the source.
+        total: Sums over all its frames.
+        events: Number of events by kind.
+        corrupt: Corrupt packets.
+        incidents: The first `MAX_INCIDENTS` of `INCIDENTS`.
+        state: Last event of `STATES`; empty without any.
+        sizes: Faces by size: number n has those whose longer side is 2**(n / PER_OCTAVE) pixels or more.
+        confidences: Faces by confidence: number n has those from n / CONFIDENCES on.
+        zones: Faces by zone.
+        tracks: Tracks by number.
+        forgotten: Number of tracks beyond `MAX_TRACKS`.
+    """
+
+    name: str
+    total: Bin = field(default_factory=Bin)
+    events: Counter[str] = field(default_factory=Counter)
+    corrupt: int = 0
+    incidents: list[SourceEvent] = field(default_factory=list)
+    state: str = ""
+    sizes: Counter[int] = field(default_factory=Counter)
+    confidences: Counter[int] = field(default_factory=Counter)
+    zones: Counter[str] = field(default_factory=Counter)
+    tracks: dict[int, TrackSpan] = field(default_factory=dict)
+    forgotten: int = 0
+    _captured: Series = field(default_factory=Series)
+    _streamed: Series = field(default_factory=Series)
+    _first: Moment | None = None
+    _last: Moment = (0.0, 0.0)
+    _is_live: bool = False
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the source follows the clock of the world, like a camera; a file has its own."""
+        if self._is_live or self._first is None:
+            return True
+        (begun, start), (ended, end) = self._first, self._last
+        if start is None or end is None:
+            return True
+        duration = end - start
+        return duration >= LIVE_AFTER and abs(duration / (ended - begun or math.inf) - 1) <= SAME_PACE
+
+    @property
+    def series(self) -> Series:
+        """Frames over time: seconds since 1970 of a live source, else seconds of the stream."""
+        return self._captured if self.is_live else self._streamed
+
+    def moment(self, moment: Moment) -> float:
+        """Return the time on the axis of `series`."""
+        captured, time = moment
+        return captured if self.is_live or time is None else time
+
+    def add(self, item: Item) -> None:
+        """Add a record."""
+        if isinstance(item, SourceEvent):
+            self._add_event(item)
+        else:
+            self._add_frame(item)
+
+    def _add_event(self, event: SourceEvent) -> None:
+        self.events[event.event] += 1
+        self._is_live |= event.event in ("lost", "reopened", "dropped")
+        if event.event in STATES:
+            self.state = event.event
+        if event.event in INCIDENTS and len(self.incidents) < MAX_INCIDENTS:
+            self.incidents.append(event)
+        if event.event == "corrupt":
+            self.corrupt += event.count
+        if event.event == "dropped":
+            self._add_bin(Bin(dropped=event.count), (event.captured, None))
+
+    def _add_frame(self, item: FrameFaces) -> None:
+        count, moment = len(item.faces), (item.captured, item.time)
+        self._is_live |= item.clock == "sender" or item.time is None
+        self._first, self._last = self._first or moment, moment
+        self._add_bin(Bin(1, count, count), moment)
+        if not count:
+            return
+        boxes = item.faces.xyxy
+        sides = np.maximum(np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]), 1)
+        self.sizes.update(np.floor(PER_OCTAVE * np.log2(sides)).astype(int).tolist())
+        scores = np.floor(item.faces.confidence * CONFIDENCES).astype(int)
+        self.confidences.update(np.clip(scores, 0, CONFIDENCES - 1).tolist())
+        for zones in item.faces.data.get("zones", ()):
+            self.zones.update(zones)
+        if item.faces.tracker_id is not None:
+            rows = zip(item.faces.tracker_id.tolist(), sides.tolist(), item.faces.confidence.tolist())
+            for number, side, score in rows:
+                self._add_sighting(number, moment, side, score)
+
+    def _add_bin(self, sums: Bin, moment: Moment) -> None:
+        captured, time = moment
+        self.total.add(sums)
+        self._captured.at(captured).add(sums)
+        if time is not None:
+            self._streamed.at(time).add(sums)
+
+    def _add_sighting(self, number: int, moment: Moment, side: float, score: float) -> None:
+        if number < 0:  # not tracked yet
+            return
+        track = self.tracks.get(number)
+        if track is None:
+            track = self.tracks[number] = TrackSpan(number, moment, moment)
+            if len(self.tracks) > MAX_TRACKS:
+                self._forget()
+        track.last = moment
+        track.faces += 1
+        track.confidence, track.size = max(track.confidence, score), max(track.size, side)
+
+    def _forget(self) -> None:
+        """Keep the half of the tracks with most sightings, and of equal ones the latest."""
+        longest = sorted(self.tracks.values(), key=lambda track: (track.faces, track.last[0]))
+        for track in longest[: MAX_TRACKS // 2]:
+            del self.tracks[track.number]
+        self.forgotten += MAX_TRACKS // 2
+
+
+def summarize(items: Iterable[Item]) -> dict[str, SourceReport]:
+    """Return a report of each source by name, in the order of their first records."""
+    sources: dict[str, SourceReport] = {}
+    for item in items:
+        source = sources.get(item.source)
+        if source is None:
+            source = sources[item.source] = SourceReport(item.source)
+        source.add(item)
+    return sources
