@@ -41,5 +41,6 @@ def items(name: str, frames: int, *, is_live: bool, seed: int = 0) -> Iterator[I
             yield SourceEvent(name, "dropped", captured, number, 7)
         found = faces(generator, int(generator.poisson(2)), 1 + number // 100 * 8)
         clock: Clock = "sender" if is_live else "arrival"
-        yield FrameFaces(name, number, time, captured, clock, found)
+        lag = float(generator.exponential(0.05)) if is_live else None
+        yield FrameFaces(name, number, time, captured, clock, found, lag=lag)
     yield SourceEvent(name, "ended", BEGUN + frames / RATE, frames)

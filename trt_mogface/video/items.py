@@ -36,6 +36,7 @@ class FrameFaces:
         audio: Encoded packets of sound since the frame before; empty unless requested.
         tracks: Summary of the track of each face up to this frame, or None for a face without; empty without
             tracking.
+        lag: Seconds from the capture to the faces, of a live source; None for a file.
     """
 
     source: str
@@ -48,6 +49,7 @@ class FrameFaces:
     picture: Frame | None = None
     audio: tuple[Any, ...] = ()
     tracks: tuple[Track | None, ...] = ()
+    lag: float | None = None
 
     def image(self) -> Image:
         """Return the picture as uint8 [H, W, 3], BGR.

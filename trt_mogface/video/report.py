@@ -66,7 +66,8 @@ class Bin:
         self.faces += other.faces
         self.most = max(self.most, other.most)
         self.dropped += other.dropped
-        self.lag = max((lag for lag in (self.lag, other.lag) if lag is not None), default=None)
+        if other.lag is not None:
+            self.lag = other.lag if self.lag is None else max(self.lag, other.lag)
 
 
 class Series:
@@ -196,9 +197,9 @@ class SourceReport:
 
     def _add_frame(self, item: FrameFaces) -> None:
         count, moment = len(item.faces), (item.captured, item.time)
-        self._is_live |= item.clock == "sender" or item.time is None
+        self._is_live |= item.clock == "sender" or item.time is None or item.lag is not None
         self._first, self._last = self._first or moment, moment
-        self._add_bin(Bin(1, count, count), moment)
+        self._add_bin(Bin(1, count, count, lag=item.lag), moment)
         if not count:
             return
         boxes = item.faces.xyxy

@@ -62,6 +62,7 @@ def report_page(sources: Mapping[str, SourceReport], problems: Sequence[str] = (
     if any(each.total.faces for each in found):
         sections.append(Section("Sizes and confidences", parts=[_histograms(found)]))
     sections += _over_time("Dropped frames", "dropped frames", plotted, lambda each: each.dropped)
+    sections += _over_time("Longest lag", "seconds", plotted, lambda each: each.lag)
     sections += _incidents(found)
     return page("Faces in videos", sections)
 
@@ -73,26 +74,15 @@ def _note(sources: Sequence[SourceReport]) -> str:
 
 
 def _sources(sources: Iterable[SourceReport]) -> Markup:
-    head = [
-        "source",
-        "state",
-        "frames",
-        "faces",
-        "faces/frame",
-        "most",
-        "tracks",
-        "dropped",
-        "corrupt",
-        "losses",
-    ]
+    head = ["source", "state", "frames", "faces", "faces/frame", "most", "tracks", "dropped", "corrupt"]
+    head += ["losses", "longest lag s"]
     rows = []
     for each in sources:
-        total, tracks = each.total, len(each.tracks) + each.forgotten
-        mean = _mean(total)
-        counts = [total.most, tracks, total.dropped, each.corrupt, each.events["lost"]]
-        state = each.state or "unknown"
-        share = "" if mean is None else f"{mean:.2f}"
-        rows.append([each.name, state, str(total.frames), str(total.faces), share, *map(str, counts)])
+        total, mean = each.total, _mean(each.total)
+        counts = [total.most, len(each.tracks) + each.forgotten, total.dropped, each.corrupt]
+        share, lag = ("" if value is None else f"{value:.2f}" for value in (mean, total.lag))
+        row = [each.name, each.state or "unknown", str(total.frames), str(total.faces), share]
+        rows.append([*row, *map(str, counts), str(each.events["lost"]), lag])
     return table("Sources", head, rows, total=_total(rows) if len(rows) > 1 else ())
 
 

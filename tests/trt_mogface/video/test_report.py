@@ -72,6 +72,7 @@ def test_sums_are_those_of_the_records() -> None:
         events = [each for each in records if isinstance(each, SourceEvent) and each.source == name]
         assert report.events == Counter(each.event for each in events)
         assert report.total.dropped == sum(each.count for each in events if each.event == "dropped")
+        assert report.total.lag == max((each.lag for each in frames if each.lag is not None), default=None)
         assert report.state == "ended"
 
 
