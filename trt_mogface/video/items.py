@@ -37,6 +37,7 @@ class FrameFaces:
         tracks: Summary of the track of each face up to this frame, or None for a face without; empty without
             tracking.
         lag: Seconds from the capture to the faces, of a live source; None for a file.
+        ended: Tracks that are over with this frame.
     """
 
     source: str
@@ -50,6 +51,7 @@ class FrameFaces:
     audio: tuple[Any, ...] = ()
     tracks: tuple[Track | None, ...] = ()
     lag: float | None = None
+    ended: tuple[Track, ...] = ()
 
     def image(self) -> Image:
         """Return the picture as uint8 [H, W, 3], BGR.
@@ -77,6 +79,7 @@ class SourceEvent:
         count: Number of dropped frames or corrupt packets; 0 for other events.
         message: One line for people, without a password; may be empty.
         opening: How often the source was opened up to now, from 1.
+        ended: Tracks that are over with the event: the last ones of a source.
     """
 
     source: str
@@ -86,6 +89,7 @@ class SourceEvent:
     count: int = 0
     message: str = ""
     opening: int = 1
+    ended: tuple[Track, ...] = ()
 
 
 Item: TypeAlias = "FrameFaces | SourceEvent"

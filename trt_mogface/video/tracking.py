@@ -15,7 +15,7 @@ from trt_mogface._optional import needs
 from trt_mogface.detections import Detections
 from trt_mogface.errors import ArgumentError
 from trt_mogface.video.items import FrameFaces
-from trt_mogface.video.tracks import Tracks
+from trt_mogface.video.tracks import Track, Tracks
 
 TrackerKind = Literal["bytetrack", "ocsort", "botsort"]
 KINDS: tuple[TrackerKind, ...] = get_args(TrackerKind)
@@ -88,8 +88,12 @@ class Tracker:
             item: The next analyzed frame of the source.
         """
         faces = self.update(item.faces)
-        tracks = self._tracks.update(faces, item.frame, item.time, item.captured, self.active)
-        return dataclasses.replace(item, faces=faces, tracks=tracks)
+        tracks, ended = self._tracks.update(faces, item.frame, item.time, item.captured, self.active)
+        return dataclasses.replace(item, faces=faces, tracks=tracks, ended=ended)
+
+    def finish(self) -> tuple[Track, ...]:
+        """Return the tracks that the end of the source ends."""
+        return self._tracks.finish()
 
     def update(self, faces: Detections) -> Detections:
         """Return the faces of the next frame, in their order, with ``tracker_id``.

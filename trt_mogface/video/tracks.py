@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -61,8 +61,8 @@ class Tracks:
         self._tracks: dict[int, Track] = {}
 
     def update(
-        self, faces: Detections, frame: int, time: float | None, captured: float, active: Collection[int]
-    ) -> tuple[Track | None, ...]:
+        self, faces: Detections, frame: int, time: float | None, captured: float, active: AbstractSet[int]
+    ) -> tuple[tuple[Track | None, ...], tuple[Track, ...]]:
         """Add the faces of a frame.
 
         Args:
@@ -71,7 +71,8 @@ class Tracks:
             active: Ids of tracks that may still go on; the others are forgotten.
 
         Returns:
-            Summary of the track of each face, in their order; None for a face without a track.
+            Summary of the track of each face, in their order, None for a face without a track; and the tracks
+            that are over.
         """
         found = tuple(
             self._add(number, Sighting(frame, time, captured, (*box,), confidence, fitness))
@@ -82,8 +83,14 @@ class Tracks:
                 quality(faces).tolist(),
             )
         )
-        self._tracks = {number: track for number, track in self._tracks.items() if number in active}
-        return found
+        ended = tuple(self._tracks.pop(number) for number in sorted(self._tracks.keys() - active))
+        return found, ended
+
+    def finish(self) -> tuple[Track, ...]:
+        """Return the tracks that the end of the source ends."""
+        ended = tuple(self._tracks[number] for number in sorted(self._tracks))
+        self._tracks.clear()
+        return ended
 
     def _add(self, number: int, sighting: Sighting) -> Track | None:
         if number < 0:

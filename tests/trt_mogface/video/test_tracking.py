@@ -13,6 +13,7 @@ from tests.support import clips
 from trt_mogface import ArgumentError, Detections
 from trt_mogface.video.items import FrameFaces
 from trt_mogface.video.tracking import KINDS, TrackerKind, low_confidence, open_tracker
+from trt_mogface.video.tracks import Track
 
 CONF = 0.9
 
@@ -192,10 +193,22 @@ def test_summaries_of_tracks() -> None:
     assert tracker.track(nothing).tracks == ()
 
 
-def test_ended_tracks_are_forgotten() -> None:
-    tracker, largest = open_tracker("bytetrack", 5, 0.5), 0
+def test_every_track_ends_once_and_is_forgotten() -> None:
+    tracker = open_tracker("bytetrack", 5, 0.5)
+    ended: list[Track] = []
+    latest: dict[int, Track] = {}
     for number, faces in enumerate(scenes(20)):
-        found = tracker.track(FrameFaces("door", number, None, 0, "arrival", faces)).tracks
+        item = tracker.track(FrameFaces("door", number, None, 0, "arrival", faces))
         assert {*tracker._tracks._tracks} <= tracker.active
-        largest = max([largest, *(track.id for track in found if track)])
-    assert largest > 100
+        latest |= {track.id: track for track in item.tracks if track}
+        ended += item.ended
+    assert len(ended) > 100
+    for number in range(99, 102):
+        item = tracker.track(FrameFaces("door", number, None, 0, "arrival", faces_of([50, 50, 90, 90])))
+        latest |= {track.id: track for track in item.tracks if track}
+        ended += item.ended
+    assert latest.keys() > {track.id for track in ended}
+    ended += tracker.finish()
+    assert len({track.id for track in ended}) == len(ended)
+    assert {track.id: track for track in ended} == latest
+    assert tracker.finish() == ()

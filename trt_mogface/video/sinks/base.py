@@ -10,7 +10,8 @@ from trt_mogface.video.items import Item
 class Sink(Protocol):
     """A place for records, videos or metrics.
 
-    A sink is called by one thread.  After `flush` everything written before survives a crash of the machine.
+    A sink is called by one thread.  After `flush` everything written before survives a crash of the machine,
+    but what `pending` counts.
     """
 
     @property
@@ -31,6 +32,14 @@ class Sink(Protocol):
 
         Raises:
             OutputError: If it cannot be written.
+        """
+        ...
+
+    def pending(self) -> dict[str, int]:
+        """Return the number of the last items of each source that the last `flush` did not make durable.
+
+        They are those that the sink has to hold: frames within an encoder, or rows of an unfinished part.  A
+        resumed run writes them again.  A source without such items may be missing.
         """
         ...
 
