@@ -71,7 +71,7 @@ def test_faces_that_were_taken_away_are_covered(is_tracked: bool, talk: Any) -> 
 def talk(test_data: Path) -> list[Detections]:
     """Faces of each frame of a clip, in pixels of a frame of 480x270."""
     faces = clips.detect(clips.clip(test_data, clips.TALK), (640, 360), 0.9)
-    return [dataclasses.replace(each, xyxy=each.xyxy / np.float32(4), landmarks=None, image_size=SMALL) for each in faces]
+    return [dataclasses.replace(each, xyxy=each.xyxy / np.float32(4), image_size=SMALL) for each in faces]
 
 
 @pytest.mark.parametrize("form", FORMATS)
