@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_mogface._optional import require
+from trt_mogface.errors import ImageError, ModelError
+from trt_mogface.frame import Frame, ImageOrFrame
 
 if TYPE_CHECKING:
     import supervision
@@ -166,6 +168,36 @@ class Detections:
         from trt_mogface.reporting.drawing import draw, save  # OpenCV is slow to import
 
         save(Path(path), draw(image, self.clip().xyxy, self.confidence, self.landmarks))
+
+    def aligned(self, image: ImageOrFrame) -> NDArray[np.uint8]:
+        """Return each face as a crop for recognition networks, its landmarks at the places of ArcFace.
+
+        Args:
+            image: The image of the faces: uint8 [H, W, 3], BGR, or a frame on the host.
+
+        Returns:
+            uint8 [n, 112, 112, 3], BGR; black beyond the edges of the image.
+
+        Raises:
+            ModelError: If the faces do not have five landmarks.
+            ImageError: If the image is of another size, has an unsupported type or lies on a GPU.
+        """
+        if self.landmarks is None or self.landmarks.shape[1] != 5:
+            count = 0 if self.landmarks is None else self.landmarks.shape[1]
+            raise ModelError(
+                f"aligned crops: the model has {count or 'no'} landmarks; use a model with five, "
+                "such as retinaface-mnet025"
+            )
+        frame = Frame.of(image)
+        if frame.size != self.image_size:
+            size, expected = ("x".join(map(str, each[::-1])) for each in (frame.size, self.image_size))
+            raise ImageError(f"image: {size} but the faces are of an image of {expected}; pass that image")
+        if not frame.on_host:
+            raise ImageError("image: lies on a GPU; copy it to the host first")
+        from trt_mogface.images.alignment import align  # OpenCV is slow to import
+        from trt_mogface.reference.color import to_bgr
+
+        return align(to_bgr(frame), self.landmarks)
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
