@@ -12,7 +12,7 @@ import numpy as np
 from engine_build.validation.report import sensitivity_page
 from engine_build.validation.sensitivity import Group, Sensitivity
 from tests.support import photos
-from tests.support.video_items import BEGUN, items
+from tests.support.report_items import BEGUN, items
 from tests.trt_mogface.bench.roofline.test_bound import found as roofline
 from tests.trt_mogface.bench.test_report import LATENCY, REPORT
 from trt_mogface import Detections

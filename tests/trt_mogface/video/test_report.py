@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.video_items import BEGUN, RATE, faces, items
+from tests.support.report_items import BEGUN, RATE, faces, items
 from trt_mogface.video.items import FrameFaces, Item, SourceEvent
 from trt_mogface.video.report import BINS, CONFIDENCES, MAX_TRACKS, PER_OCTAVE, Bin, Series, summarize
 from trt_mogface.video.report_page import report_page
