@@ -39,9 +39,8 @@ def sighting(random: np.random.Generator, frame: int) -> Sighting:
 
 
 def track(random: np.random.Generator, number: int, frame: int) -> Track:
-    return Track(
-        number, *(sighting(random, max(frame - ago, 0)) for ago in (9, 3)), 7, sighting(random, frame)
-    )
+    first, last = (sighting(random, max(frame - ago, 0)) for ago in (9, 3))
+    return Track(number, first, last, 7, sighting(random, frame))
 
 
 def items_of(
