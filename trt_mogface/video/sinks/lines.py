@@ -78,7 +78,7 @@ class LineFiles:
         found = self._open.get(stem)
         if found is not None:
             if begin is None or found.begin is None or begin <= found.begin:
-                return found.file  # what comes late stays in the current segment
+                return found.file  # a late record stays in the current segment
             self.finish(stem)
         name = f"{stem}{'' if begin is None else f'-{stamp(begin)}'}{self._suffix}"
         known = self._resume if self._ledger is None else name in self._ledger
