@@ -68,6 +68,10 @@ class ImageError(MogFaceError):
     """An image, video or frame that cannot be used: unreadable, truncated, too large, of the wrong type."""
 
 
+class ImageTooLargeError(ImageError):
+    """An image with more pixels than are accepted."""
+
+
 class ModelError(MogFaceError):
     """A model that cannot be used: unknown, unreadable, or not a contract file."""
 

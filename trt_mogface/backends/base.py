@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +111,14 @@ class Slot(Protocol):
 
     def close(self) -> None:
         """Free the slot; closing twice is harmless."""
+
+
+@runtime_checkable
+class AdjustableSlot(Slot, Protocol):
+    """A slot whose thresholds may change from batch to batch."""
+
+    def adjust(self, thresholds: Thresholds | None) -> None:
+        """Set the thresholds of the next batch; None for those that the model was opened with."""
 
 
 class Backend(Protocol):

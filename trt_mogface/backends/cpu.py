@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -29,6 +30,7 @@ from trt_mogface.reference.decode import Floats
 from trt_mogface.reference.merge import merge
 from trt_mogface.reference.resize import Placement, paint
 from trt_mogface.reference.select import Selection, select
+from trt_mogface.spec import Thresholds
 
 Batch: TypeAlias = NDArray[np.uint8]
 """Network input: [N, H, W, 3], BGR."""
@@ -103,11 +105,15 @@ class CpuSlot:
     """
 
     def __init__(self, network: Network, options: SlotOptions) -> None:
-        self._network, self._options = network, options
+        self._network, self._options, self._own = network, options, options.thresholds
         self._passes: list[Pass] = []
         self._worker: Worker[list[Detections]] = Worker()
         self._running: Future[list[Detections]] = Future()
         self._running.set_result([])
+
+    def adjust(self, thresholds: Thresholds | None) -> None:
+        """Set the thresholds of the next batch; None for those that the model was opened with."""
+        self._options = dataclasses.replace(self._options, thresholds=thresholds or self._own)
 
     def submit(self, frames: Sequence[Frame]) -> None:
         """Write the network input and start the network; the frames may change afterwards."""

@@ -38,6 +38,7 @@ VERBS = {
     "models": "List the models that can be used by name, with origin, license and size.",
     "inspect": "Summarize a contract ONNX file, an engine or a cascade.",
     "compare": "Compare the faces that two models find in the same images.",
+    "serve": "Serve a model over HTTP, with a page for photos and the camera.",
     "bench": "Measure the speed of a model: the network alone, images to faces, and under load.",
     "check-env": "Print which GPU, libraries and decoders were found, and what each missing one is for.",
     "eval": "Measure accuracy on annotated images.",

@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_mogface.errors import ImageError, MissingExtraError
+from trt_mogface.errors import ImageError, ImageTooLargeError, MissingExtraError
 from trt_mogface.frame import MAX_PIXELS, Image
 from trt_mogface.images.formats import FORMATS, HEIF, HEIF_HINT, MPO, register_heif
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-TOO_LARGE = f"more than {MAX_PIXELS // 1_000_000} megapixels; scale it down or cut it into tiles"
+TOO_LARGE = "more than {:g} megapixels; scale it down or cut it into tiles"
 UNKNOWN = "not an image in a known format"
 DAMAGED = "truncated or damaged, cannot be decoded"
 
@@ -62,7 +62,7 @@ def read_image(path: str | Path) -> Image:
     return decode_image(data, path)
 
 
-def decode_image(data: bytes, name: str | Path = "image") -> Image:
+def decode_image(data: bytes, name: str | Path = "image", max_pixels: int = MAX_PIXELS) -> Image:
     """Decode the content of an image file and turn it upright.
 
     The orientation is that of Exif; in AVIF and HEIF a rotation or mirror of the container replaces it. Of an
@@ -71,17 +71,19 @@ def decode_image(data: bytes, name: str | Path = "image") -> Image:
     Args:
         data: Content of a file.
         name: Name of the file, for messages.
+        max_pixels: Largest number of pixels, which the header has to keep before anything is decoded.
 
     Returns:
         uint8 [H, W, 3], BGR; gray is repeated, an alpha channel is dropped, 16 bits are reduced to 8.
 
     Raises:
-        ImageError: If the content is empty, not an image, damaged, or larger than `MAX_PIXELS`.
+        ImageError: If the content is empty, not an image or damaged.
+        ImageTooLargeError: If it has more than `max_pixels`.
         MemoryError: If the pixels do not fit into the memory.
     """
     if not data:
         raise ImageError(f"{name}: the file is empty (0 bytes)")
-    header = _header(name, data)
+    header = _header(name, data, max_pixels)
     kind = FORMATS[header.format]
     image = _by_opencv(name, data, header) if kind.by_opencv else None
     if image is not None:
@@ -91,7 +93,7 @@ def decode_image(data: bytes, name: str | Path = "image") -> Image:
     return _by_pillow(name, data, header)
 
 
-def _header(name: str | Path, data: bytes) -> Header:
+def _header(name: str | Path, data: bytes, max_pixels: int) -> Header:
     """Read a file's header, which OpenCV cannot."""
     from PIL import Image as pillow
     from PIL import UnidentifiedImageError
@@ -99,12 +101,12 @@ def _header(name: str | Path, data: bytes) -> Header:
     try:
         with _opened(data) as image:
             width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(f"{name}: {width}x{height} is {TOO_LARGE}")
+            if width * height > max_pixels:
+                raise ImageTooLargeError(f"{name}: {width}x{height} is {TOO_LARGE.format(max_pixels / 1e6)}")
             header = Header(str(image.format), image.size, image.mode, _orientation(image, data))
             image.verify()  # checksums of PNG, before libpng prints a complaint of its own
     except pillow.DecompressionBombError as error:
-        raise ImageError(f"{name}: {TOO_LARGE}") from error
+        raise ImageTooLargeError(f"{name}: {TOO_LARGE.format(max_pixels / 1e6)}") from error
     except UnidentifiedImageError as error:
         other = _other_format(data)
         problem = f"{other} is not read; convert it to JPEG or PNG" if other else UNKNOWN

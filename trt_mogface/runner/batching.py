@@ -8,9 +8,35 @@ from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
+from typing import NamedTuple
 
 from trt_mogface.detections import Detections
 from trt_mogface.frame import Frame
+from trt_mogface.spec import Thresholds
+
+
+class Timing(NamedTuple):
+    """Course of one image through a runner.
+
+    Attributes:
+        queue_ms: Milliseconds from submission to the start of its batch.
+        run_ms: Milliseconds of the batch.
+        batch: Number of images of the batch.
+    """
+
+    queue_ms: float
+    run_ms: float
+    batch: int
+
+
+class Submitted(Future[Detections]):
+    """Future of the detections of a submitted image.
+
+    Attributes:
+        timing: Set before the result; None until then, and if the image failed.
+    """
+
+    timing: Timing | None = None
 
 
 @dataclass(eq=False)
@@ -19,12 +45,14 @@ class Job:
 
     Attributes:
         canvas: Height and width of the network input.
+        thresholds: Thresholds that differ from the model's; None for those.
         arrived: Time of its arrival in monotonic seconds.
     """
 
     frame: Frame
     canvas: tuple[int, int]
-    future: Future[Detections] = field(default_factory=Future)
+    thresholds: Thresholds | None = None
+    future: Submitted = field(default_factory=Submitted)
     arrived: float = field(default_factory=time.monotonic)
 
 
@@ -55,7 +83,7 @@ class BatchQueue:
     def take(self) -> list[Job]:
         """Wait for the next batch and return it; return an empty list once the queue is closed and empty.
 
-        The jobs share a network input size.  Jobs whose future was cancelled are left out.
+        The jobs share a network input size and thresholds.  Jobs whose future was cancelled are left out.
         """
         with self._changed:
             while True:
@@ -89,8 +117,9 @@ class BatchQueue:
 
     def _ready(self) -> int:
         """Return the number of jobs at the front that can run together."""
-        front = islice(self._jobs, self._batch)
-        return sum(1 for _ in takewhile(lambda job: job.canvas == self._jobs[0].canvas, front))
+        front, first = islice(self._jobs, self._batch), self._jobs[0]
+        shared = (job.canvas == first.canvas and job.thresholds == first.thresholds for job in front)
+        return sum(takewhile(bool, shared))
 
     def _is_ready(self) -> bool:
         """Return whether waiting longer cannot make the batch at the front larger."""

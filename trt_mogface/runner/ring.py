@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 
-from trt_mogface.backends.base import Slot
+from trt_mogface.backends.base import AdjustableSlot, Slot
 from trt_mogface.detections import Detections
 from trt_mogface.errors import MogFaceError, RunnerError, first_line
-from trt_mogface.runner.batching import BatchQueue, Job
+from trt_mogface.runner.batching import BatchQueue, Job, Timing
 from trt_mogface.runner.stats import Counters
 
 
@@ -90,6 +90,8 @@ class Ring:
                 started = time.monotonic()
                 try:
                     with self._range("trt-mogface submit"):
+                        if isinstance(slot, AdjustableSlot):
+                            slot.adjust(jobs[0].thresholds)
                         slot.submit([job.frame for job in jobs])
                 except Exception as error:  # noqa: BLE001 -- it goes to the futures
                     self._break_if_fatal(error)
@@ -126,12 +128,17 @@ class Ring:
         while (batch := self._ordered.get()) is not None:
             error = batch.found.exception()
             if error is None:
-                self._counters.batch(batch.jobs, batch.started, batch.finished)
-                for number, faces in enumerate(batch.found.result()):
-                    batch.jobs[number].future.set_result(faces)
+                self._answer(batch)
             else:
                 self._fail(batch.jobs, error)
             del batch, error  # see above
+
+    def _answer(self, batch: Batch) -> None:
+        self._counters.batch(batch.jobs, batch.started, batch.finished)
+        run_ms = (batch.finished - batch.started) * 1e3
+        for job, faces in zip(batch.jobs, batch.found.result()):
+            job.future.timing = Timing((batch.started - job.arrived) * 1e3, run_ms, len(batch.jobs))
+            job.future.set_result(faces)
 
     def _fail(self, jobs: Sequence[Job], error: BaseException) -> None:
         self._counters.failed(len(jobs))

@@ -6,7 +6,6 @@ import atexit
 import os
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from numbers import Integral
 from pathlib import Path
@@ -14,14 +13,14 @@ from typing import Any, Literal, get_args, overload
 
 from typing_extensions import Self, Unpack
 
-from trt_mogface.backends.base import Backend, ModelInfo
+from trt_mogface.backends.base import AdjustableSlot, Backend, ModelInfo
 from trt_mogface.backends.options import DetectorOptions
 from trt_mogface.backends.registry import open_backend
 from trt_mogface.detections import Detections
 from trt_mogface.errors import FORKED, ArgumentError, ImageError, MogFaceError, RunnerError
 from trt_mogface.frame import Frame
 from trt_mogface.models.cards import DEFAULT
-from trt_mogface.runner.batching import BatchQueue, Job
+from trt_mogface.runner.batching import BatchQueue, Job, Submitted
 from trt_mogface.runner.results import Frames, OnError, Results
 from trt_mogface.runner.ring import Ring
 from trt_mogface.runner.stats import Counters, Stats
@@ -45,6 +44,9 @@ class Runner:
         measure: Whether `stats` has times by stage.
         **options: Options such as ``size`` and ``conf``; see
             `trt_mogface.backends.options.DetectorOptions`.
+
+    Attributes:
+        adjustable: Whether `submit` takes thresholds of single images: those of contract files on ONNX Runtime.
 
     Raises:
         ArgumentError: If an argument is impossible.
@@ -86,6 +88,7 @@ class Runner:
                 keep(closing(open_backend(model, device=each, slots=slots, **options))) for each in devices
             ]
             opened = [keep(closing(each.slot(batch, on_stage))) for each in self._backends * slots]
+            self.adjustable = all(isinstance(slot, AdjustableSlot) for slot in opened)
             self._ring = Ring(self._queue, opened, self._counters)
             self._open = opening.pop_all()
         self._process, self._closed, self._closing = os.getpid(), False, threading.Lock()
@@ -103,8 +106,13 @@ class Runner:
         return self.info.thresholds
 
     def submit(
-        self, image: Any, *, stream: object = None, timeout: float | None = None
-    ) -> Future[Detections]:
+        self,
+        image: Any,
+        *,
+        stream: object = None,
+        timeout: float | None = None,
+        thresholds: Thresholds | None = None,
+    ) -> Submitted:
         """Queue an image.
 
         Args:
@@ -114,27 +122,32 @@ class Runner:
                 memory until its end.
             stream: CUDA stream whose work fills a device array; see `Frame`.
             timeout: Seconds to wait for space in the queue; None waits without limit.
+            thresholds: Thresholds of this image, which runs only with others of the same; None for the
+                model's.
 
         Returns:
             Future of the detections, or of an `ImageError` if the image cannot be used.  It can be cancelled
-            while the image waits.
+            while the image waits.  Its ``timing`` has the milliseconds and the size of its batch.
 
         Raises:
             RunnerError: If the runner is closed, broken, or of a process that this one was forked from; or if
                 there was no space in time.
-            ArgumentError: If `stream` is not a CUDA stream of the GPU, or is the per-thread default stream.
+            ArgumentError: If `stream` is not a CUDA stream of the GPU, or is the per-thread default stream;
+                or if the model is not `adjustable` and `thresholds` are given.
         """
         self._check_usable()
+        if thresholds is not None and not self.adjustable:
+            raise ArgumentError("thresholds", f"{self.info.name} has those that it was opened with; omit them")
         try:
             frame = Frame.of(image, stream=stream)
             for backend in self._backends:  # any of them may take it
                 backend.check(frame)
         except ImageError as error:
-            refused: Future[Detections] = Future()
+            refused = Submitted()
             refused.set_exception(error)
             self._counters.failed(1)
             return refused
-        job = Job(frame, self._backends[0].place(*frame.size).canvas)
+        job = Job(frame, self._backends[0].place(*frame.size).canvas, thresholds)
         if not self._queue.put(job, timeout):
             self._check_usable()
             raise RunnerError(f"the queue was full for {timeout:g} s; submit more slowly, or wait longer")

@@ -183,7 +183,7 @@ def test_a_large_picture_is_refused_before_it_is_decoded(tmp_path: Path, size: t
         [sys.executable, "-c", code, tmp_path / "large.png"], capture_output=True, text=True, check=True
     )
     kind, kilobytes, message = done.stdout.split(" ", 2)
-    assert kind == "ImageError"
+    assert kind == "ImageTooLargeError"
     assert int(kilobytes) < 50_000
     assert "megapixels" in one_line(ValueError(message.strip()))
 

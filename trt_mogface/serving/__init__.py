@@ -1,0 +1,1 @@
+"""Services that put the detector behind a network protocol."""
