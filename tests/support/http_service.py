@@ -97,7 +97,13 @@ def png(number: int, height: int = 8, width: int = 8) -> bytes:
 
 def head(length: int | str, kind: str = "image/png", *more: str) -> bytes:
     """The head of a request for a detection."""
-    lines = [f"POST {ROUTE} HTTP/1.1", "Host: test", f"Content-Type: {kind}", f"Content-Length: {length}", *more]
+    lines = [
+        f"POST {ROUTE} HTTP/1.1",
+        "Host: test",
+        f"Content-Type: {kind}",
+        f"Content-Length: {length}",
+        *more,
+    ]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 

@@ -83,8 +83,8 @@ def _pump(runner: Runner, source: Source, in_flight: int, seconds: float, least:
             found = pending.popleft().result()
             faces, dropped = faces + len(found), dropped + found.dropped
     finally:
-        for future in pending:
-            future.cancel()
+        for unfinished in pending:
+            unfinished.cancel()
     # Callbacks run after the waiting thread is woken, so the last of them may be outstanding.
     while len(milliseconds) < submitted:
         time.sleep(1e-4)

@@ -46,7 +46,7 @@ class Runner:
             `trt_mogface.backends.options.DetectorOptions`.
 
     Attributes:
-        adjustable: Whether `submit` takes thresholds of single images: those of contract files on ONNX Runtime.
+        adjustable: Whether `submit` takes thresholds of an image, as with contract files on ONNX Runtime.
 
     Raises:
         ArgumentError: If an argument is impossible.
@@ -137,7 +137,9 @@ class Runner:
         """
         self._check_usable()
         if thresholds is not None and not self.adjustable:
-            raise ArgumentError("thresholds", f"{self.info.name} has those that it was opened with; omit them")
+            raise ArgumentError(
+                "thresholds", f"{self.info.name} has those that it was opened with; omit them"
+            )
         try:
             frame = Frame.of(image, stream=stream)
             for backend in self._backends:  # any of them may take it

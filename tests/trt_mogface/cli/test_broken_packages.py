@@ -29,6 +29,7 @@ ARGUMENTS = {
     "models": ("models",),
     "inspect": ("inspect", CONTRACT_1),
     "compare": ("compare", DEFAULT, DEFAULT, str(PHOTO)),
+    "serve": ("serve", "--port", "0", "--host", "not a host"),
     "bench": ("bench", "--size", "64x64", "--duration", "0.05"),
     "check-env": ("check-env",),
     "eval": ("eval", "wider", "--gt", "."),

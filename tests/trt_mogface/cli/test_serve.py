@@ -31,7 +31,7 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> R
 def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str, int]]:
     """A process that serves, its line and its port."""
     command = [*COMMAND, "serve", "--port", "0", *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts)  # noqa: PLW1509
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts)
     try:
         assert process.stderr is not None
         line = process.stderr.readline()
@@ -46,6 +46,10 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str, int]]
             process.stderr.close()
 
 
+def get(port: int, path: str) -> httpx.Response:
+    return httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_accepted_requests_are_answered_after_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "keys").write_text(KEY)
@@ -54,9 +58,9 @@ def test_accepted_requests_are_answered_after_a_signal(tmp_path: Path, number: s
         assert line == f"trt-mogface: retinaface-mnet025 at http://127.0.0.1:{port}/\n"
         with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
             connection.sendall(head(len(portrait), "image/jpeg", f"X-API-Key: {KEY}") + portrait[:100])
-            assert httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200
+            assert get(port, "/readyz").status_code == 200
             process.send_signal(number)
-            while httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200:
+            while get(port, "/readyz").status_code == 200:
                 pass
             connection.sendall(portrait[100:])
             status, found = answer(connection)
@@ -67,18 +71,18 @@ def test_accepted_requests_are_answered_after_a_signal(tmp_path: Path, number: s
 
 
 def test_a_second_signal_ends_at_once() -> None:
-    with serving("--drain", "10m", "--timeout", "10m") as (process, _, port):
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-            connection.sendall(head(100))
-            while b"trt_mogface_http_images 1.0" not in httpx.get(
-                f"http://127.0.0.1:{port}/metrics", trust_env=False
-            ).content:
-                pass
-            process.send_signal(signal.SIGTERM)
-            while httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200:
-                pass
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 1
+    with (
+        serving("--drain", "10m", "--timeout", "10m") as (process, _, port),
+        socket.create_connection(("127.0.0.1", port), timeout=30) as connection,
+    ):
+        connection.sendall(head(100))
+        while "trt_mogface_http_images 1.0" not in get(port, "/metrics").text:
+            pass
+        process.send_signal(signal.SIGTERM)
+        while get(port, "/readyz").status_code == 200:
+            pass
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 1
 
 
 def test_errors_are_one_line(run: Run, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ verb(0, "eval", "wider", *few, "--html", "eval.html")
 verb(0, "bench", "--duration", "0.2", "--size", "64x64", "--roofline", "--html", "bench.html")
 verb(2, "refit", "model.onnx", "model.onnx", "-o", "refitted.engine")
 verb(2, "adapt", "model.onnx", "--as", "ulfd", "-o", "adapted.onnx")
+verb(2, "serve", "--queue", "0")  # what it is for is the network
 verb(0, "check-env")
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def test_many_producers_share_batches(backend: FakeBackend, gate: Gate) -> None:
 def test_a_producer_that_dies_leaves_the_others_unharmed(backend: FakeBackend) -> None:
     met = threading.Barrier(3)
 
-    def produce(start: int) -> list[Future[Detections]]:
+    def produce(start: int) -> Sequence[Future[Detections]]:
         futures = [runner.submit(picture(start))]
         met.wait(timeout=WAIT)
         if start == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, as_completed
 from concurrent.futures import wait as wait_for
 from pathlib import Path
@@ -242,7 +242,7 @@ def test_no_future_is_forgotten_where_producers_and_the_end_meet(cancel: bool) -
     """Whatever `submit` returned is done when `close` is."""
     started = threading.Event()
 
-    def produce() -> list[Future[Detections]]:
+    def produce() -> Sequence[Future[Detections]]:
         futures = []
         try:
             while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import Counter
@@ -96,12 +97,19 @@ class Admission:
         options: Limits.
         at_once: Number of images that the network and its queue hold; up to them no estimate refuses.
         pace: Estimate of the seconds for an image.
+
+    Attributes:
+        phase: Phase of the service, which the service sets.
+        images, bytes, requests: Numbers of what is in the service.
+        idle: Set while no request is in the service.
     """
 
     def __init__(self, options: ServiceOptions, at_once: int, pace: Pace) -> None:
         self._options, self._at_once, self._pace = options, at_once, pace
         self._clients: Counter[str] = Counter()
         self.phase: Phase = "starting"
+        self.idle = asyncio.Event()
+        self.idle.set()
         self.images = self.bytes = self.requests = 0
 
     @contextmanager
@@ -111,20 +119,31 @@ class Admission:
         Raises:
             Refusal: If it may not enter.
         """
-        if self.phase != "ready":
-            raise Refusal(503, self.phase, PHASES[self.phase], retry_after=1)
+        self.check_ready()
         visit = Visit(self, client)
         self.add_images(visit, 1)
         self.requests += 1
+        self.idle.clear()
         try:
             yield visit
         finally:
             self.requests -= 1
+            if not self.requests:
+                self.idle.set()
             self.images -= visit.images
             self.bytes -= visit.bytes
             self._clients[client] -= visit.images
             if not self._clients[client]:
                 del self._clients[client]
+
+    def check_ready(self) -> None:
+        """Refuse a request in all phases but ``ready``.
+
+        Raises:
+            Refusal: If the phase is another one.
+        """
+        if self.phase != "ready":
+            raise Refusal(503, self.phase, PHASES[self.phase], retry_after=1)
 
     def add_images(self, visit: Visit, count: int) -> None:
         """Count further images of a visit; see `Visit`."""

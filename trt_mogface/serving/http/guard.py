@@ -52,6 +52,7 @@ class Guard:
         self._app, self._keys, self._metrics = app, keys, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request.  See the ASGI specification."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -49,9 +49,7 @@ class Metrics:
             buckets=BATCHES,
             registry=registry,
         )
-        self._faces = Histogram(
-            PREFIX + "faces", "Faces of an image", buckets=FACES, registry=registry
-        )
+        self._faces = Histogram(PREFIX + "faces", "Faces of an image", buckets=FACES, registry=registry)
         images = Gauge(PREFIX + "images", "Images in the service, waiting or running", registry=registry)
         images.set_function(lambda: admission.images)
         held = Gauge(PREFIX + "held_bytes", "Bytes of the bodies in the service", registry=registry)

@@ -77,8 +77,10 @@ class Model(BaseModel):
     thresholds: Thresholds
     adjustable: Annotated[
         bool,
-        Field(description="Whether conf, iou and max_det of a request may have any value; else conf and max_det "
-        "can only leave out faces."),
+        Field(
+            description="Whether conf, iou and max_det of a request may have any value; else conf and "
+            "max_det can only leave out faces."
+        ),
     ]
     source: str
     license: str
@@ -115,7 +117,7 @@ ANSWER = {
                 {
                     "box": [211.4, 96.2, 301.9, 214.6],
                     "confidence": 0.998,
-                    "landmarks": [[234.1, 142.0], [277.8, 141.3], [256.0, 168.4], [238.9, 188.2], [275.1, 187.7]],
+                    "landmarks": [[234.1, 142], [277.8, 141.3], [256, 168.4], [238.9, 188.2], [275.1, 187.7]],
                 }
             ],
         }

@@ -18,7 +18,8 @@ def _sources(tag: str) -> str:
 
 
 POLICY = (
-    f"default-src 'none'; script-src {_sources('script')}; style-src {_sources('style')}; connect-src 'self'; "
-    "img-src blob: data:; media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    f"default-src 'none'; script-src {_sources('script')}; style-src {_sources('style')}; "
+    "connect-src 'self'; img-src blob: data:; media-src blob:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Content-Security-Policy of every answer."""

@@ -87,7 +87,7 @@ class Protocol(HttpToolsProtocol):
 
 
 _NOT_HTTP = Refusal(400, "not_http", "request: not valid HTTP/1.1; send it again")
-_TOO_LARGE = Refusal(431, "head_too_large", f"request: its head is larger than {HEAD_BYTES} bytes; shorten it")
+_TOO_LARGE = Refusal(431, "head_too_large", f"request: a head of more than {HEAD_BYTES} bytes; shorten it")
 
 
 def _encoded(refusal: Refusal) -> bytes:

@@ -6,7 +6,6 @@ import asyncio
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -22,9 +21,6 @@ from trt_mogface.serving.http.service import Service
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 BACKLOG = 1024
-POLL = 0.02
-"""Seconds between two looks at whether all requests are answered."""
-
 FINISH = 5
 """Seconds for clients to take the last answers."""
 
@@ -77,9 +73,8 @@ class Server(uvicorn.Server):
             self._stop()
 
     async def _drain(self) -> None:
-        admission, deadline = self._service.admission, time.monotonic() + self._service.options.drain
-        while admission.requests and time.monotonic() < deadline:
-            await asyncio.sleep(POLL)
+        with anyio.move_on_after(self._service.options.drain):
+            await self._service.admission.idle.wait()
         self._stop()
 
     def _stop(self) -> None:

@@ -84,7 +84,11 @@ class Service:
 
     def _routes(self) -> FastAPI:
         app = FastAPI(
-            title="trt-mogface", version=__version__, docs_url=None, redoc_url=None, description="Face detection."
+            title="trt-mogface",
+            description="Face detection.",
+            version=__version__,
+            docs_url=None,
+            redoc_url=None,
         )
         app.add_exception_handler(Refusal, self._refuse)
         app.add_exception_handler(RequestValidationError, self._refuse_query)
@@ -180,7 +184,8 @@ class Service:
         except (MogFaceError, MemoryError) as error:
             raise self._failure(error) from error
         finally:
-            for each in (leaving, *answers):
+            every: list[asyncio.Future[Any]] = [leaving, *answers]
+            for each in every:
                 if not each.cancel() and not each.cancelled():
                     each.exception()  # or the event loop would log that nobody looked at it
 
@@ -258,8 +263,7 @@ class Service:
         return openapi.State(status="alive")
 
     async def _ready(self) -> openapi.State:
-        if self.admission.phase != "ready":
-            raise Refusal(503, self.admission.phase, f"the service is {self.admission.phase}; try again later")
+        self.admission.check_ready()
         return openapi.State(status="ready")
 
     async def _exposition(self) -> Response:

@@ -37,7 +37,7 @@ def served(backend: FakeBackend) -> Iterator[Serve]:
 
 
 @pytest.fixture
-def gate(backend: FakeBackend) -> Iterator[Gate]:
+def gate() -> Iterator[Gate]:
     """A gate at which batches wait, once a test has set it as ``backend.at_wait``."""
     gate = Gate()
     yield gate

@@ -59,10 +59,17 @@ def test_a_form_has_several_images(service: Running, group_file: bytes) -> None:
         assert min(values) >= 0
 
 
-@pytest.mark.parametrize("options", [{"conf": 0.02}, {"iou": 0.1, "conf": 0.02}, {"max_det": 2}, {"conf": 0.999}])
-def test_options_are_those_of_a_detector(service: Running, group_file: bytes, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "options", [{"conf": 0.02}, {"iou": 0.1, "conf": 0.02}, {"max_det": 2}, {"conf": 0.999}]
+)
+def test_options_are_those_of_a_detector(
+    service: Running, group_file: bytes, options: dict[str, Any]
+) -> None:
     expected = faces(group_file, **options)
-    assert service.post(group_file, "image/jpeg", params=options).json()["images"][0]["faces"] == expected["faces"]
+    assert (
+        service.post(group_file, "image/jpeg", params=options).json()["images"][0]["faces"]
+        == expected["faces"]
+    )
 
 
 def test_an_image_is_drawn(service: Running) -> None:
@@ -70,6 +77,7 @@ def test_an_image_is_drawn(service: Running) -> None:
     assert done.headers["content-type"] == "image/jpeg"
     drawn = cv2.imdecode(np.frombuffer(done.content, np.uint8), cv2.IMREAD_COLOR)
     original = decode_image(PORTRAIT)
+    assert drawn is not None
     assert drawn.shape == original.shape
     (face,) = faces(PORTRAIT)["faces"]
     x0, y0, x1, y1 = (round(value) for value in face["box"])
@@ -85,7 +93,7 @@ def test_clients_share_batches(served: Serve, backend: FakeBackend, gate: Gate) 
     first = in_thread(service.post, png(1))
     assert backend.next_submitted() == [1]
     others = [in_thread(service.post, png(number)) for number in range(2, 6)]
-    service.until(lambda: len(service.service._runner._queue._jobs) == 4)  # noqa: SLF001
+    service.until(lambda: len(service.service._runner._queue._jobs) == 4)
     gate.open()
     assert sorted(backend.next_submitted()) == [2, 3, 4, 5]
     assert first.result(30).headers["X-Batch-Size"] == "1"
@@ -101,9 +109,10 @@ def test_an_image_whose_client_leaves_does_not_run(served: Serve, backend: FakeB
         data = png(2)
         leaving.sendall(
             f"POST {ROUTE} HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\n"
-            f"Content-Length: {len(data)}\r\n\r\n".encode() + data
+            f"Content-Length: {len(data)}\r\n\r\n".encode()
+            + data
         )
-        service.until(lambda: service.service._runner._queue._jobs)  # noqa: SLF001
+        service.until(lambda: service.service._runner._queue._jobs)
     service.until(lambda: service.service.admission.images == 1)
     gate.open()
     assert first.result(30).status_code == 200

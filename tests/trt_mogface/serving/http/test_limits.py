@@ -64,7 +64,12 @@ def chunks(size: int, count: int) -> Iterator[bytes]:
         (PART[:20] + b"\r\n--X--\r\n", FORM, 400, "damaged_form"),
         (b"--X\r\n" + b"a: b\r\n" * 99 + b"\r\n\r\n--X--\r\n", FORM, 400, "damaged_form"),
         (PART + b"\r\n--X--\r\n", FORM, 422, "not_usable"),
-        (b'--X\r\nContent-Disposition: form-data; name="conf"\r\n\r\n0.5\r\n--X--\r\n', FORM, 422, "not_a_file"),
+        (
+            b'--X\r\nContent-Disposition: form-data; name="conf"\r\n\r\n0.5\r\n--X--\r\n',
+            FORM,
+            422,
+            "not_a_file",
+        ),
         (PART + b"\r\n--X\r\n\r\n\r\n--X--\r\n", FORM, 422, "not_a_file"),
         ((PART + png(1) + b"\r\n") * 5 + b"--X--\r\n", FORM, 422, "too_many"),
         (png(1), "multipart/form-data", 400, "damaged_form"),
@@ -106,7 +111,17 @@ def test_an_endless_body_ends(service: Running) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["conf=2", "conf=-0.1", "conf=nan", "conf=x", "iou=1.1", "max_det=0", "max_det=1.5", "confidence=0.5", "conf="],
+    [
+        "conf=2",
+        "conf=-0.1",
+        "conf=nan",
+        "conf=x",
+        "iou=1.1",
+        "max_det=0",
+        "max_det=1.5",
+        "confidence=0.5",
+        "conf=",
+    ],
 )
 def test_options(service: Running, query: str) -> None:
     refused(service.post(png(1), params=httpx.QueryParams(query)), 422, "bad_option")
@@ -120,7 +135,9 @@ def test_paths_and_methods(service: Running) -> None:
     refused(done, 405, "method_not_allowed")
     assert done.headers["allow"] == "POST"
     with service.client() as client:
-        preflight = client.options(ROUTE, headers={"Origin": "http://other", "Access-Control-Request-Method": "POST"})
+        preflight = client.options(
+            ROUTE, headers={"Origin": "http://other", "Access-Control-Request-Method": "POST"}
+        )
     refused(preflight, 405, "method_not_allowed")
     assert not [name for name in preflight.headers if name.startswith("access-control")]
 

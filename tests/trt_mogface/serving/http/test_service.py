@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.fakes import FakeBackend
 from tests.support.http_service import ROUTE, png
 from tests.trt_mogface.serving.http.conftest import Serve
 from trt_mogface.errors import ArgumentError, UsageError
@@ -28,13 +27,13 @@ def test_metrics(served: Serve) -> None:
     service.post(b"no image")
     service.get("/nothing")
     samples = {
-        (sample.name, *sorted(sample.labels.items())): sample.value
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(service.get("/metrics").text)
         for sample in family.samples
     }
 
     def value(name: str, **labels: str) -> float:
-        return samples[("trt_mogface_" + name, *sorted(labels.items()))]
+        return samples["trt_mogface_" + name, tuple(sorted(labels.items()))]
 
     assert value("http_requests_total", route=ROUTE, status="200") == 5
     assert value("http_requests_total", route=ROUTE, status="422") == 1
@@ -47,23 +46,34 @@ def test_metrics(served: Serve) -> None:
     assert value("http_images") == 0
     assert value("http_ready") == 1
     assert value("frames_total") == 6  # with the warm-up
-    assert samples[("process_resident_memory_bytes",)] > 1e6
+    assert samples["process_resident_memory_bytes", ()] > 1e6
 
 
-@pytest.mark.parametrize(
-    "header", [{"Authorization": f"Bearer {KEYS[1]}"}, {"X-API-Key": KEYS[0]}, {"authorization": f"bearer  {KEYS[0]}"}]
-)
+RIGHT = [
+    {"Authorization": f"Bearer {KEYS[1]}"},
+    {"X-API-Key": KEYS[0]},
+    {"authorization": f"bearer  {KEYS[0]}"},
+]
+WRONG: list[dict[str, str]] = [
+    {},
+    {"X-API-Key": ""},
+    {"X-API-Key": "wrong"},
+    {"X-API-Key": KEYS[0][:-1]},
+    {"X-API-Key": "\xff"},
+    {"Authorization": KEYS[0]},
+    {"Authorization": f"Basic {KEYS[0]}"},
+    {"Authorization": "Bearer " + "x" * 5000},
+]
+
+
+@pytest.mark.parametrize("header", RIGHT)
 def test_a_right_key(served: Serve, header: dict[str, str]) -> None:
     service = served(keys=KEYS)
     assert service.post(png(1), headers=header).status_code == 200
     assert service.get("/metrics", headers=header).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "header",
-    [{}, {"X-API-Key": ""}, {"X-API-Key": "wrong"}, {"X-API-Key": KEYS[0][:-1]}, {"Authorization": KEYS[0]}]
-    + [{"X-API-Key": "\xff"}, {"Authorization": f"Basic {KEYS[0]}"}, {"Authorization": "Bearer " + "x" * 5000}],
-)
+@pytest.mark.parametrize("header", WRONG)
 def test_a_wrong_key(served: Serve, header: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     service = served(keys=KEYS)
     raw = {name: value.encode("latin-1") for name, value in header.items()}
@@ -77,7 +87,7 @@ def test_a_wrong_key(served: Serve, header: dict[str, Any], caplog: pytest.LogCa
     assert not any(key in done.text + caplog.text for key in KEYS)
 
 
-def test_each_key_has_its_own_limit(served: Serve, backend: FakeBackend) -> None:
+def test_each_key_has_its_own_limit(served: Serve) -> None:
     service = served(keys=KEYS, per_client=1)
     admission = service.service.admission
     with admission.visit("key 0"):
@@ -121,11 +131,14 @@ def test_every_answer_has_the_policy(served: Serve) -> None:
 
 
 def test_the_page_names_nothing_outside() -> None:
-    assert not re.findall(r"""(?:src|href|action)\s*=|url\(|@import|https?://(?!www\.w3\.org/2000/svg)""", PAGE)
+    assert not re.findall(
+        r"""(?:src|href|action)\s*=|url\(|@import|https?://(?!www\.w3\.org/2000/svg)""", PAGE
+    )
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_bytes": 0}, {"timeout": -1.0}, {"queue": 0}, {"max_pixels": 10**9}, {"drain": float("nan")}]
+    "options",
+    [{"max_bytes": 0}, {"timeout": -1.0}, {"queue": 0}, {"max_pixels": 10**9}, {"drain": float("nan")}],
 )
 def test_impossible_limits(options: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match=next(iter(options))):
@@ -133,9 +146,9 @@ def test_impossible_limits(options: dict[str, Any]) -> None:
 
 
 def test_a_port_in_use() -> None:
-    with bind("127.0.0.1", 0) as listening, pytest.raises(ArgumentError, match="port .*: cannot be used"):
+    with bind("127.0.0.1", 0) as listening, pytest.raises(ArgumentError, match=r"port .*: cannot be used"):
         bind("127.0.0.1", listening.getsockname()[1])
-    with pytest.raises(ArgumentError, match="host .*unknown"):
+    with pytest.raises(ArgumentError, match=r"host .*unknown"):
         bind("no such host", 0)
     with pytest.raises(ArgumentError, match="port"):
         bind("127.0.0.1", 70000)
