@@ -27,7 +27,7 @@ from trt_mogface.evaluation.disagreement_page import ComparedImage, disagreement
 from trt_mogface.evaluation.evaluation import COLUMNS, Evaluation
 from trt_mogface.machine.sensors import Readings
 from trt_mogface.video.items import SourceEvent
-from trt_mogface.video.report import summarize
+from trt_mogface.video.report import Crop, summarize
 from trt_mogface.video.report_page import report_page as video_page
 
 NAMES = ("bench", "bench-batches", "eval", "compare", "build", "video")
@@ -115,4 +115,7 @@ def _video() -> str:
         *items(FILES[2], 40, is_live=False, seed=2),
         SourceEvent("$a$ hall", "failed", BEGUN, message=f"{ATTACK}: no such file"),
     ]
-    return video_page(summarize(records), [f"{ATTACK}: line 3 is damaged"])
+    found = summarize(records)
+    crop = np.asarray(photos.portrait()[60:180, 180:270])
+    crops = [Crop(name, track, crop) for name in (ATTACK, "door") for track in found[name].tracks.values()]
+    return video_page(found, [f"{ATTACK}: line 3 is damaged"], crops[:9])

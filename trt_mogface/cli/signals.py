@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,6 +54,31 @@ def raised() -> Iterator[None]:
     finally:
         if not ended:  # else later ones stay without effect
             _restore(before)
+
+
+@contextmanager
+def stopping(stop: Callable[[], object]) -> Iterator[None]:
+    """Return a context whose first signal calls `stop` and is raised at the end, and a second one at once.
+
+    `stop` runs in a thread of its own, so that it may take locks that the main thread holds.
+    """
+    received: list[int] = []
+
+    def handle(number: int, _: object) -> None:
+        received.append(number)
+        if len(received) == 1:
+            threading.Thread(target=stop, name="stop", daemon=True).start()
+        else:
+            _restore(before)
+            signal.raise_signal(received[0])
+
+    before = _handle(handle)
+    try:
+        yield
+    finally:
+        _restore(before)
+        if received:
+            signal.raise_signal(received[0])  # to the handler that has been waiting
 
 
 @contextmanager

@@ -16,7 +16,7 @@ INTERVAL = 0.2
 """Seconds between samples: NVML's values change no faster, and reading them disturbs the measured work."""
 
 Sample = dict[str, float]
-"""Power in W, clocks in MHz, memory in MB, by the names of `Readings`."""
+"""Power in W, clocks in MHz, memory in MB, use of GPU and decoder in percent, by name; see `Readings`."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,8 @@ def gpu_reader(device: int) -> Callable[[], Sample] | None:
         "sm_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
         "memory_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM),
         "gpu_memory_mb": lambda: nvml.nvmlDeviceGetMemoryInfo(handle).used / 1e6,
+        "gpu_percent": lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu,
+        "decoder_percent": lambda: nvml.nvmlDeviceGetDecoderUtilization(handle)[0],
     }
     return lambda: _available(nvml.NVMLError, readers)
 

@@ -135,6 +135,11 @@ def plots(figures: Sequence[Markup]) -> Markup:
     return _render("plots.html", figures=figures)
 
 
+def photos(figures: Sequence[Markup]) -> Markup:
+    """Return results of `photo` as small pictures, side by side where there is room."""
+    return _render("photos.html", figures=figures)
+
+
 def link(text: str, anchor: str) -> Markup:
     """Return a link to a section of the page."""
     return _render("link.html", text=text, anchor=anchor)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import glob
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import cv2
 import numpy as np
 
+from trt_mogface.errors import ImageError, OutputError
+from trt_mogface.frame import Image
+from trt_mogface.images import read_image
 from trt_mogface.video.items import FrameFaces, Item, SourceEvent
+from trt_mogface.video.records import read_records
+from trt_mogface.video.sinks.files import file_name
 
 BINS = 240
 """Largest number of bins of a series; beyond it their width doubles."""
@@ -20,11 +29,18 @@ FINEST = 0.125
 MAX_TRACKS = 20_000
 """Tracks of a source that are kept; of more, the shortest ones are only counted."""
 
+MAX_CROPS = 48
+CROP_SIDE = 224
+"""Largest number of crops, and the longer side of one in pixels."""
+
 MAX_INCIDENTS = 200
 """Events of a source that are kept; further ones are only counted."""
 
 STATES = ("opened", "lost", "reopened", "ended", "failed")
 """Events that change the state of a source."""
+
+CROPS = ".crops.ledger"
+"""File by which the folder of a crops sink is known."""
 
 INCIDENTS = ("lost", "reopened", "corrupt", "resized", "failed")
 """Events that are listed one by one."""
@@ -34,9 +50,6 @@ PER_OCTAVE = 2
 
 CONFIDENCES = 20
 """Bins of the histogram of confidences."""
-
-SAME_PACE, LIVE_AFTER = 0.02, 60.0
-"""A stream is live if its time keeps the pace of this machine's clock within a share, over these seconds."""
 
 Moment = tuple[float, float | None]
 """Capture in seconds since 1970, and the presentation time in the stream."""
@@ -110,6 +123,7 @@ class TrackSpan:
         faces: Number of sightings.
         confidence: Best confidence.
         size: Longer side of the largest box in pixels.
+        best: Number of the frame with the best crop; None before the track is over.
     """
 
     number: int
@@ -118,6 +132,22 @@ class TrackSpan:
     faces: int = 0
     confidence: float = 0.0
     size: float = 0.0
+    best: int | None = None
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The best crop of a track.
+
+    Attributes:
+        source: Name of the source.
+        track: Span of the track.
+        image: uint8 [H, W, 3], BGR.
+    """
+
+    source: str
+    track: TrackSpan
+    image: Image
 
 
 @dataclass
@@ -136,6 +166,7 @@ class SourceReport:
         zones: Faces by zone.
         tracks: Tracks by number.
         forgotten: Number of tracks beyond `MAX_TRACKS`.
+        latest: Latest capture, in seconds since 1970.
     """
 
     name: str
@@ -149,22 +180,16 @@ class SourceReport:
     zones: Counter[str] = field(default_factory=Counter)
     tracks: dict[int, TrackSpan] = field(default_factory=dict)
     forgotten: int = 0
+    latest: float = -math.inf
     _captured: Series = field(default_factory=Series)
     _streamed: Series = field(default_factory=Series)
-    _first: Moment | None = None
-    _last: Moment = (0.0, 0.0)
+    _has_times: bool = True
     _is_live: bool = False
 
     @property
     def is_live(self) -> bool:
-        """Whether the source follows the clock of the world, like a camera; a file has its own."""
-        if self._is_live or self._first is None:
-            return True
-        (begun, start), (ended, end) = self._first, self._last
-        if start is None or end is None:
-            return True
-        duration = end - start
-        return duration >= LIVE_AFTER and abs(duration / (ended - begun or math.inf) - 1) <= SAME_PACE
+        """Whether the time of day counts: of a camera, and of a file without time stamps."""
+        return self._is_live or not self._has_times
 
     @property
     def series(self) -> Series:
@@ -178,10 +203,15 @@ class SourceReport:
 
     def add(self, item: Item) -> None:
         """Add a record."""
+        self.latest = max(self.latest, item.captured)
         if isinstance(item, SourceEvent):
             self._add_event(item)
         else:
             self._add_frame(item)
+        for ended in item.ended:
+            track = self.tracks.get(ended.id)
+            if track is not None:
+                track.best = ended.best.frame
 
     def _add_event(self, event: SourceEvent) -> None:
         self.events[event.event] += 1
@@ -197,8 +227,8 @@ class SourceReport:
 
     def _add_frame(self, item: FrameFaces) -> None:
         count, moment = len(item.faces), (item.captured, item.time)
-        self._is_live |= item.clock == "sender" or item.time is None or item.lag is not None
-        self._first, self._last = self._first or moment, moment
+        self._is_live |= item.lag is not None
+        self._has_times &= item.time is not None
         self._add_bin(Bin(1, count, count, lag=item.lag), moment)
         if not count:
             return
@@ -241,9 +271,83 @@ class SourceReport:
         self.forgotten += MAX_TRACKS // 2
 
 
-def summarize(items: Iterable[Item]) -> dict[str, SourceReport]:
-    """Return a report of each source by name, in the order of their first records."""
+def read_reports(paths: Sequence[Path]) -> tuple[dict[str, SourceReport], list[str]]:
+    """Read records of sinks; see `trt_mogface.video.records.read_records`.
+
+    Args:
+        paths: Files or folders; records of one source in several of them follow each other.
+
+    Returns:
+        Report of each source by name, and what could not be read, one line each.
+    """
     sources: dict[str, SourceReport] = {}
+    problems: list[str] = []
+    for path in paths:
+        if (path / CROPS).exists() and not any(path.glob("*.jsonl")) and not (path / "frames").exists():
+            continue
+        try:
+            summarize(_later(read_records(path), path, dict(sources)), sources)
+        except OutputError as error:
+            problems.append(str(error))
+    return sources, problems
+
+
+def best_crops(paths: Iterable[Path], sources: Mapping[str, SourceReport]) -> list[Crop]:
+    """Return the best crops of the tracks with most sightings, as far as a sink has written them.
+
+    Args:
+        paths: Folders of crops sinks, and any other paths.
+        sources: Reports by name.
+    """
+    folders = [path for path in paths if path.is_dir()]
+    tracks = [(source.name, track) for source in sources.values() for track in source.tracks.values()]
+    tracks.sort(key=lambda row: -row[1].faces)
+    found: list[Crop] = []
+    for name, track in tracks if folders else []:
+        file = _crop_file(folders, name, track)
+        if file is None:
+            continue
+        with suppress(ImageError):  # damaged, or deleted since
+            found.append(Crop(name, track, _reduced(read_image(file))))
+        if len(found) == MAX_CROPS:
+            break
+    return found
+
+
+def _crop_file(folders: Iterable[Path], source: str, track: TrackSpan) -> Path | None:
+    if track.best is None:
+        return None
+    pattern = f"{glob.escape(file_name(source))}/*/{track.best:08d}-*-id{track.number}.jpg"
+    return next((file for folder in folders for file in folder.glob(pattern)), None)
+
+
+def _reduced(image: Image) -> Image:
+    scale = CROP_SIDE / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _later(items: Iterable[Item], path: Path, before: Mapping[str, SourceReport]) -> Iterator[Item]:
+    """Yield items; refuse those that other sinks of the same run may have, which would count twice."""
+    latest = {name: source.latest for name, source in before.items()}
+    for item in items:
+        if item.captured <= latest.get(item.source, -math.inf):
+            problem = f"records of {item.source} overlap with those of an earlier argument"
+            raise OutputError(f"{path}: {problem}; name one sink of a run")
+        yield item
+
+
+def summarize(
+    items: Iterable[Item], sources: dict[str, SourceReport] | None = None
+) -> dict[str, SourceReport]:
+    """Return a report of each source by name, in the order of their first records.
+
+    Args:
+        items: Records.
+        sources: Reports to add to.
+    """
+    sources = {} if sources is None else sources
     for item in items:
         source = sources.get(item.source)
         if source is None:

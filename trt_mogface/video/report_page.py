@@ -9,9 +9,9 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
 
-from trt_mogface.reporting.html import Section, bullets, page, plot, plots, table
+from trt_mogface.reporting.html import Section, bullets, page, photo, photos, plot, plots, table
 from trt_mogface.reporting.plots import SERIES, SOFT, Point, bars, bars_height, printable
-from trt_mogface.video.report import CONFIDENCES, PER_OCTAVE, Bin, SourceReport, TrackSpan
+from trt_mogface.video.report import CONFIDENCES, PER_OCTAVE, Bin, Crop, SourceReport, TrackSpan
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -40,18 +40,23 @@ STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 2
 
 DAY = 86400
 
+CROPS_TEXT = "Tracks with most sightings, each where it is seen best: by confidence, size and frontality."
+
 LANE = 0.09
 """Height of a lane of a timeline in inches."""
 
 Value = Callable[[Bin], "float | None"]
 
 
-def report_page(sources: Mapping[str, SourceReport], problems: Sequence[str] = ()) -> str:
+def report_page(
+    sources: Mapping[str, SourceReport], problems: Sequence[str] = (), crops: Sequence[Crop] = ()
+) -> str:
     """Return the page; needs Jinja2 and matplotlib.
 
     Args:
         sources: Reports by name.
         problems: What could not be read.
+        crops: Best crops.
     """
     found = sorted(sources.values(), key=lambda source: -source.total.faces)
     plotted = found[:PLOTTED]
@@ -59,6 +64,9 @@ def report_page(sources: Mapping[str, SourceReport], problems: Sequence[str] = (
     sections += [Section("Problems", parts=[bullets(problems)])] if problems else []
     sections += _over_time("Faces over time", "faces in a frame", plotted, lambda each: _mean(each))
     sections += _tracks(plotted)
+    sections += (
+        [Section("Best crops", CROPS_TEXT, [photos([_crop(each) for each in crops])])] if crops else []
+    )
     if any(each.total.faces for each in found):
         sections.append(Section("Sizes and confidences", parts=[_histograms(found)]))
     sections += _over_time("Dropped frames", "dropped frames", plotted, lambda each: each.dropped)
@@ -288,6 +296,11 @@ def _pixels(number: int) -> str:
 def _counted(caption: str, rows: Sequence[tuple[str, int]]) -> Markup:
     summary = f"{caption}: {'; '.join(f'{name}: {count}' for name, count in rows)}."
     return plot(partial(bars, values=rows, across="faces"), caption, summary, bars_height(len(rows)))
+
+
+def _crop(crop: Crop) -> Markup:
+    name = f"{crop.source}, track {crop.track.number}"
+    return photo(crop.image, (), f"Face of {name}", f"{name}, {crop.track.faces} sightings")
 
 
 def _incidents(sources: Sequence[SourceReport]) -> list[Section]:

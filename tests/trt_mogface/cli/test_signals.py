@@ -78,6 +78,49 @@ def test_nohup_is_respected(tmp_path: Path) -> None:
     assert end(tmp_path / "a.txt", signal.SIGHUP, signal.SIGTERM, ignored=True)[0] == 143
 
 
+STOPPING = """
+import sys, threading, time
+from trt_mogface.cli import app, signals
+
+def work(arguments):
+    stopped = threading.Event()
+    with signals.stopping(stopped.set):
+        print("ready", flush=True)
+        stopped.wait(60)
+        print("stopped", flush=True)
+        time.sleep(float(sys.argv[1]))
+        print("done", flush=True)
+    return 0
+
+app._run = work
+app.main()
+"""
+"""A command that finishes its work when it is to stop, which takes some seconds."""
+
+
+@pytest.mark.parametrize(("again", "done"), [(False, True), (True, False)])
+def test_the_first_signal_stops_and_the_second_ends(again: bool, done: bool) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", STOPPING, "60" if again else "0.1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_interrupts,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "stopped\n"
+        if again:
+            process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (130, "trt-mogface: interrupted\n")
+    assert ("done" in out) == done
+
+
 def received() -> None:
     with signals.raised(), signals.deferred() as ended:
         assert not ended()

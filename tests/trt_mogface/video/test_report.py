@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -87,21 +86,22 @@ def test_a_camera_has_the_time_of_day_and_a_file_its_own() -> None:
     assert 0 <= first < last <= 400 / RATE
 
 
-def only_arrivals(frames: int, pace: float = 1.0) -> Iterator[FrameFaces]:
-    """Yield frames whose own time runs `pace` times as fast as the clock, without any event."""
-    for number in range(frames):
-        yield FrameFaces(
-            "a", number, number * pace, BEGUN + number, "arrival", faces(np.random.default_rng(), 0, 1)
-        )
+def stills(count: int) -> Iterator[FrameFaces]:
+    """Yield frames of a file, one a second."""
+    for number in range(count):
+        found = faces(np.random.default_rng(number), 1, 1)
+        yield FrameFaces("a", number, float(number), BEGUN + number, "sender", found)
 
 
-@pytest.mark.parametrize(("pace", "is_live"), [(1.0, True), (1.001, True), (7.0, False), (0.9, False)])
-def test_a_stream_that_runs_like_the_clock_is_live(pace: float, is_live: bool) -> None:
-    assert summarize(only_arrivals(100, pace))["a"].is_live == is_live
+def test_lag_or_a_loss_makes_a_source_live() -> None:
+    frames = list(stills(9))
+    assert not summarize(frames)["a"].is_live
+    assert summarize([*frames, dataclasses.replace(frames[-1], lag=0.0)])["a"].is_live
+    assert summarize([*frames, SourceEvent("a", "lost", BEGUN)])["a"].is_live
 
 
 def test_times_that_jump_back_and_are_missing_are_counted_once() -> None:
-    frames = [dataclasses.replace(each, time=None) for each in only_arrivals(50)]
+    frames = [dataclasses.replace(each, time=None) for each in stills(50)]
     jumping = [dataclasses.replace(each, time=float(-n)) if n % 3 else each for n, each in enumerate(frames)]
     report = summarize(jumping)["a"]
     assert sum(each.frames for _, each in report.series.bins()) == 50
