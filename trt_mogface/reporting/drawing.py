@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from trt_mogface._files import whole_file
 from trt_mogface.errors import ImageError, OutputError
@@ -24,7 +25,13 @@ LONGEST_SIDE = {".jpe": 65500, ".jpeg": 65500, ".jpg": 65500, ".webp": 16383}
 Color = tuple[int, int, int]
 
 
-def draw(image: Image, boxes: Floats, scores: Floats, landmarks: Floats | None) -> Image:
+def draw(
+    image: Image,
+    boxes: Floats,
+    scores: Floats,
+    landmarks: Floats | None,
+    ids: NDArray[np.int64] | None = None,
+) -> Image:
     """Return a copy of an image with faces drawn on it.
 
     Args:
@@ -32,12 +39,14 @@ def draw(image: Image, boxes: Floats, scores: Floats, landmarks: Floats | None) 
         boxes: float32 [n, 4], x0, y0, x1, y1 in pixels of the image, within its edges.
         scores: float32 [n].
         landmarks: float32 [n, points, 2] or None; points beyond the edges are left out.
+        ids: int64 [n], identities that are written before the scores, those below 0 left out; or None.
     """
     canvas: Image = np.array(image, order="C")
     thickness = max(1, round(min(image.shape[:2]) / 400))
-    for box, score in zip(boxes.round().astype(int).tolist(), scores.tolist()):
+    names = [""] * len(scores) if ids is None else [f"#{number} " if number >= 0 else "" for number in ids]
+    for box, score, name in zip(boxes.round().astype(int).tolist(), scores.tolist(), names):
         cv2.rectangle(canvas, box[:2], box[2:], BOX, thickness, cv2.LINE_AA)
-        label(canvas, f"{score:.2f}", (box[0], box[1]), thickness)
+        label(canvas, f"{name}{score:.2f}", (box[0], box[1]), thickness)
     points = np.empty((0, 2), np.float32) if landmarks is None else landmarks.reshape(-1, 2)
     inside = ((points >= 0) & (points < image.shape[1::-1])).all(axis=1)
     for point in points[inside].round().astype(int).tolist():

@@ -94,6 +94,7 @@ KINDS = {
     "parquet": Kind("parquet", "ParquetSink", "DIR", {"rows": _count}),
     "mot": Kind("mot", "MotSink", "DIR"),
     "crops": Kind("crops", "CropsSink", "DIR", {"aligned": _flag, "margin": _share}, ("keep",)),
+    "mp4": Kind("mp4", "Mp4Sink", "DIR", {"draw": _flag}),
     "prometheus": Kind("prometheus", "PrometheusSink", "PORT", {}, ()),
 }
 """Kinds of sinks by name."""
@@ -188,8 +189,10 @@ def open_sinks(
     _check([each for each in given if isinstance(each, Specification)], blur=blur, track=track)
     try:
         for each in given:
-            sink = _open(each, resume=resume) if isinstance(each, Specification) else CustomSink(each)
-            opened.append(sink)
+            if isinstance(each, Specification):
+                opened.append(_open(each, blur=blur, resume=resume))
+            else:
+                opened.append(CustomSink(each))
     except BaseException:
         for sink in opened:
             with suppress(MogFaceError):
@@ -212,11 +215,11 @@ def _check(given: list[Specification], *, blur: bool, track: bool) -> None:
             raise UsageError(f"{each.text}: MOT files are lists of tracks; turn tracking on")
 
 
-def _open(given: Specification, *, resume: bool) -> Sink:
+def _open(given: Specification, *, blur: bool, resume: bool) -> Sink:
     kind = KINDS[given.kind]
     module = import_module(f"trt_mogface.video.sinks.{kind.module}")
     maker = module.StdoutSink if given.target == STDOUT else getattr(module, kind.maker)
-    offered = {"rotation": given.rotation, "resume": resume}
+    offered = {"rotation": given.rotation, "resume": resume, "blur": blur}
     accepted = inspect.signature(maker).parameters
     options = {key: value for key, value in given.options.items() if key not in kind.rotates}
     options |= {key: value for key, value in offered.items() if key in accepted}
