@@ -138,8 +138,9 @@ class Mp4Sink:
             raise ImageError(f"{self.name}: {item.source} is decoded on a GPU; use decoder='cpu'")
         if not self._draws or not len(item.faces):
             return item.picture
-        faces = item.faces.clip()
-        return Frame((draw(item.image(), faces.xyxy, faces.confidence, faces.landmarks, faces.tracker_id),))
+        faces, image = item.faces.clip(), item.image()
+        drawn = drawing.draw(image, faces.xyxy, faces.confidence, faces.landmarks, faces.tracker_id)
+        return Frame((drawn,))
 
     def _movie(self, item: FrameFaces, picture: Frame) -> Movie:
         """Return the file of a frame, a new one if it differs from the frame before."""

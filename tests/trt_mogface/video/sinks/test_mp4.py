@@ -62,15 +62,18 @@ def frames(path: Path | io.BytesIO) -> list[Any]:
         return list(container.decode(video=0))
 
 
+def level(frame: Any) -> int:
+    return round(float(frame.to_ndarray(format="gray").mean()))
+
+
 def levels(path: Path | io.BytesIO) -> list[int]:
-    return [round(float(frame.to_ndarray(format="gray").mean())) for frame in frames(path)]
+    return list(map(level, frames(path)))
 
 
 def levels_up_to_an_error(data: bytes) -> list[int]:
-    found = []
+    found: list[int] = []
     with av.open(io.BytesIO(data)) as container, suppress(av.error.InvalidDataError):
-        for frame in container.decode(video=0):
-            found.append(round(float(frame.to_ndarray(format="gray").mean())))
+        found.extend(map(level, container.decode(video=0)))
     return found
 
 
