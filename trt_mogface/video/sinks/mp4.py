@@ -11,6 +11,7 @@ from typing import Any
 from trt_mogface._files import cannot_write
 from trt_mogface.errors import ImageError, OutputError
 from trt_mogface.frame import Frame
+from trt_mogface.reporting import drawing
 from trt_mogface.video.encoding import colors_of, encoder_for, to_video_frame
 from trt_mogface.video.items import FrameFaces, Item, SourceEvent
 from trt_mogface.video.sinks.files import file_name, sync_folder
