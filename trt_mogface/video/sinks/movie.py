@@ -57,7 +57,7 @@ class Movie:
         self.fragments, self._written, self._unwritten = Fragments(), 0, bytearray()
         self._frames, self._clock = 0, _Clock()
         self._sound: _Sound | None = None
-        self._held: list[Packet] | None = []
+        self._held: list[Packet[Any]] | None = []
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except OSError as error:
@@ -148,7 +148,7 @@ class Movie:
         del self._unwritten[:count]
         self._written += count
 
-    def _mux(self, packets: list[Packet]) -> None:
+    def _mux(self, packets: list[Packet[Any]]) -> None:
         if self._held is None:
             self._container.mux(packets)
             return
@@ -225,7 +225,7 @@ class _Sound:
         bare = BitStreamFilterContext("aac_adtstoasc", template) if has_heads else None
         return _Sound(container.add_stream_from_template(template), bare)
 
-    def copied(self, packet: Any, clock: _Clock) -> list[Packet]:
+    def copied(self, packet: Any, clock: _Clock) -> list[Packet[Any]]:
         """Return a copy of a packet on the time line of the file, or nothing for one outside of it."""
         import av
 
