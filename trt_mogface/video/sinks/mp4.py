@@ -22,7 +22,7 @@ from trt_mogface.video.sinks.movie import Movie
 
 @dataclass(frozen=True)
 class _Part:
-    """What all frames of one file share; another value begins another file."""
+    """Properties that all frames of one file share; another value begins another file."""
 
     opening: int
     size: tuple[int, int]
