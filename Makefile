@@ -9,7 +9,7 @@ TORCH  := 2.13.0
 PHOTOS ?= $(VENV)/photos
 PHOTO  ?= $(PHOTOS)/astronaut.png
 
-.PHONY: help demo kernels test family browsers bounds plugin-registry docs lint bench clean
+.PHONY: help demo kernels test family serving browsers bounds plugin-registry docs lint bench clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -31,6 +31,9 @@ test: $(VENV)/.dev $(VENV)/.real-cuda ## run the tests and the examples in docst
 
 family: $(VENV)/.dev ## build engines of every detector with TensorRT-RTX
 	MOGFACE_TEST_FAMILY=1 $(BIN)/python -m pytest -p no:xdist --durations=0 tests/trt_mogface/cli/test_build_family.py
+
+serving: $(VENV)/.dev ## detect with a real Triton, out of a wheel of 55 MB
+	MOGFACE_TEST_SERVING=1 $(BIN)/python -m pytest -p no:xdist tests/trt_mogface/serving
 
 # Chromium is the system's.  On Debian root installs it here; elsewhere install it first, or name it in CHROMIUM.
 browsers: $(VENV)/.dev ## open the HTML pages in Chromium (CHROMIUM=/path/to/chromium)

@@ -68,8 +68,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
             temporary = Path(name) / path.name
             temporary.mkdir()
             yield temporary
-            for file in temporary.iterdir():
-                _flush(file)
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _flush(file)
             if path.is_dir():
                 for file in temporary.iterdir():
                     file.replace(path / file.name)

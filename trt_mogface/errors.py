@@ -10,6 +10,7 @@ server can answer 4xx or 5xx from the type:
 `EngineError`                             an engine, or building it
 `DeviceError`                             the GPU, its memory, or the CUDA kernels
 `RunnerError`                             a detector or runner that is closed or broken
+`ServerError`                             a Triton server that is missing, busy or slow
 `OutputError`, `EvaluationError`          a result that cannot be written; ground truth or predictions
 `MissingExtraError`                       a package that is not installed or is broken
 ========================================  =======================================================
@@ -132,6 +133,10 @@ FORKED = (
     "method spawn"
 )
 """Message of a `RunnerError`: threads and GPU contexts do not survive a fork."""
+
+
+class ServerError(MogFaceError):
+    """A server that cannot be reached, is busy, or does not answer in time."""
 
 
 class OutputError(MogFaceError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from trt_mogface.backends.base import Network, OnStage
 from trt_mogface.backends.onnxruntime import CPU, OnnxNetwork, is_large
@@ -93,27 +95,22 @@ class Pass:
     images: Batch
 
 
-class CpuSlot:
-    """One batch on the CPU; see `trt_mogface.backends.base.Slot`.
+class PassSlot(ABC):
+    """One batch whose network input is made on the CPU, pass by pass; see `trt_mogface.backends.base.Slot`.
 
-    `submit` converts and resizes frames, and starts the network in the slot's own thread, which also selects
-    the faces: slots run side by side.
+    `submit` converts and resizes frames, and starts the passes in the slot's own thread: slots run side by
+    side.
 
     Args:
-        network: Network that the slot runs and closes.
         options: Options of the opened model.
     """
 
-    def __init__(self, network: Network, options: SlotOptions) -> None:
-        self._network, self._options, self._own = network, options, options.thresholds
+    def __init__(self, options: SlotOptions) -> None:
+        self._options = options
         self._passes: list[Pass] = []
         self._worker: Worker[list[Detections]] = Worker()
         self._running: Future[list[Detections]] = Future()
         self._running.set_result([])
-
-    def adjust(self, thresholds: Thresholds | None) -> None:
-        """Set the thresholds of the next batch; None for those that the model was opened with."""
-        self._options = dataclasses.replace(self._options, thresholds=thresholds or self._own)
 
     def submit(self, frames: Sequence[Frame]) -> None:
         """Write the network input and start the network; the frames may change afterwards."""
@@ -138,10 +135,13 @@ class CpuSlot:
         """Return the detections once the network has run."""
         return self._running.result()
 
+    @abstractmethod
     def close(self) -> None:
         """Finish the running batch and free the slot; closing twice is harmless."""
-        self._worker.close()
-        self._network.close()
+
+    @abstractmethod
+    def _faces(self, each: Pass) -> dict[int, Selection]:
+        """Return the faces of a pass in pixels of their images, by the index of the frame."""
 
     def _prepared(self, sizes: Sequence[tuple[int, int]]) -> list[Pass]:
         """Return the passes: the first over all frames, further ones over those that need them.
@@ -182,8 +182,31 @@ class CpuSlot:
             ]
         )
 
+
+class CpuSlot(PassSlot):
+    """One batch on the CPU; the slot's thread runs the network and selects the faces.
+
+    Args:
+        network: Network that the slot runs and closes.
+        options: Options of the opened model.
+    """
+
+    def __init__(self, network: Network, options: SlotOptions) -> None:
+        super().__init__(options)
+        self._network, self._own = network, options.thresholds
+
+    def adjust(self, thresholds: Thresholds | None) -> None:
+        """Set the thresholds of the next batch; None for those that the model was opened with."""
+        self._options = dataclasses.replace(self._options, thresholds=thresholds or self._own)
+
+    @override
+    def close(self) -> None:
+        """Finish the running batch and free the slot; closing twice is harmless."""
+        self._worker.close()
+        self._network.close()
+
+    @override
     def _faces(self, each: Pass) -> dict[int, Selection]:
-        """Run the network and return the faces in pixels of their images, by the index of the frame."""
         scores, deltas, landmarks = self._network.run(each.images)
         parts = zip(scores, deltas, [None] * len(scores) if landmarks is None else landmarks)
         return {
@@ -196,9 +219,14 @@ class CpuSlot:
         faces = select(
             scores, deltas, points, spec=spec, size=place.canvas, thresholds=thresholds, content=content
         )
-        scale: Floats = np.array(place.scale * 2, np.float32)  # x, y, x, y
-        landmarks = None if faces.landmarks is None else faces.landmarks / scale[:2]
-        return Selection(faces.boxes / scale, faces.scores, landmarks, faces.dropped)
+        return scaled_back(faces, place)
+
+
+def scaled_back(faces: Selection, place: Placement) -> Selection:
+    """Return faces in pixels of the network input as faces in pixels of the image."""
+    scale: Floats = np.array(place.scale * 2, np.float32)  # x, y, x, y
+    landmarks = None if faces.landmarks is None else faces.landmarks / scale[:2]
+    return Selection(faces.boxes / scale, faces.scores, landmarks, faces.dropped)
 
 
 @contextmanager

@@ -76,6 +76,10 @@ class DetectorOptions(TypedDict, total=False):
 
 
 NAMES = tuple(DetectorOptions.__annotations__)
+
+DEFAULTS: DetectorOptions = {"pad": True, "shrink": True, "scales": "full", "clip": False}
+"""Values that options have without the caller; None for the others, which are the model's."""
+
 NUMBERS: dict[str, type] = {
     **dict.fromkeys(("min_face", "conf", "iou"), Real),
     **dict.fromkeys(("top_k", "max_det", "threads"), Integral),
@@ -88,6 +92,12 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "provider": ((str,), "a name"),
 }
 """Other options with one kind of value, and its description."""
+
+
+def given(options: DetectorOptions) -> DetectorOptions:
+    """Return the options that differ from their defaults."""
+    changed: Any = {name: value for name, value in options.items() if value not in (None, DEFAULTS.get(name))}
+    return changed  # type: ignore[no-any-return]
 
 
 def check_options(options: DetectorOptions) -> None:

@@ -13,6 +13,7 @@ from trt_mogface.backends.base import Backend
 from trt_mogface.backends.cpu import CpuBackend
 from trt_mogface.backends.onnxruntime import CPU
 from trt_mogface.backends.options import DetectorOptions, check_options
+from trt_mogface.backends.triton.address import SCHEMES
 from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.cascade import is_cascade_folder
 from trt_mogface.models.files import model_path
@@ -30,7 +31,8 @@ def open_backend(
 
     Args:
         model: Contract ONNX file, folder of a cascade or name of a model, for the CPU; TensorRT engine, for
-            the GPU; or an opened backend, which is returned as it is.
+            the GPU; address of a model on a Triton server, such as ``triton://HOST:8001/NAME``; or an opened
+            backend, which is returned as it is.
         device: Number of the GPU that runs an engine, or an ONNX file with a provider that has GPUs; None for
             the first.
         slots: Number of slots that will run at a time; they share the cores of a CPU.
@@ -40,6 +42,7 @@ def open_backend(
         ArgumentError: If an option is unknown, impossible, or not one of this kind of model.
         ModelError: If the model is unknown or unreadable.
         MissingExtraError: If a package is not installed that the model needs.
+        ServerError: If a server cannot be reached.
         EngineError, KernelError, CudaError, OutOfMemoryError: If an engine cannot run here.
     """
     check_options(options)
@@ -54,6 +57,12 @@ def open_backend(
     if not isinstance(name, str) or not name or "\0" in name:
         raise ModelError(f"model {name!r:.40}: must be a name or a file")
     scheme = re.match(r"([a-z][a-z0-9+.-]*)://", name)
+    if scheme and scheme[1] in SCHEMES:
+        if device is not None:
+            raise ArgumentError("device", f"names a GPU, and {name} is on a server; omit it", device)
+        from trt_mogface.backends.triton.backend import TritonBackend
+
+        return TritonBackend(name, options)
     if scheme:
         raise ModelError(f"{name}: unknown scheme {scheme[1]!r}; pass a file or a model name")
     if not is_engine(name):

@@ -35,6 +35,7 @@ VERBS = {
     "export": "Write a model as a contract ONNX file, for ONNX Runtime, TensorRT and others.",
     "adapt": "Write another's ONNX file of a known family as a contract ONNX file.",
     "build": "Build TensorRT engines of a model, each with a manifest that states its accuracy.",
+    "triton": "Write a model into a Triton model repository, as a new version.",
     "refit": "Put weights into an engine that was built for it. Needs a GPU.",
     "models": "List the models that can be used by name, with origin, license and size.",
     "inspect": "Summarize a contract ONNX file, an engine or a cascade.",

@@ -177,7 +177,7 @@ def test_the_command_line_says_it_in_one_line(
 
 
 @pytest.mark.parametrize(
-    "model", ["triton://host/model", "https://example.org/a.onnx", "s3://bucket/a.engine"]
+    "model", ["tritonn://host/model", "https://example.org/a.onnx", "s3://bucket/a.engine"]
 )
 def test_an_unknown_scheme_is_one_line(model: str) -> None:
     with pytest.raises(ModelError, match="unknown scheme") as error:
