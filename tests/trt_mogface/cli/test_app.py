@@ -189,11 +189,11 @@ def test_flags_of_the_groups_are_kept() -> None:
     known = {
         "bench": "batch size scales duration mode images video rate poisson queue roofline simulate counted "
         "threads device json html model engine precision weights calib calib-cache force",
-        "build": "output precision weights min-face input shapes end-to-end conf iou max-det calib calib- "
-        "images calib-method calib-cache calib-size sensitivity keep-fp16 max-loss boxes force mem- "
-        "pool-size builder-optimization-level timing-cache-file version-compatible hardware- "
-        "compatibility-level compute-capabilities use-dla-core allow-gpu-fallback strip-weights "
-        "refit tensorrt verbose",
+        "build": "output precision weights min-face input shapes end-to-end conf iou max-det calib "
+        "calib-images calib-method calib-cache calib-size sensitivity keep-fp16 max-loss boxes "
+        "force mem-pool-size builder-optimization-level timing-cache-file version-compatible "
+        "hardware-compatibility-level compute-capabilities use-dla-core allow-gpu-fallback "
+        "strip-weights refit tensorrt verbose",
         "detect": "model engine weights conf iou min-face size scales pad clip json jsonl save resume "
         "threads device providers",
         "compare": "images weights conf iou size scales threads providers html json worst",
