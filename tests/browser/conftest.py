@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +18,24 @@ if TYPE_CHECKING:
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
+Launch = Callable[..., "Browser"]
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium of the system; ``CHROMIUM`` names another one."""
+def launch() -> Iterator[Launch]:
+    """A function that starts the system's Chromium with flags; ``CHROMIUM`` names another one."""
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install 'trt-mogface[browser]'")
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         pytest.skip("no Chromium: run make browsers, or name it in CHROMIUM")
-    with playwright.sync_playwright() as driver, driver.chromium.launch(executable_path=found) as chromium:
+    with playwright.sync_playwright() as driver:
+        yield lambda *flags: driver.chromium.launch(executable_path=found, args=flags)
+
+
+@pytest.fixture(scope="session")
+def browser(launch: Launch) -> Iterator[Browser]:
+    """Chromium without flags."""
+    with launch() as chromium:
         yield chromium
 
 
