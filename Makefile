@@ -30,7 +30,7 @@ test: $(VENV)/.dev $(VENV)/.real-cuda ## run the tests and the examples in docst
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 family: $(VENV)/.dev ## build engines of every detector with TensorRT-RTX
-	MOGFACE_TEST_FAMILY=1 $(BIN)/python -m pytest -p no:xdist --durations=0 tests/trt_mogface/cli/test_build_family.py
+	MOGFACE_TEST_FAMILY=1 $(BIN)/python -m pytest -n auto --durations=0 tests/trt_mogface/cli/test_build_family.py
 
 serving: $(VENV)/.dev ## detect with a real Triton, out of a wheel of 55 MB
 	MOGFACE_TEST_SERVING=1 $(BIN)/python -m pytest -p no:xdist tests/trt_mogface/serving

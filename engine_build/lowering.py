@@ -34,7 +34,9 @@ from trt_mogface.models.precision import read_precision, read_precisions
 from trt_mogface.spec import DetectorSpec, Layout, Thresholds
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx
+    from numpy.typing import NDArray
 
 P = ParamSpec("P")
 
@@ -159,17 +161,18 @@ class Lowering:
             problem = f"{precision} needs calibration; give images, or a calibration file (calib_cache)"
             raise ArgumentError("calib", problem)
 
-        def lower(kept: Collection[str], simulate: bool = False) -> onnx.ModelProto:
-            return at_precision(model, precision, calibration, kept, simulate=simulate)
+        def lower(kept: Collection[str]) -> onnx.ModelProto:
+            return at_precision(model, precision, calibration, kept)
 
         sensitivity = self._measured(model, lower) if quantized else None
         kept = self._kept(model, sensitivity) if quantized else frozenset()
-        agreement = self._checked(precision, model, lower(kept, simulate=True))
+        lowered = lower(kept)
+        runnable = at_precision(model, precision, simulate=True) if precision == "bf16" else lowered
+        agreement = self._checked(precision, runnable)
         rest = "fp16" if quantized else precision
         types: dict[str, str] = {
             node.name: rest if node.name in kept else precision for node in convolutions(model)
         }
-        lowered = lower(kept)
         return Lowered(precision, "fp32", lowered, self._ended(lowered), types, sensitivity, agreement)
 
     def check(self, precision: Precision) -> None:
@@ -282,6 +285,16 @@ class Lowering:
         images = self.options.calib
         return None if images is None else Comparison(self._model("fp32"), images, self._annotations)
 
+    @cached_property
+    def _checked_images(self) -> Comparison | None:
+        """Comparison on few images, whose results of FP32 all precisions share."""
+        return None if self._comparison is None else self._comparison.on(CHECKED_IMAGES)
+
+    @cached_property
+    def _noise(self) -> dict[str, NDArray[np.float32]]:
+        """Outputs of FP32 on noise by name, which all precisions share."""
+        return check_finite(self._model("fp32"), "fp32", "repair the model")
+
     def _measured(
         self, model: onnx.ModelProto, lower: Callable[[Collection[str]], onnx.ModelProto]
     ) -> Sensitivity | None:
@@ -301,25 +314,24 @@ class Lowering:
             return nodes_matching(model, split_list(keep))
         return sensitivity.kept_nodes if sensitivity else frozenset()
 
-    def _checked(
-        self, precision: Precision, model: onnx.ModelProto, lowered: onnx.ModelProto
-    ) -> Agreement | None:
+    def _checked(self, precision: Precision, lowered: onnx.ModelProto) -> Agreement | None:
         """Compare with FP32, and refuse outputs that are not finite and losses that are too large."""
         if precision == "fp32":
-            check_finite(model, "fp32", "repair the model")
+            _ = self._noise  # refused if not finite
             return None
         if precision in QUANTIZED:
             self._unless_forced(check_optimized, lowered, precision)
         self.status(f"comparing {precision} with FP32")
-        if self._comparison is None:
-            reference = check_finite(model, "fp32", "repair the model")
+        comparison = self._checked_images
+        if comparison is None:
+            reference = self._noise
             remedy = "use bf16, or keep the layers that overflow in FP16 (keep_fp16)"
             result = check_finite(lowered, precision, remedy)
             self._unless_forced(check_close, reference, result, precision)
             return None
-        agreement = self._comparison.on(CHECKED_IMAGES).agreement(lowered)
+        agreement = comparison.agreement(lowered)
         if not agreement.images:
-            images = self._comparison.images
+            images = comparison.images
             first = next(iter(images.skipped.values()), "")
             raise ImageError(f"{images.sources[0].parent}: none of these images can be used ({first})")
         if agreement.dropped:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 from onnx import numpy_helper
 
+from engine_build.calibration.images import find_images
 from engine_build.lowering import Lowering, LoweringOptions
 from engine_build.onnx import contract
 from engine_build.onnx.graph import attribute, constants
 from engine_build.precision import QUANTIZED, Precision
 from engine_build.precision.equalize import links
+from engine_build.validation import candidates
 from tests.support.onnx_files import default_model
+from trt_mogface.backends.onnxruntime import OnnxNetwork, read_spec
 from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.models.cards import DEFAULT, embedded_file
 
@@ -47,6 +51,23 @@ def test_an_overflow_in_fp16_is_refused(overflowing: Path) -> None:
 
 def test_bf16_holds_it(overflowing: Path) -> None:
     onnx.checker.check_model(Lowering(LoweringOptions(overflowing)).at("bf16").model, full_check=True)
+
+
+def test_fp32_runs_once_for_all_precisions(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+
+    class Counted(OnnxNetwork):
+        def __init__(self, path: Path, **options: Any) -> None:
+            super().__init__(path, **options)
+            opened.append(path)
+
+    monkeypatch.setattr(candidates, "OnnxNetwork", Counted)
+    file = embedded_file(DEFAULT)
+    images = find_images(str(photo_folder), read_spec(file).input, (160, 160), 500)
+    lowering = Lowering(LoweringOptions(file, calib=images))
+    agreements = [lowering.at(precision).agreement for precision in ("fp16", "bf16")]
+    assert [each and each.images for each in agreements] == [2, 2]
+    assert len(opened) == 3
 
 
 @pytest.mark.parametrize("precision", QUANTIZED)

@@ -153,15 +153,22 @@ def as_xywh(boxes: NDArray[np.float32]) -> Floats:
 
 def ious(predicted: Floats, faces: Floats) -> Floats:
     """Return the IoU of each prediction with each face, with the + 1 convention, float64 [p, f]."""
-    a, b = predicted[:, None], faces[None]
-    low, high = (
-        np.maximum(a[..., :2], b[..., :2]),
-        np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:]),
-    )
-    intersection = (high - low + 1).clip(0).prod(axis=-1)
-    union = (a[..., 2:] + 1).prod(axis=-1) + (b[..., 2:] + 1).prod(axis=-1) - intersection
-    overlap: Floats = intersection / union
+    # One coordinate after the other: four times as fast as sums over an axis of two.
+    x, y, width, height = np.ascontiguousarray(predicted.T)[:, :, None]
+    face_x, face_y, face_width, face_height = np.ascontiguousarray(faces.T)[:, None]
+    intersection = _extents(x, width, face_x, face_width)
+    intersection *= _extents(y, height, face_y, face_height)
+    areas, face_areas = (width + 1) * (height + 1), (face_width + 1) * (face_height + 1)
+    overlap: Floats = intersection / (areas + face_areas - intersection)
     return overlap
+
+
+def _extents(low: Floats, length: Floats, other_low: Floats, other_length: Floats) -> Floats:
+    """Return the length that two intervals share, with the + 1 convention; zero if they are apart."""
+    extents = np.minimum(low + length, other_low + other_length)
+    extents -= np.maximum(low, other_low)
+    extents += 1
+    return np.maximum(extents, 0, out=extents)
 
 
 def _judge(faces: NDArray[np.intp], counted: Flags) -> tuple[Flags, Flags]:
