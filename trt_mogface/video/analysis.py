@@ -50,13 +50,15 @@ class Position:
             that numbers, times and pictures are those of an uninterrupted run.
         opening: How often a live source was opened up to then.
         is_over: Whether the source had ended or failed; it is not opened again.
-        replay: Its recorded frames in order, which the tracker sees again.
+        replay: Its recorded frames in order, which the tracker sees again; of a live source the latest ones.
+        last_id: Largest ``tracker_id`` that was recorded; new tracks have larger ones.
     """
 
     frame: int = 0
     opening: int = 0
     is_over: bool = False
     replay: Iterable[FrameFaces] = ()
+    last_id: int = 0
 
 
 @dataclass(eq=False)
@@ -265,8 +267,7 @@ class Analysis:
             assert self._tracker is not None  # noqa: S101 -- for the type checker
             rate = member.feed.options.sampling.rate(member.feed.rate)
             member.tracker = open_tracker(self._tracker, rate, self._conf)
-            for earlier in member.position.replay:
-                member.tracker.track(earlier)
+            member.tracker.replay(member.position.replay, member.position.last_id)
         return member.tracker.track(item)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -80,6 +80,8 @@ class Tracker:
 
     def __init__(self, tracker: Any, conf: float, low: float) -> None:
         self._tracker, self._conf, self._low, self._tracks = tracker, conf, low, Tracks()
+        self._ids: dict[int, int] = {}
+        self._offset = 1
 
     def track(self, item: FrameFaces) -> FrameFaces:
         """Return the item with ids of its faces and summaries of their tracks.
@@ -90,6 +92,25 @@ class Tracker:
         faces = self.update(item.faces)
         tracks, ended = self._tracks.update(faces, item.frame, item.time, item.captured, self.active)
         return dataclasses.replace(item, faces=faces, tracks=tracks, ended=ended)
+
+    def replay(self, items: Iterable[FrameFaces], last_id: int = 0) -> None:
+        """See recorded frames again, so that their tracks go on with their ids.
+
+        Args:
+            items: Recorded frames in order; the first ones of the source may be missing.
+            last_id: Largest id that was recorded; further tracks have larger ones.
+        """
+        ids: dict[int, int] = {}
+        for item in items:
+            recorded, again = item.faces.tracker_id, self.track(item).faces.tracker_id
+            if recorded is not None and again is not None and len(recorded) == len(again):
+                ids |= {
+                    new: old for new, old in zip(again.tolist(), recorded.tolist()) if new > 0 and old > 0
+                }
+        self._tracks.rename(ids)
+        self._ids = {new - 1: old for new, old in ids.items()}
+        is_complete = max(ids, default=0) == last_id and all(new == old for new, old in ids.items())
+        self._offset = 1 if is_complete else last_id + 1
 
     def finish(self) -> tuple[Track, ...]:
         """Return the tracks that the end of the source ends."""
@@ -112,14 +133,18 @@ class Tracker:
         )
         if len(found):
             numbers = np.asarray(found.tracker_id, np.int64)
-            ids[found.data["index"]] = np.where(numbers < 0, -1, numbers + 1)
+            ids[found.data["index"]] = [self._id(number) for number in numbers.tolist()]
         tracked = dataclasses.replace(faces, tracker_id=ids)
         return tracked[(ids > 0) | (faces.confidence >= self._conf)]
 
     @property
     def active(self) -> frozenset[int]:
         """Ids of tracks that may still go on."""
-        return frozenset(each.tracker_id + 1 for each in self._tracker.tracks if each.tracker_id >= 0)
+        return frozenset(self._id(each.tracker_id) for each in self._tracker.tracks if each.tracker_id >= 0)
+
+    def _id(self, number: int) -> int:
+        """Return the id of a track that the package has numbered; -1 for none."""
+        return -1 if number < 0 else self._ids.get(number, number + self._offset)
 
 
 def _are_trackable(boxes: NDArray[np.float32]) -> NDArray[np.bool_]:

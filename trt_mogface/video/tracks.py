@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
@@ -85,6 +86,14 @@ class Tracks:
         )
         ended = tuple(self._tracks.pop(number) for number in sorted(self._tracks.keys() - active))
         return found, ended
+
+    def rename(self, ids: Mapping[int, int]) -> None:
+        """Give tracks other ids; those without one are forgotten."""
+        self._tracks = {
+            ids[number]: replace(track, id=ids[number])
+            for number, track in self._tracks.items()
+            if number in ids
+        }
 
     def finish(self) -> tuple[Track, ...]:
         """Return the tracks that the end of the source ends."""

@@ -19,6 +19,11 @@ class Sink(Protocol):
         """Specification of the sink, such as ``jsonl:out.jsonl``, for messages."""
         ...
 
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether it uses pictures and sound; to other sinks items come without them."""
+        ...
+
     def write(self, item: Item) -> None:
         """Add an item.
 

@@ -38,6 +38,8 @@ class CropsSink:
         OutputError: If the folder cannot be written, is in use, or has crops that are not to be continued.
     """
 
+    needs_pictures = True
+
     def __init__(
         self,
         name: str,

@@ -61,6 +61,8 @@ class CsvSink:
         OutputError: If the file cannot be written, is in use, or has records that are not to be continued.
     """
 
+    needs_pictures = False
+
     def __init__(
         self, name: str, target: str, *, rotation: Rotation | None = None, resume: bool = False
     ) -> None:

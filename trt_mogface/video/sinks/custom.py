@@ -37,6 +37,8 @@ class CustomSink:
         ArgumentError: If it lacks a method.
     """
 
+    needs_pictures = True
+
     def __init__(self, target: Writable) -> None:
         self._target, self.name = target, str(getattr(target, "name", type(target).__name__))
         for method in ("write", "flush", "close"):

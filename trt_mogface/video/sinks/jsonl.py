@@ -25,6 +25,8 @@ class JsonLinesSink:
         OutputError: If the file cannot be written, is in use, or has records that are not to be continued.
     """
 
+    needs_pictures = False
+
     def __init__(
         self, name: str, target: str, *, rotation: Rotation | None = None, resume: bool = False
     ) -> None:
@@ -68,6 +70,8 @@ class StdoutSink:
     Args:
         name: Specification of the sink, for messages.
     """
+
+    needs_pictures = False
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -29,6 +29,8 @@ class MotSink:
         OutputError: If the folder cannot be written, is in use, or has files that are not to be continued.
     """
 
+    needs_pictures = False
+
     def __init__(
         self, name: str, target: str, *, rotation: Rotation | None = None, resume: bool = False
     ) -> None:

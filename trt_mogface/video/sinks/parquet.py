@@ -129,6 +129,8 @@ class ParquetSink:
         OutputError: If the folder cannot be written, is in use, or has parts that are not to be continued.
     """
 
+    needs_pictures = False
+
     def __init__(
         self,
         name: str,

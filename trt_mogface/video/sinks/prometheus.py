@@ -31,6 +31,8 @@ class PrometheusSink:
         MissingExtraError: If prometheus-client is not installed.
     """
 
+    needs_pictures = False
+
     def __init__(self, name: str, target: str) -> None:
         client = require("prometheus_client", extra="metrics")
         if not (target.isascii() and target.isdecimal() and int(target) < 1 << 16):
