@@ -32,7 +32,11 @@ test: $(VENV)/.dev $(VENV)/.real-cuda ## run the tests and the examples in docst
 family: $(VENV)/.dev ## build engines of every detector with TensorRT-RTX
 	MOGFACE_TEST_FAMILY=1 $(BIN)/python -m pytest -n auto --durations=0 tests/trt_mogface/cli/test_build_family.py
 
-serving: $(VENV)/.dev ## detect with a real Triton, out of a wheel of 55 MB
+# Prometheus is the system's.  On Debian root installs it here; without it its test is skipped.
+serving: $(VENV)/.dev ## try the services at length, with a real Triton (a wheel of 55 MB) and a real Prometheus
+	@command -v prometheus >/dev/null || \
+	  { apt-get -qq update && apt-get -qq install --yes --no-install-recommends prometheus; } >/dev/null 2>&1 || \
+	  echo "serving: Prometheus is not installed and cannot be installed here"
 	MOGFACE_TEST_SERVING=1 $(BIN)/python -m pytest -p no:xdist tests/trt_mogface/serving
 
 # Chromium is the system's.  On Debian root installs it here; elsewhere install it first, or name it in CHROMIUM.
