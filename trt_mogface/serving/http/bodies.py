@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ from starlette.types import Receive
 from trt_mogface._printable import printable
 from trt_mogface.serving.http.options import ServiceOptions
 from trt_mogface.serving.http.refusal import Refusal
+
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of each damaged form
 
 RATE = 16 * 1024
 """Bytes per second at which a body must arrive once the timeout has passed."""
