@@ -1,4 +1,4 @@
-"""Schemathesis makes requests from the OpenAPI document: the service does what it says, and says what it does."""
+"""Schemathesis sends requests from the OpenAPI document, and holds the answers against it."""
 
 from __future__ import annotations
 
