@@ -68,7 +68,7 @@ def achieved(
             continue
         for batch in batches:
             on_status(f"layers, {precision}, batch {batch}")
-            path = model if on_gpu else subject.path
+            path = model if on_gpu else Path(subject.path)
             where: dict[str, Any] = {"batch": batch, "size": conditions.size, "precision": precision}
             if on_gpu:
                 times = _engine_times(rows, subject, batch)

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
+from trt_mogface._url import is_url
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.bench import sources, trials
 from trt_mogface.bench.bounds import achieved, simulated
@@ -98,11 +99,10 @@ class Session:
         """
         for subject in subjects:
             if subject.is_engine:
-                self._check_engine(subject.path)
+                self._check_engine(Path(subject.path))
             elif subject.spec is None and not self.loads and list(self.modes) == ["network"]:
-                raise ArgumentError(
-                    "mode", f"{subject.name} is a cascade of networks; measure memory or jpeg"
-                )
+                what = "on a server" if subject.is_served else "a cascade of networks"
+                raise ArgumentError("mode", f"{subject.name} is {what}; measure memory or jpeg")
         conditions = self.conditions
         for subject, batch in product(subjects, self.batches):
             where = f"{subject.precision}, batch {batch}"
@@ -177,9 +177,9 @@ class Session:
         check_runs_here(path, self.conditions.device)
 
 
-def subject(precision: str, path: Path) -> Subject:
-    """Return a contract file, an engine with its manifest, or a cascade as the subject of a benchmark."""
-    if is_cascade_folder(path):
+def subject(precision: str, path: str | Path) -> Subject:
+    """Return a model as the subject of a benchmark, with the spec of a contract file or an engine."""
+    if is_url(str(path)) or is_cascade_folder(path):
         return Subject(precision, path, None, False)
-    engine = is_engine(path)
-    return Subject(precision, path, load_manifest(path).spec if engine else read_spec(path), engine)
+    file, engine = Path(path), is_engine(path)
+    return Subject(precision, file, load_manifest(file).spec if engine else read_spec(file), engine)

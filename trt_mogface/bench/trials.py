@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from trt_mogface._names import parse_names
+from trt_mogface._url import is_url
 from trt_mogface.backends.options import DetectorOptions, SlotOptions
 from trt_mogface.bench import network
 from trt_mogface.bench.load import Load, LoadResult, open_loop
@@ -33,20 +34,27 @@ FILL_MS = 1000.0
 
 @dataclass(frozen=True)
 class Subject:
-    """Model under test: a contract ONNX file, an engine or the folder of a cascade, and its precision.
+    """Model under test and its precision: a contract file, an engine, the folder of a cascade, or an address.
 
-    A cascade has no spec, and no network that could be measured by itself.
+    A cascade and a model on a server have no spec, and no network that could be measured by itself.
     """
 
     precision: str
-    path: Path
+    path: str | Path
     spec: DetectorSpec | None
     is_engine: bool
 
     @property
     def name(self) -> str:
         """Name of the model."""
-        return load_cascade(self.path).name if self.spec is None else self.spec.name
+        if self.spec is not None:
+            return self.spec.name
+        return str(self.path) if self.is_served else load_cascade(Path(self.path)).name
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the model is on a server, which decides on size, passes and threads."""
+        return is_url(str(self.path))
 
 
 @dataclass(frozen=True)
@@ -75,9 +83,9 @@ class Conditions:
         """Open a runner of a model file."""
         return Runner(
             subject.path,
-            size=self.size,
-            scales=self.scales,
-            threads=None if subject.is_engine else self.threads,
+            size=None if subject.is_served else self.size,
+            scales=None if subject.is_served else self.scales,
+            threads=None if subject.is_engine or subject.is_served else self.threads,
             device=self.device if subject.is_engine else None,
             batch=batch,
             slots=SLOTS,
@@ -95,7 +103,7 @@ def passes(subject: Subject, conditions: Conditions) -> list[tuple[int, int]]:
     first = options.place(height, width)
     further = [options.reduce(first, height, width, scale).canvas for scale in options.further([first])]
     if subject.is_engine:  # leaves out passes that its profiles do not accept
-        profiles = load_manifest(subject.path).profiles
+        profiles = load_manifest(Path(subject.path)).profiles
         further = [each for each in further if any(p.holds((p.min[0], *each)) for p in profiles)]
     return [(columns, rows) for rows, columns in (first.canvas, *further)]
 
@@ -156,9 +164,9 @@ def network_row(subject: Subject, batch: int, conditions: Conditions) -> Row:
     shape = (batch, conditions.size[1], conditions.size[0])
     with conditions.sensors() as sensors:
         if subject.is_engine:
-            measured = network.on_gpu(subject.path, shape, conditions.device, conditions.options)
+            measured = network.on_gpu(Path(subject.path), shape, conditions.device, conditions.options)
         else:
-            measured = network.on_cpu(subject.path, shape, conditions.threads, conditions.options)
+            measured = network.on_cpu(Path(subject.path), shape, conditions.threads, conditions.options)
     return Row("network", subject.precision, batch, measured, sensors.readings)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 from trt_mogface._names import split_list
+from trt_mogface._url import is_url
 from trt_mogface.backends.options import DetectorOptions, check_options
 from trt_mogface.bench.bounds import cards
 from trt_mogface.bench.load import Load
@@ -123,10 +124,8 @@ def bench(
     )
     say_skipped(session.skipped)
     counts = bounds.roofline or bounds.simulate is not None
-    if counts and bounds.counted is None and is_engine(name):
-        raise UsageError(
-            "--roofline and --simulate count an ONNX file; give the engine's with --counted FILE"
-        )
+    if counts and bounds.counted is None and (is_engine(name) or is_url(name)):
+        raise UsageError("--roofline and --simulate count an ONNX file; give the model's with --counted FILE")
     with tempfile.TemporaryDirectory() as folder, output.err.status("", refresh_per_second=2) as status:
 
         def on_status(text: str) -> None:
@@ -166,7 +165,8 @@ def _images(folder: Path | None) -> list[Path]:
 
 def _is_unknown(model: str, group: PrecisionGroup) -> bool:
     """Return whether the model is a user's ONNX file, run as it is."""
-    return group.precision is None and not is_engine(model) and model not in options.model_names()
+    is_file = not is_engine(model) and not is_url(model)
+    return group.precision is None and is_file and model not in options.model_names()
 
 
 def _batches(text: str) -> list[int]:

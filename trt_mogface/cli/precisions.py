@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 from trt_mogface._names import parse_names
+from trt_mogface._url import is_url
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.cli import options
 from trt_mogface.cli.images import say_skipped, say_unusable
@@ -52,8 +53,20 @@ class PrecisionGroup:
         return None if self.calib is None else self.calib_cache
 
 
-def model_files(model: str, group: PrecisionGroup, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield each precision and the file that runs in it, made in `folder`; an engine yields its own."""
+SERVED = "served"
+"""Precision of a model on a server, which only the server knows."""
+
+
+def model_files(model: str, group: PrecisionGroup, folder: Path) -> Iterator[tuple[str, str | Path]]:
+    """Yield each precision and the file that runs in it, made in `folder`.
+
+    An engine yields its own precision, and a model on a server its address.
+    """
+    if is_url(model):
+        if group != PrecisionGroup():
+            raise UsageError(f"{model}: precision and weights are decided by the server")
+        yield SERVED, model
+        return
     if is_engine(model):
         if group != PrecisionGroup():
             raise UsageError(f"{model}: precision and weights of an engine were decided when it was built")

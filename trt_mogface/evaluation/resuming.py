@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trt_mogface._files import cannot_write, sha256_of, write_text
+from trt_mogface._url import is_url
 from trt_mogface.backends.options import DetectorOptions
 from trt_mogface.errors import EvaluationError
 from trt_mogface.evaluation.predictions import has_prediction
@@ -19,11 +20,17 @@ RECORD = "run.jsonl"
 """Name of the file: a line on the model and the options, then one for each image with broken candidates."""
 
 
-def identity(model: Path, procedure: Procedure, options: DetectorOptions) -> dict[str, str]:
-    """Return everything that predictions depend on, but the images."""
+def identity(model: str | Path, procedure: Procedure, options: DetectorOptions) -> dict[str, str]:
+    """Return everything that predictions depend on, but the images; a model on a server is its address."""
     chosen = {name: value for name, value in options.items() if name != "threads"}
+    if is_url(str(model)):
+        known = {"model": str(model)}
+    else:
+        known = {
+            "model_sha256": sha256_of(Path(model, MANIFEST) if is_cascade_folder(model) else Path(model))
+        }
     return {
-        "model_sha256": sha256_of(model / MANIFEST if is_cascade_folder(model) else model),
+        **known,
         "procedure": repr(procedure),
         "options": repr(sorted(chosen.items())),
     }

@@ -115,7 +115,7 @@ def evaluate_predictions(
 
 def evaluate_model(
     label: str,
-    model: Path,
+    model: str | Path,
     procedure: Procedure,
     options: DetectorOptions,
     images: Mapping[Path, Annotated],
@@ -131,7 +131,7 @@ def evaluate_model(
 
     Args:
         label: Name of the row.
-        model: Contract file or engine.
+        model: Contract file, engine, folder of a cascade, or address on a server.
         procedure: Test procedure.
         options: Options of the detector, which include `Procedure.options`.
         images: Annotated images by file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -104,6 +105,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
     write_model(models, DEFAULT, TritonOptions(name="faces", warmup=(64, 48)))
     write_model(models, DEFAULT, TritonOptions(name="faces"))
     write_model(models, DEFAULT, TritonOptions(name="cached", cache=True))
+    write_model(models, DEFAULT, TritonOptions(name="weak", detector={"conf": 0.01}))
     slow = write_model(models, DEFAULT, TritonOptions(name="slow", batch=1, queue=1, max_delay_ms=0))
     (slow.folder / "1" / "model.py").write_text(SLOW_MODEL)
     as_plan(write_model(models, DEFAULT, TritonOptions(name="plan")).folder)
@@ -281,6 +283,47 @@ def test_the_command_line_detects_with_a_server(
         assert stop.value.code == 0
         texts.append(capsys.readouterr().out)
     assert texts[0] == texts[1]
+
+
+def test_a_served_model_is_evaluated_and_measured(
+    server: Triton, test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subset = test_data / "wider_val_subset"
+    few = json.loads((subset / "annotations.json").read_text())[:4]
+    (tmp_path / "few.json").write_text(json.dumps(few))
+    about = (
+        "--gt",
+        str(test_data / "gt"),
+        "--images",
+        str(subset / "images"),
+        "--subset",
+        f"{tmp_path}/few.json",
+    )
+    results = []
+    for name, model in (("here", DEFAULT), ("served", address(server, "weak"))):
+        out = tmp_path / f"{name}.json"
+        assert called(monkeypatch, "eval", "wider", *about, "--model", model, "--json", str(out)) in (0, 1)
+        results.append({**json.loads(out.read_text())[0], "label": "", "seconds": 0})
+    assert results[0] == results[1]
+    bench = (
+        "bench",
+        "--model",
+        address(server, "faces"),
+        "--duration",
+        "0.5",
+        "--json",
+        f"{tmp_path}/bench.json",
+    )
+    assert called(monkeypatch, *bench) == 0
+    (row,) = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    assert (row["mode"], row["precision"]) == ("memory", "served")
+
+
+def called(monkeypatch: pytest.MonkeyPatch, *command: str) -> object:
+    monkeypatch.setattr("sys.argv", ["trt-mogface", *command])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return stop.value.code
 
 
 def test_a_server_that_is_killed_and_started_again_loses_no_image(tmp_path: Path, portrait: Photo) -> None:

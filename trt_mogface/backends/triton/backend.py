@@ -108,8 +108,9 @@ class Choice:
                 out.
         """
         own = ("conf", "max_det", "clip", *(INPUT_OPTIONS if served.form == "network input" else ()))
+        fixed = {"iou": served.info.thresholds.iou_threshold, "top_k": served.info.thresholds.top_k}
         for name, value in given(options).items():
-            if name not in own:
+            if name not in own and value != fixed.get(name):
                 raise ArgumentError(name, f"is decided by the server of {address}; omit it", value)
         theirs = served.info.thresholds
         conf, most = options.get("conf"), options.get("max_det")
