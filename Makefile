@@ -9,7 +9,7 @@ TORCH  := 2.13.0
 PHOTOS ?= $(VENV)/photos
 PHOTO  ?= $(PHOTOS)/astronaut.png
 
-.PHONY: help demo kernels test family serving browsers bounds plugin-registry docs lint bench clean
+.PHONY: help demo kernels test family serving browsers streams bounds plugin-registry docs lint bench clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -48,6 +48,15 @@ browsers: $(VENV)/.dev ## open the HTML pages in Chromium (CHROMIUM=/path/to/chr
 	  echo "browsers: Chromium is not installed and cannot be installed here: the tests of the pages are skipped"; \
 	fi
 	$(BIN)/python -m pytest tests/browser
+
+# GStreamer's RTSP server runs with the system's Python.  On Debian root installs both here; without them those tests
+# are skipped.
+GSTREAMER := gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good gstreamer1.0-plugins-bad python3-gi
+streams: $(VENV)/.dev ## video from real servers that fail, and runs that are killed
+	@/usr/bin/python3 -c "import gi; gi.require_version('GstRtspServer', '1.0')" 2>/dev/null || \
+	  { apt-get -qq update && apt-get -qq install --yes --no-install-recommends $(GSTREAMER); } >/dev/null 2>&1 || \
+	  echo "streams: GStreamer's RTSP server is not installed and cannot be installed here: its tests are skipped"
+	MOGFACE_TEST_STREAMS=1 $(BIN)/python -m pytest -p no:xdist -m streams tests/trt_mogface
 
 bounds: $(VENV)/.dev ## install the lowest and the highest allowed releases of the dependencies, and detect
 	MOGFACE_TEST_BOUNDS=1 $(BIN)/python -m pytest -n auto tests/test_bounds.py

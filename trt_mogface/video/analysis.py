@@ -47,7 +47,8 @@ class Position:
 
     Attributes:
         frame: Number of the first frame that the earlier run did not record; a file is decoded up to it, so
-            that numbers, times and pictures are those of an uninterrupted run.
+            that numbers, times and pictures are those of an uninterrupted run.  Events that came after the
+            frame before it come again.
         opening: How often a live source was opened up to then.
         is_over: Whether the source had ended or failed; it is not opened again.
         replay: Its recorded frames in order, which the tracker sees again; of a live source the latest ones.
@@ -156,7 +157,7 @@ class Analysis:
             )
         if position is None and before is not None and source.is_live:
             cursor = before.feed.cursor
-            position = Position(cursor.number, cursor.opening)
+            position = Position(cursor.number, opening=cursor.opening)
         position = position or Position()
         cursor = Cursor(resume=position.frame)
         if source.is_live:
@@ -231,8 +232,8 @@ class Analysis:
         if event.event == "failed":
             member.feed.state = "failed"
         member.message = event.message or member.message
-        if member.tracker is not None and event.event in ("ended", "failed"):
-            return replace(event, ended=member.tracker.finish())
+        if self._tracker is not None and event.event in ("ended", "failed"):
+            return replace(event, ended=self._tracker_of(member, self._tracker).finish())
         return event
 
     def _item(self, member: _Member, picture: Picture, faces: Detections) -> FrameFaces:
@@ -253,7 +254,7 @@ class Analysis:
             lag=lag if member.feed.is_live else None,
         )
         if self._tracker is not None:
-            item = self._tracked(member, item)
+            item = self._tracker_of(member, self._tracker).track(item)
         if source.zones:
             item = replace(item, faces=name_zones(item.faces, source.zones))
         member.frames += 1
@@ -262,13 +263,12 @@ class Analysis:
         member.times.append(now)
         return item
 
-    def _tracked(self, member: _Member, item: FrameFaces) -> FrameFaces:
+    def _tracker_of(self, member: _Member, kind: TrackerKind) -> Tracker:
         if member.tracker is None:
-            assert self._tracker is not None  # noqa: S101 -- for the type checker
             rate = member.feed.options.sampling.rate(member.feed.rate)
-            member.tracker = open_tracker(self._tracker, rate, self._conf)
+            member.tracker = open_tracker(kind, rate, self._conf)
             member.tracker.replay(member.position.replay, member.position.last_id)
-        return member.tracker.track(item)
+        return member.tracker
 
 
 def analyze(
@@ -331,13 +331,11 @@ def analyze(
     decoding = DecodeOptions(Sampling(every, fps, keyframes, start, duration), timeout, audio)
     _check(decoder, open, timeout)
     tracker = _tracker(track)
-    in_flight = batch * (slots + 1)
-    settings: dict[str, Any] = {
-        "device": device, "batch": batch, "slots": slots, "max_delay_ms": max_delay_ms, "capacity": in_flight,
-    }  # fmt: skip
+    settings: dict[str, Any] = {"device": device, "batch": batch, "slots": slots}
+    settings |= {"max_delay_ms": max_delay_ms, "capacity": batch * (slots + 1)}
     runner, conf = _open_runner(model, tracker, settings, options)
     try:
-        analysis = Analysis(runner, Schedule(runner, in_flight, open), decoding, tracker, conf)
+        analysis = Analysis(runner, Schedule(runner, batch, slots, open), decoding, tracker, conf)
         analysis._add(found, resume or {})
     except BaseException:
         runner.close(cancel=True)

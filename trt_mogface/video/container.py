@@ -39,6 +39,8 @@ WHITELISTS: dict[SourceKind, tuple[str, str]] = {
 """Protocols and formats of each kind."""
 
 REASONS: dict[str, str] = {
+    "ExitError": "silent for too long; check that it sends, or raise timeout",
+    "TimeoutError": "silent for too long; check that it sends, or raise timeout",
     "HTTPUnauthorizedError": "the server refuses the user or password (401); correct them",
     "HTTPForbiddenError": "the server forbids access (403); check user and rights",
     "HTTPNotFoundError": "the server has no such stream (404); check the path",
@@ -79,7 +81,8 @@ def open_container(source: Source, timeout: float) -> tuple[InputContainer, Vide
     protocols, formats = WHITELISTS[source.kind]
     options = {"protocol_whitelist": protocols, "format_whitelist": formats}
     if source.kind == "rtsp":
-        options |= {"rtsp_transport": "tcp", "timeout": str(int(timeout * 1e6))}
+        # The rate is that of the stream's description: measuring it would take another second.
+        options |= {"rtsp_transport": "tcp", "fpsprobesize": "0"}
     address = f"file:{source.address}" if source.kind == "file" else source.address
     form = "v4l2" if source.kind == "v4l2" else None
     container: InputContainer = reading(
@@ -113,16 +116,24 @@ def reading(name: str, timeout: float, call: Callable[[], T]) -> T:
         raise
     except Exception as error:  # noqa: BLE001 -- FFmpeg's errors have many types
         # PyAV says "invalid data" of an RTSP server that is silent.
-        is_late = time.monotonic() - started >= timeout * 0.98
-        failure = _failure(name, error, timeout if is_late else None)
+        failure = _failure(name, error, timeout if took(started, timeout) else None)
     raise failure  # outside of the block, because its context would show the address
+
+
+def took(started: float, timeout: float) -> bool:
+    """Return whether a call that began at `started`, in monotonic seconds, took all of its time."""
+    return time.monotonic() - started >= timeout * 0.98
+
+
+def silence(name: str, timeout: float) -> ImageError:
+    """Return the error of a source that sent nothing in time."""
+    return ImageError(f"{name}: silent for {timeout:g} s; check that it sends, or raise timeout")
 
 
 def _failure(name: str, error: Exception, timeout: float | None) -> ImageError:
     kind = type(error).__name__
-    if timeout is not None or kind in ("ExitError", "TimeoutError"):
-        silence = f"{timeout:g} s" if timeout is not None else "too long"
-        return ImageError(f"{name}: silent for {silence}; check that it sends, or raise timeout")
+    if timeout is not None:
+        return silence(name, timeout)
     if kind == "InvalidDataError":
         return DamagedError(f"{name}: {REASONS[kind]}")
     if kind in REASONS:

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trt_mogface.errors import ImageError
 from trt_mogface.frame import Frame
-from trt_mogface.video.container import DamagedError, open_container, reading
+from trt_mogface.video.container import DamagedError, open_container, reading, silence, took
 from trt_mogface.video.items import Clock, EventKind, SourceEvent
 from trt_mogface.video.planes import UPRIGHT, orientation_of, to_frame
 from trt_mogface.video.sampling import Sampler, Sampling
@@ -117,6 +117,8 @@ class Decoding:
         self._size: tuple[int, int] | None = None
         self._corrupt = 0
         self._audio: list[Any] = []
+        self._late: Picture | None = None
+        self._has_late = False
         self._first: float | None = None
         self._key_numbers: deque[tuple[int | None, int]] = deque()
         self._captured = self._begun
@@ -150,7 +152,6 @@ class Decoding:
             ImageError: If reading fails, a frame is too large, or there is no frame at all.
         """
         sampler = Sampler(self._options.sampling, self.rate)
-        late: Picture | None = None  # sound that follows the last frame belongs to it
         for decoded in self._frames():
             number = self._number_of(decoded)
             seconds = None if decoded.time is None else float(decoded.time)
@@ -158,32 +159,14 @@ class Decoding:
             self.is_over = self._is_over(place)
             if self.is_over:
                 break
-            if self._corrupt:
-                yield from self._corrupt_event()
             self._cursor.number = number
-            resized = self._resized(decoded)
-            if resized and number >= self._cursor.resume:
-                yield resized
-            is_early = not self.is_live and place < self._options.sampling.start
+            yield from self._events(decoded)
             self._cursor.number = number + 1
-            if is_early or not sampler.takes(number, seconds):
-                continue
-            if number < self._cursor.resume:
-                self._audio.clear()
-                continue
-            picture = self._picture(decoded, number, seconds)
-            if not self._options.audio:
-                yield picture
-                continue
-            if late is not None:
-                yield self._with_audio(late)
-            elif self._cursor.resume:
-                self._audio.clear()  # it was handed along with the frame before
-            late = picture
-        if late is not None:
-            yield self._with_audio(late)
-        if self._corrupt:
-            yield from self._corrupt_event()
+            is_early = not self.is_live and place < self._options.sampling.start
+            if not is_early and sampler.takes(number, seconds):
+                yield from self._taken(decoded, number, seconds)
+        yield from self._events(None)
+        yield from self._release()
         if not self._decoded:
             raise ImageError(f"{self._source.name}: has no frame that can be decoded; convert it to H.264")
 
@@ -241,11 +224,12 @@ class Decoding:
         streams: list[Any] = [self._stream]
         if self._options.audio:
             streams += self._container.streams.audio[:1]
-        failures = 0
+        name, timeout, failures = self._source.name, self._options.timeout, 0
         demuxed = self._container.demux(*streams)
         while failures < FUTILE:
+            started = time.monotonic()
             try:
-                packet = reading(self._source.name, self._options.timeout, partial(next, demuxed, None))
+                packet = reading(name, timeout, partial(next, demuxed, None))
             except DamagedError:
                 self._corrupt += 1
                 failures += 1
@@ -258,6 +242,8 @@ class Decoding:
                 yield packet
             elif packet.size:
                 self._audio.append(packet)
+            if self.is_live and took(started, timeout):  # only the rest of what came before
+                raise silence(name, timeout)
 
     def _number_of(self, decoded: VideoFrame) -> int:
         """Return the number of a frame: of key frames that of their packet, in presentation order."""
@@ -287,21 +273,50 @@ class Decoding:
             return now - cursor.begun >= sampling.duration
         return place >= sampling.start + sampling.duration
 
-    def _resized(self, decoded: VideoFrame) -> SourceEvent | None:
+    def _events(self, decoded: VideoFrame | None) -> Iterator[Reading]:
+        """Yield what happened before a frame, or before the end."""
+        events = []
+        if self._corrupt:
+            count, self._corrupt = self._corrupt, 0
+            events.append(self.event("corrupt", count, f"{count} damaged packet{'s' * (count > 1)} left out"))
+        resized = "" if decoded is None else self._resized(decoded)
+        if resized:
+            events.append(self.event("resized", message=resized))
+        if events:
+            yield from self._release()
+            yield from events
+
+    def _resized(self, decoded: VideoFrame) -> str:
         if decoded.rotation != self._rotation or self._size is None:
             self._orientation, self._rotation = orientation_of(decoded), decoded.rotation
         size = decoded.width, decoded.height
         if self._orientation.is_transposed:
             size = size[::-1]
         before, self._size = self._size, size
-        if before in (None, size):
-            return None
-        return self.event("resized", message="{}x{} to {}x{}".format(*(before or ()), *size))
+        return "" if before in (None, size) else "{}x{} to {}x{}".format(*(before or ()), *size)
 
-    def _picture(self, decoded: VideoFrame, number: int, seconds: float | None) -> Picture:
-        frame = to_frame(decoded, self._orientation, self._source.name, number, seconds)
+    def _taken(self, decoded: VideoFrame, number: int, seconds: float | None) -> Iterator[Picture]:
+        """Yield a sampled frame; with sound the one before, because its sound has come by now."""
+        yield from self._release()
         self._captured, clock = self._capture(number, seconds)
-        return Picture(frame, self._captured, clock, self._cursor.opening)
+        self._has_late = self._options.audio
+        if number < self._cursor.resume:
+            return
+        frame = to_frame(decoded, self._orientation, self._source.name, number, seconds)
+        picture = Picture(frame, self._captured, clock, self._cursor.opening)
+        if self._options.audio:
+            self._late = picture
+        else:
+            yield picture
+
+    def _release(self) -> Iterator[Picture]:
+        """Yield the frame that waits for its sound, unless it was recorded before the source was resumed."""
+        if not self._has_late:
+            return
+        sound, self._audio = tuple(self._audio), []
+        late, self._late, self._has_late = self._late, None, False
+        if late is not None:
+            yield replace(late, audio=sound)
 
     def _capture(self, number: int, seconds: float | None) -> tuple[float, Clock]:
         since = getattr(self._container, "start_time_realtime", None)  # PyAV 18
@@ -310,17 +325,6 @@ class Decoding:
         if self.is_live:
             return time.time(), "arrival"
         return self._begun + (number / self.rate if seconds is None else seconds), self._clock
-
-    def _with_audio(self, picture: Picture) -> Picture:
-        packets, self._audio = tuple(self._audio), []
-        return Picture(
-            picture.frame, picture.captured, picture.clock, picture.opening, packets, picture.arrived
-        )
-
-    def _corrupt_event(self) -> Iterator[SourceEvent]:
-        count, self._corrupt = self._corrupt, 0
-        if self._cursor.number >= self._cursor.resume:
-            yield self.event("corrupt", count, f"{count} damaged packet{'s' * (count > 1)} left out")
 
 
 def _begun(source: Source, metadata: dict[str, str]) -> tuple[float, Clock]:

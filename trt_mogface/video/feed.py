@@ -74,7 +74,8 @@ class Feed:
     @property
     def is_over(self) -> bool:
         """Whether it gives nothing more."""
-        return self.state in ("ended", "failed") and not self._box
+        is_done = self.state in ("ended", "failed") or self._stopped.is_set()  # or a read may still take long
+        return is_done and not self._box
 
     def start(self) -> None:
         """Begin to read."""
@@ -113,7 +114,8 @@ class Feed:
     def _run(self) -> None:
         try:
             for item in self._readings():
-                self._put(item)
+                if not self._is_known(item):
+                    self._put(item)
                 if self._stopped.is_set():
                     break
             self._report_drops(force=True)
@@ -121,6 +123,10 @@ class Feed:
             if self.state != "failed":
                 self.state = "ended"
             self._wake()
+
+    def _is_known(self, item: Reading) -> bool:
+        """Return whether an event of a file lies before the place at which it goes on."""
+        return not self.is_live and isinstance(item, SourceEvent) and item.frame < self.cursor.resume
 
     def _readings(self) -> Iterator[Reading]:
         try:
@@ -168,11 +174,8 @@ class Feed:
     def _opening(self, decoding: Decoding) -> Iterator[Reading]:
         """Yield one opening, with its beginning and its end."""
         self.is_live, self.rate, self.state = decoding.is_live, decoding.rate, "running"
-        is_resumed = bool(self.cursor.resume) and not self.is_live
-        if self.cursor.opening > 1:
-            yield decoding.event("reopened")
-        elif not is_resumed:
-            yield decoding.event("opened")
+        self._reported = time.monotonic()
+        yield decoding.event("reopened" if self.cursor.opening > 1 else "opened")
         try:
             yield from self._paced(decoding) if decoding.paces else decoding
         except ImageError as error:
@@ -189,13 +192,14 @@ class Feed:
 
     def _paced(self, decoding: Decoding) -> Iterator[Reading]:
         """Yield frames at the pace of their times: HLS sends seconds at a time."""
-        behind: float | None = None
+        due, before = time.monotonic(), 0.0
         for item in decoding:
             if isinstance(item, Picture) and item.frame.time is not None:
-                now = time.monotonic()
-                if behind is None or not -LONGEST < behind + item.frame.time - now <= LONGEST:
-                    behind = now - item.frame.time
-                self._stopped.wait(max(0.0, behind + item.frame.time - now))
+                step = item.frame.time - before
+                # Times may jump where segments meet; of a stall at most a second is made up for.
+                due = max(due + (step if 0 <= step <= STABLE else 0.0), time.monotonic() - STABLE / 10)
+                before = item.frame.time
+                self._stopped.wait(max(0.0, due - time.monotonic()))
                 item = replace(item, arrived=time.monotonic())
             yield item
 
@@ -207,8 +211,7 @@ class Feed:
         sampler = Sampler(self.options.sampling, FALLBACK_RATE)
         size: tuple[int, int] | None = None
         captured = self.source.files[0].stat().st_mtime if self.source.files[0].exists() else time.time()
-        if not cursor.resume:
-            yield SourceEvent(name, "opened", captured)
+        yield SourceEvent(name, "opened", captured)
         for number, path in enumerate(self.source.files):
             cursor.number = number + 1
             if number < cursor.resume or not sampler.takes(number, None):
@@ -234,7 +237,8 @@ class Feed:
                 self._changed.wait_for(
                     lambda: self.is_live or self._stopped.is_set() or len(self._box) < SPACE
                 )
-                self._box.append(item)
+                if not self._stopped.is_set():
+                    self._box.append(item)
         self._wake()
 
     def _replace(self, picture: Picture) -> None:
@@ -242,6 +246,8 @@ class Feed:
         self._report_drops()
         with self._changed:
             waiting = next((each for each in self._box if isinstance(each, Picture)), None)
+            if self._stopped.is_set():
+                return
             if waiting is not None:
                 self._box.remove(waiting)
                 picture = replace(picture, audio=waiting.audio + picture.audio)

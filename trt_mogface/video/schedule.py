@@ -37,13 +37,13 @@ class Schedule:
     the order within each source.
 
     Args:
-        runner: Runner with space for `in_flight` frames.
-        in_flight: Largest number of frames that were submitted and not yet handed over.
+        runner: Runner with space for ``batch * (slots + 1)`` frames.
+        batch, slots: Those of the runner.
         open_limit: Largest number of sources that are open at a time.
     """
 
-    def __init__(self, runner: Runner, in_flight: int, open_limit: int) -> None:
-        self._runner, self._in_flight, self._open_limit = runner, in_flight, open_limit
+    def __init__(self, runner: Runner, batch: int, slots: int, open_limit: int) -> None:
+        self._runner, self._batch, self._slots, self._open_limit = runner, batch, batch * slots, open_limit
         self._waiting: deque[Feed] = deque()
         self._open: list[Feed] = []
         self._turn = 0
@@ -135,16 +135,16 @@ class Schedule:
             assert isinstance(picture, SourceEvent)  # noqa: S101 -- for the type checker
             yield feed, picture, None
             return
+        self._submitted -= 1
         try:
             faces = first.found.result()
         except FAILURES_OF_AN_IMAGE as error:
-            self._submitted -= 1
             feed.stop()
             number, message = picture.frame.index or 0, reason_of(error, "image")
             yield feed, SourceEvent(feed.source.name, "failed", picture.captured, number, 0, message), None
             return
+        self._submit()  # the network goes on while the consumer works
         yield feed, picture, faces
-        self._submitted -= 1  # not before: the consumer has it until it asks for the next
 
     def _start_waiting(self) -> None:
         with self._lock:
@@ -158,7 +158,9 @@ class Schedule:
         """Take frames and events in turns, as long as there is space in flight."""
         idle = 0
         feeds = self._open
-        while feeds and idle < len(feeds) and self._submitted < self._in_flight:
+        # A batch that waits for a slot keeps a file's throughput up, and would make a live source late.
+        space = self._slots if any(feed.is_live for feed in feeds) else self._slots + self._batch
+        while feeds and idle < len(feeds) and self._submitted < space:
             self._turn = (self._turn + 1) % len(feeds)
             feed = feeds[self._turn]
             taken = feed.take()

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import msgspec
 
@@ -23,11 +23,10 @@ from trt_mogface._text import read_lines, read_text
 from trt_mogface.errors import ArgumentError, ImageError
 from trt_mogface.images.formats import SUFFIXES
 from trt_mogface.video.addresses import expand, redact, scheme_of
+from trt_mogface.video.blur import BlurKind
 from trt_mogface.video.zones import Polygon
 
 SourceKind = Literal["file", "images", "http", "hls", "rtsp", "v4l2"]
-BlurKind = Literal["gaussian", "pixelate", "solid"]
-BLURS: tuple[BlurKind, ...] = get_args(BlurKind)
 
 LIVE: tuple[SourceKind, ...] = ("hls", "rtsp", "v4l2")
 """Kinds that count as live before they are opened; of HTTP only the opening shows it."""
@@ -148,6 +147,8 @@ def read_source_file(path: Path) -> list[Source]:
         lines = read_lines(path)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}); name a list of sources") from error
+    except ArgumentError:
+        raise
     except ImportError:
         require("tomli", extra="video")
         raise
