@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from typing_extensions import Self, Unpack
 
@@ -18,10 +18,12 @@ from trt_mogface.backends.options import DetectorOptions
 from trt_mogface.detections import Detections
 from trt_mogface.errors import ArgumentError
 from trt_mogface.models.cards import DEFAULT
+from trt_mogface.models.manifest import is_engine
 from trt_mogface.runner import Runner
 from trt_mogface.video.decode import Cursor, DecodeOptions, Picture
 from trt_mogface.video.feed import Feed
 from trt_mogface.video.items import FrameFaces, Item, SourceEvent
+from trt_mogface.video.nvdec import check_nvdec
 from trt_mogface.video.sampling import Sampling
 from trt_mogface.video.schedule import Schedule
 from trt_mogface.video.sources import Source, check_names, find_sources
@@ -29,7 +31,7 @@ from trt_mogface.video.stats import AnalysisStats, SourceStats
 from trt_mogface.video.tracking import KINDS, Tracker, TrackerKind, low_confidence, open_tracker
 from trt_mogface.video.zones import leave_out, name_zones
 
-DecoderKind = Literal["cpu"]
+DecoderKind = Literal["cpu", "nvdec"]
 
 OPEN = 32
 """Sources that are open at a time."""
@@ -309,7 +311,7 @@ def analyze(
         start: Seconds of each file that are passed over.
         duration: Seconds of each source to analyze; None for all.
         batch, slots, max_delay_ms, device: See `trt_mogface.Runner`.
-        decoder: ``cpu``.
+        decoder: ``cpu``, or ``nvdec``, which decodes on the GPU of an engine and leaves the frames there.
         open: Largest number of sources that are open at a time.  Files beyond it wait; more live sources are
             refused.
         timeout: Seconds that opening a source, and each read from it, may take.
@@ -328,8 +330,9 @@ def analyze(
         import av  # noqa: F401 -- before threads need it
     given = [sources] if isinstance(sources, (str, Path, Source)) else list(sources)
     found = find_sources(given)
-    decoding = DecodeOptions(Sampling(every, fps, keyframes, start, duration), timeout, audio)
-    _check(decoder, open, timeout)
+    _check(open, timeout)
+    gpu = _gpu(decoder, model, device)
+    decoding = DecodeOptions(Sampling(every, fps, keyframes, start, duration), timeout, audio, gpu)
     tracker = _tracker(track)
     settings: dict[str, Any] = {"device": device, "batch": batch, "slots": slots}
     settings |= {"max_delay_ms": max_delay_ms, "capacity": batch * (slots + 1)}
@@ -369,9 +372,25 @@ def _tracker(track: bool | TrackerKind) -> TrackerKind | None:
     return track
 
 
-def _check(decoder: str, limit: object, timeout: object) -> None:
-    if decoder != "cpu":
-        raise ArgumentError("decoder", "unknown decoder (choose from cpu)", repr(decoder)[:40])
+def _gpu(decoder: str, model: object, device: int | Sequence[int] | None) -> int | None:
+    """Return the number of the GPU that decodes, or None."""
+    if decoder not in get_args(DecoderKind):
+        known = ", ".join(get_args(DecoderKind))
+        raise ArgumentError("decoder", f"unknown decoder (choose from {known})", repr(decoder)[:40])
+    if decoder == "cpu":
+        return None
+    if isinstance(model, (str, Path)) and not is_engine(str(model)):
+        raise ArgumentError(
+            "decoder", f"leaves frames on the GPU, out of reach of {model}; pass an engine", decoder
+        )
+    devices = [0] if device is None else [device] if isinstance(device, int) else list(device)
+    if len(devices) != 1:
+        raise ArgumentError("decoder", "leaves frames on one GPU; pass one device", decoder)
+    check_nvdec(devices[0])
+    return devices[0]
+
+
+def _check(limit: object, timeout: object) -> None:
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
         raise ArgumentError("open", "must be a positive whole number", repr(limit)[:40])
     if not isinstance(timeout, (int, float)) or not 0 < timeout < 1e6:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from trt_mogface._optional import needs
 from trt_mogface.errors import ImageError
+from trt_mogface.video.nvdec import OPTIONS, acceleration
 from trt_mogface.video.sources import Source, SourceKind
 
 if TYPE_CHECKING:
@@ -64,12 +65,15 @@ class DamagedError(ImageError):
     """Data that is damaged; what follows may be whole."""
 
 
-def open_container(source: Source, timeout: float) -> tuple[InputContainer, VideoStream]:
+def open_container(
+    source: Source, timeout: float, gpu: int | None = None
+) -> tuple[InputContainer, VideoStream]:
     """Open a source and return its container and video stream.
 
     Args:
         source: Any but one of images.
         timeout: Seconds that opening, and each read later, may take.
+        gpu: Number of the GPU that decodes, or None.
 
     Raises:
         ImageError: If it cannot be opened in time, or has no video.
@@ -85,11 +89,17 @@ def open_container(source: Source, timeout: float) -> tuple[InputContainer, Vide
         options |= {"rtsp_transport": "tcp", "fpsprobesize": "0"}
     address = f"file:{source.address}" if source.kind == "file" else source.address
     form = "v4l2" if source.kind == "v4l2" else None
+    hwaccel = None if gpu is None else acceleration(gpu)
     container: InputContainer = reading(
         source.name,
         timeout,
         lambda: av.open(
-            address, format=form, options=options, timeout=(timeout, timeout), metadata_errors="replace"
+            address,
+            format=form,
+            options=options,
+            timeout=(timeout, timeout),
+            metadata_errors="replace",
+            hwaccel=hwaccel,
         ),
     )
     stream = next((each for each in container.streams.video if not _is_cover(each)), None)
@@ -99,6 +109,8 @@ def open_container(source: Source, timeout: float) -> tuple[InputContainer, Vide
     # Sources decode side by side: one thread for each leaves the least to pay for handing work over.
     stream.codec_context.thread_type = "NONE"
     stream.codec_context.thread_count = 1
+    if hwaccel is not None:
+        stream.codec_context.options = OPTIONS
     return container, stream
 
 

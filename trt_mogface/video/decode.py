@@ -81,11 +81,13 @@ class DecodeOptions:
         sampling: Choice of the frames.
         timeout: Seconds that opening, and each read, may take.
         audio: Whether packets of sound are handed along.
+        gpu: Number of the GPU that decodes, or None.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
     timeout: float = 10.0
     audio: bool = False
+    gpu: int | None = None
 
 
 class Decoding:
@@ -103,7 +105,7 @@ class Decoding:
     def __init__(self, source: Source, options: DecodeOptions, cursor: Cursor) -> None:
         self.is_over = False
         self._source, self._options, self._cursor = source, options, cursor
-        self._container, self._stream = open_container(source, options.timeout)
+        self._container, self._stream = open_container(source, options.timeout, options.gpu)
         self._begun, self._clock = _begun(source, self._container.metadata)
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.rate = float(rate) if rate and 0 < rate <= 1000 else FALLBACK_RATE

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from trt_mogface.errors import ImageError
 from trt_mogface.frame import MAX_PIXELS, ColorMatrix, ColorRange, Frame, PixelFormat
+from trt_mogface.video.nvdec import CPU, is_on_device, to_device_frame
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -64,7 +65,7 @@ def orientation_of(decoded: VideoFrame) -> Orientation:
 def to_frame(
     decoded: VideoFrame, orientation: Orientation, source: str, index: int, time: float | None
 ) -> Frame:
-    """Return a decoded frame as it is shown, in host memory.
+    """Return a decoded frame as it is shown, in host memory or, if NVDEC has decoded it, on the GPU.
 
     Args:
         decoded: Frame of PyAV; its memory is used, not copied, where that is possible.
@@ -72,13 +73,20 @@ def to_frame(
         source, index, time: See `Frame`.
 
     Raises:
-        ImageError: If the frame is larger than `MAX_PIXELS`.
+        ImageError: If the frame is larger than `MAX_PIXELS`, or is on a GPU and has to be turned.
     """
     width, height, name = decoded.width, decoded.height, decoded.format.name
     if width * height > MAX_PIXELS:
         limit = f"more than {MAX_PIXELS // 1_000_000} megapixels ({width}x{height})"
         raise ImageError(f"{source}: {limit}; scale it down")
+    matrix = MATRICES.get(int(decoded.colorspace), "bt601")
+    is_full = int(decoded.color_range) == FULL or name == "yuvj420p"
+    value_range: ColorRange = "full" if is_full else "limited"
     is_turned = orientation != UPRIGHT
+    if is_on_device(decoded):
+        if is_turned:
+            raise ImageError(f"{source}: a video that is turned stays upright on the CPU only; {CPU}")
+        return to_device_frame(decoded, matrix, value_range, source, index, time)
     is_odd = width % 2 or height % 2  # turned, its pairs of pixels would begin elsewhere
     if name not in KEPT or (is_turned and is_odd):
         image = orientation.apply(decoded.to_ndarray(format="bgr24"))
@@ -86,9 +94,6 @@ def to_frame(
     planes = _p010(decoded) if name == "yuv420p10le" else _planes(decoded)
     if is_turned:
         planes = tuple(map(orientation.apply, planes))
-    matrix = MATRICES.get(int(decoded.colorspace), "bt601")
-    is_full = int(decoded.color_range) == FULL or name == "yuvj420p"
-    value_range: ColorRange = "full" if is_full else "limited"
     return Frame(planes, KEPT[name], matrix, value_range, source=source, index=index, time=time)
 
 
