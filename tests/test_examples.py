@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.support.project import REPOSITORY
+from trt_mogface import read_image
 
 EXAMPLES = REPOSITORY / "examples"
 
@@ -34,6 +37,16 @@ def test_detect_image(photo_folder: Path, tmp_path: Path) -> None:
 def test_many_images(photo_folder: Path) -> None:
     lines = run("many_images.py", photo_folder).splitlines()
     assert lines[:2] == ["group.jpg: 6 faces", "portrait.jpg: 1 faces"]
+
+
+def test_count_people(photo_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="pip install 'trt-mogface[video]'")
+    from tests.support.made_clips import make_clip
+
+    image = cv2.resize(read_image(photo_folder / "group.jpg"), (640, 442)).astype(np.uint8)
+    clip = make_clip(tmp_path / "group.mp4", 20, size=(640, 442), image=image)
+    lines = run("count_people.py", f"hall={clip}").splitlines()
+    assert [line.split(",")[0] for line in lines] == [f"hall: person {number}" for number in range(1, 7)]
 
 
 def test_nv12_frame(photo_folder: Path) -> None:

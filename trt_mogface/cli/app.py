@@ -31,6 +31,7 @@ NO_READER = 128 + signal.SIGPIPE
 
 VERBS = {
     "detect": "Find the faces in images.",
+    "video": "Find, track and blur the faces in videos, and write records of them.",
     "report": "Write a page of the faces, tracks and losses that the verb video has recorded.",
     "export": "Write a model as a contract ONNX file, for ONNX Runtime, TensorRT and others.",
     "adapt": "Write another's ONNX file of a known family as a contract ONNX file.",

@@ -17,10 +17,7 @@ from trt_mogface.images import VIDEOS, decode_image, find_images, read_image, ro
 
 STDIN = "-"
 
-NO_VIDEO = (
-    "a video; detect takes images: extract them (ffmpeg -i VIDEO frames/%06d.jpg), or give its frames to a "
-    "Runner in Python (docs/runner.md)"
-)
+NO_VIDEO = "a video; detect takes images: use trt-mogface video VIDEO --sink jsonl:FILE"
 
 
 @dataclass(frozen=True)

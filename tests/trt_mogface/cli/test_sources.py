@@ -171,7 +171,7 @@ def test_a_video_is_told_what_to_do(run: Run, photo: Path, tmp_path: Path) -> No
     writer.release()
     (tmp_path / "clip.mp4").rename(video)
     message = run("detect", video).message
-    assert message.startswith(f"{video}: a video; detect takes images: extract them (ffmpeg -i VIDEO")
+    assert message == f"{video}: a video; detect takes images: use trt-mogface video VIDEO --sink jsonl:FILE"
     result = run("detect", video, photo, "--json", "-")
     assert result.status == 1
     assert [sorted(entry)[:2] for entry in json.loads(result.out)] == [
