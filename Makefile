@@ -27,7 +27,7 @@ kernels: ## build only the CUDA kernels, into build/kernels (ARCHITECTURES=87 fo
 test: $(VENV)/.dev $(VENV)/.real-cuda ## run the tests and the examples in docstrings
 	@command -v strace >/dev/null || { apt-get -qq update && apt-get -qq install --yes strace; } >/dev/null 2>&1 || \
 	  echo "test: strace is not installed and cannot be installed here"
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 family: $(VENV)/.dev ## build engines of every detector with TensorRT-RTX
 	MOGFACE_TEST_FAMILY=1 $(BIN)/python -m pytest -n auto --durations=0 tests/trt_mogface/cli/test_build_family.py

@@ -15,6 +15,12 @@ from tests.support.mogface import Pair, pair
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that have slow tests: at the end they would leave the other workers idle."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of photos and weights; ``MOGFACE_TEST_DATA`` names another place."""
