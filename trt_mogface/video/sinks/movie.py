@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from av import Packet, VideoFrame
 
 MUXER = {
-    "movflags": "delay_moov+default_base_moof",
+    # Without the index at the end, which lies in memory until then.
+    "movflags": "delay_moov+default_base_moof+skip_trailer",
     "frag_duration": "1",  # microseconds: a fragment a frame; frag_every_frame shifts sound
     "flush_packets": "1",
     "max_interleave_delta": "1000000",  # microseconds for which video waits for sound
@@ -34,6 +35,12 @@ WAITING = 30
 
 STEP = TICKS // 25
 """Time of a frame whose time stamp does not follow the one before, unless the steps before are known."""
+
+LONGEST = 3600 * TICKS
+"""Longest time between two frames; MP4 has 32 bits for it."""
+
+APART = 10.0
+"""Seconds by which sound may be apart from the video that it is read with."""
 
 
 class Movie:
@@ -77,7 +84,7 @@ class Movie:
 
         Args:
             frame: Frame in 4:2:0.
-            seconds: Presentation time, in any time line that grows; a jump back is closed.
+            seconds: Presentation time, in any time line; a jump back, or over an hour, is closed.
             sound: Packets of PyAV with times of the same time line.
 
         Raises:
@@ -199,7 +206,7 @@ class _Clock:
             self.start, self.last = seconds, 0
             return 0
         ticks = round((seconds - self.start) * TICKS)
-        if ticks <= self.last:
+        if not self.last < ticks <= self.last + LONGEST:
             ticks = self.last + self._step
             self.start = seconds - ticks / TICKS
         self._step, self.last = ticks - self.last, ticks
@@ -217,6 +224,8 @@ class _Sound:
         """Add the sound to a container; None if MP4 cannot hold its codec."""
         from av.bitstream import BitStreamFilterContext
 
+        if template.codec_context is None:  # FFmpeg has no decoder
+            return None
         name = template.codec_context.name
         if name not in container.supported_codecs:
             return None
@@ -229,10 +238,11 @@ class _Sound:
         """Return a copy of a packet on the time line of the file, or nothing for one outside of it."""
         import av
 
-        if packet.pts is None or packet.time_base is None:
+        if packet.pts is None or packet.time_base is None or not packet.size:
             return []
         stamp = packet.pts - round(clock.start / float(packet.time_base))
-        if stamp <= self._last or stamp < 0:
+        apart = abs(float(stamp * packet.time_base) - clock.last / TICKS)
+        if stamp <= self._last or stamp < 0 or apart > APART:
             return []
         self._last = stamp
         copy = av.Packet(bytes(packet))

@@ -153,10 +153,10 @@ def test_sound_that_mp4_cannot_hold_is_left_out(tmp_path: Path) -> None:
 
 
 def test_uneven_times_are_kept_and_jumps_back_are_closed(tmp_path: Path) -> None:
-    times = [5.0, 5.01, 5.5, 7.25, 2.0, 2.5, 2.5, 2.75]
+    times = [5.0, 5.01, 5.5, 7.25, 2.0, 2.5, 2.5, 2.75, 1e9, 1e9 + 1]
     written(tmp_path, [shown(number, time, gray(99)) for number, time in enumerate(times)])
     found = [float(frame.time) for frame in frames(tmp_path / "door.mp4")]
-    np.testing.assert_allclose(found, [0, 0.01, 0.5, 2.25, 4, 4.5, 5, 5.25], atol=1e-4)
+    np.testing.assert_allclose(found, [0, 0.01, 0.5, 2.25, 4, 4.5, 5, 5.25, 5.5, 6.5], atol=1e-4)
 
 
 def test_without_times_those_of_the_capture_count(tmp_path: Path) -> None:
