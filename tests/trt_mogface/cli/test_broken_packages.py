@@ -22,9 +22,12 @@ PHOTO = REPOSITORY / "tests" / "data" / "astronaut.jpg"
 CONTRACT_1 = str(REPOSITORY / "tests" / "data" / "contract_1.onnx")
 ARGUMENTS = {
     "detect": ("detect", str(PHOTO), "--json", "-"),
+    "video": ("video", str(PHOTO), "--sink", "jsonl:-"),
+    "report": ("report", "faces.jsonl", "-o", "report.html"),
     "export": ("export", "--output", "out.onnx"),
     "adapt": ("adapt", CONTRACT_1, "--as", "yunet", "-o", "out.onnx"),
     "build": ("build", DEFAULT, "--output", "engines/"),
+    "triton": ("triton", DEFAULT, "-o", "repository"),
     "refit": ("refit", "a.engine", "a.onnx"),
     "models": ("models",),
     "inspect": ("inspect", CONTRACT_1),

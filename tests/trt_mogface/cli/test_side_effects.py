@@ -36,6 +36,8 @@ def verb(expected, *arguments):
 
 verb(0, "models")
 verb(0, "detect", "images/0--Parade/0.jpg", "--save", "drawn.jpg", "--json", "faces.json")
+verb(0, "video", "images/0--Parade/0.jpg", "--sink", "jsonl:video.jsonl", "--sink", "crops:crops")
+verb(0, "report", "video.jsonl", "crops", "-o", "report.html")
 verb(0, "export", "-o", "model.onnx")
 verb(0, "inspect", "model.onnx")
 verb(0, "build", "model.onnx", "--precision", "fp16", "-o", "fp16.onnx")
@@ -43,6 +45,7 @@ verb(0, "compare", "model.onnx", "fp16.onnx", "images/0--Parade/0.jpg", "--html"
 few = ("--gt", "annotations.json", "--images", "images", "--subset", "few.txt")
 verb(0, "eval", "wider", *few, "--html", "eval.html")
 verb(0, "bench", "--duration", "0.2", "--size", "64x64", "--roofline", "--html", "bench.html")
+verb(0, "triton", "model.onnx", "-o", "repository")
 verb(2, "refit", "model.onnx", "model.onnx", "-o", "refitted.engine")
 verb(2, "adapt", "model.onnx", "--as", "ulfd", "-o", "adapted.onnx")
 verb(2, "serve", "--queue", "0")  # what it is for is the network
