@@ -12,7 +12,8 @@
 namespace
 {
 
-constexpr int kMAX_SIDE = 1 << 16; // pixels, strides and anchor sides beyond it are mistakes
+constexpr int kMAX_SIDE = 1 << 16;     // pixels, strides and anchor sides beyond it are mistakes
+constexpr int kMAX_CAPACITY = 1 << 26; // candidates of an image beyond it are mistakes
 
 bool within(double value, double low, double high)
 {
@@ -296,6 +297,87 @@ cudaError_t checkBoxes(const int32_t* boxes, const int32_t* indices, int count, 
     }
     if ((boxes != nullptr && isBad(checkPointer("boxes", boxes, sizeof(int32_t))))
         || (indices != nullptr && isBad(checkPointer("indices", indices, sizeof(int32_t)))))
+    {
+        return cudaErrorInvalidValue;
+    }
+    return cudaSuccess;
+}
+
+cudaError_t checkCapacity(const char* name, int capacity)
+{
+    if (capacity < 1 || capacity > kMAX_CAPACITY)
+    {
+        return refuse("%s %d: must lie within 1..%d", name, capacity, kMAX_CAPACITY);
+    }
+    return cudaSuccess;
+}
+
+cudaError_t checkCascadeOutputs(const char* name, const MogfaceCascadeOutputs& outputs)
+{
+    char capacity[40];
+    std::snprintf(capacity, sizeof(capacity), "%s.capacity", name);
+    if (isBad(checkSize(outputs.batch, 1, 1)) || isBad(checkCapacity(capacity, outputs.capacity))
+        || isBad(checkMember(name, "scores", outputs.scores, sizeof(float)))
+        || isBad(checkMember(name, "offsets", outputs.offsets, sizeof(float)))
+        || (outputs.landmarks != nullptr
+            && isBad(checkMember(name, "landmarks", outputs.landmarks, sizeof(float))))
+        || (outputs.counts != nullptr && isBad(checkMember(name, "counts", outputs.counts, sizeof(int32_t)))))
+    {
+        return cudaErrorInvalidValue;
+    }
+    return cudaSuccess;
+}
+
+cudaError_t checkCascadeThresholds(const MogfaceCascadeThresholds* thresholds)
+{
+    if (isBad(checkPointer("thresholds", thresholds, alignof(MogfaceCascadeThresholds))))
+    {
+        return cudaErrorInvalidValue;
+    }
+    if (!within(thresholds->score, 0.0, 1.0) || !within(thresholds->overlap, 0.0, 1.0))
+    {
+        return refuse("thresholds: score %g and overlap %g must lie within 0..1", thresholds->score,
+            thresholds->overlap);
+    }
+    if (thresholds->limit < 1 || thresholds->limit > MOGFACE_MAX_TOP_K)
+    {
+        return refuse("thresholds.limit %d: must lie within 1..%d", thresholds->limit, MOGFACE_MAX_TOP_K);
+    }
+    return cudaSuccess;
+}
+
+cudaError_t checkWindows(const MogfaceWindows* windows)
+{
+    if (isBad(checkPointer("windows", windows, alignof(MogfaceWindows)))
+        || isBad(checkCapacity("windows.capacity", windows->capacity))
+        || isBad(checkMember("windows", "boxes", windows->boxes, 2 * sizeof(double)))
+        || isBad(checkMember("windows", "scores", windows->scores, sizeof(float)))
+        || isBad(checkMember("windows", "offsets", windows->offsets, sizeof(float))))
+    {
+        return cudaErrorInvalidValue;
+    }
+    return cudaSuccess;
+}
+
+cudaError_t checkCrops(const MogfaceCrops* crops)
+{
+    if (isBad(checkPointer("crops", crops, alignof(MogfaceCrops)))
+        || isBad(checkCapacity("crops.capacity", crops->capacity))
+        || isBad(checkMember("crops", "counts", crops->counts, sizeof(int32_t)))
+        || isBad(checkMember("crops", "boxes", crops->boxes, sizeof(int32_t)))
+        || isBad(checkMember("crops", "indices", crops->indices, sizeof(int32_t)))
+        || isBad(checkMember("crops", "inside", crops->inside, 2 * sizeof(double))))
+    {
+        return cudaErrorInvalidValue;
+    }
+    return cudaSuccess;
+}
+
+cudaError_t checkTallies(const MogfaceTallies* tallies)
+{
+    if (isBad(checkPointer("tallies", tallies, alignof(MogfaceTallies)))
+        || isBad(checkMember("tallies", "dropped", tallies->dropped, sizeof(int32_t)))
+        || isBad(checkMember("tallies", "truncated", tallies->truncated, sizeof(int32_t))))
     {
         return cudaErrorInvalidValue;
     }

@@ -40,6 +40,19 @@ cudaError_t checkFramesPointer(const MogfaceFrame* frames); // which may be null
 // Boxes and their frames, either of which may be null.
 cudaError_t checkBoxes(const int32_t* boxes, const int32_t* indices, int count, int batch);
 
+// Number of candidates or places of an image in a cascade.
+cudaError_t checkCapacity(const char* name, int capacity);
+
+cudaError_t checkCascadeOutputs(const char* name, const MogfaceCascadeOutputs& outputs);
+
+cudaError_t checkCascadeThresholds(const MogfaceCascadeThresholds* thresholds);
+
+cudaError_t checkWindows(const MogfaceWindows* windows);
+
+cudaError_t checkCrops(const MogfaceCrops* crops);
+
+cudaError_t checkTallies(const MogfaceTallies* tallies);
+
 cudaError_t checkClipping(const MogfaceThresholds& thresholds, const MogfaceFrame* frames);
 
 // TRT_MOGFACE_LAUNCH, which chooses between plain launches, the default, and dependent ones.

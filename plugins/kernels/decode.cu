@@ -1,58 +1,14 @@
 // The selected keys become candidates: each is put in its place, best first, and its box and landmarks are decoded.
 //
-// A key's place is the number of larger keys.  K (K - 1) comparisons spread over the whole GPU are fewer sequential steps
-// than any sort of K keys by one block.  Anchors are computed from the index.
+// Anchors are computed from the index.
 #include "await_launch.cuh"
 #include "launch.h"
 #include "network_float.cuh"
-#include "shared_memory.cuh"
+#include "rank.cuh"
 #include "stages.h"
 
 namespace
 {
-
-constexpr int kTHREADS = 256;
-constexpr int kPARTS = 8; // threads that count for one key
-constexpr int kKEYS = kTHREADS / kPARTS;
-constexpr int kLOADS = 4; // keys that a thread loads at a time
-constexpr int kCHUNK = kTHREADS * kLOADS;
-
-struct DecodeShared
-{
-    Key keys[kCHUNK];
-};
-
-// Returns how many keys are larger than this one, to each of its threads.  The keys pass through shared memory, so that a
-// chunk of them is one access to memory for the whole block.
-__device__ int countLarger(DecodeShared& shared, const Key* keys, int count, Key key)
-{
-    int larger = 0;
-    for (int base = 0; base < count; base += kCHUNK)
-    {
-        Key loaded[kLOADS];
-        for (int i = 0; i < kLOADS; ++i) // all loads are issued before the first is used
-        {
-            const int at = base + i * kTHREADS + static_cast<int>(threadIdx.x);
-            loaded[i] = keys[at < count ? at : 0]; // beyond them any, which is not compared
-        }
-        __syncthreads(); // the chunk before has been compared
-        for (int i = 0; i < kLOADS; ++i)
-        {
-            shared.keys[i * kTHREADS + threadIdx.x] = loaded[i];
-        }
-        __syncthreads();
-        const int inChunk = count - base < kCHUNK ? count - base : kCHUNK;
-        for (int i = threadIdx.x % kPARTS; i < inChunk; i += kPARTS)
-        {
-            larger += shared.keys[i] > key ? 1 : 0;
-        }
-    }
-    for (int distance = kPARTS / 2; distance > 0; distance /= 2)
-    {
-        larger += __shfl_xor_sync(kALL_LANES, larger, distance);
-    }
-    return larger;
-}
 
 struct Anchor
 {
@@ -168,22 +124,22 @@ __device__ float4 cutBox(const AnchorGrid& grid, const MogfaceFrame* frames, int
 }
 
 template <typename Float>
-__global__ void __launch_bounds__(kTHREADS)
+__global__ void __launch_bounds__(kRANK_THREADS)
     decodeKernel(const __grid_constant__ AnchorGrid grid, const Float* deltas, const Float* landmarks,
         const Key* best, int topK, int cut, const MogfaceFrame* frames, const MogfaceCandidates out)
 {
     awaitLaunchBefore();
     const int image = blockIdx.y;
     const int count = out.counts[image];
-    if (static_cast<int>(blockIdx.x) * kKEYS >= count)
+    if (static_cast<int>(blockIdx.x) * kRANK_KEYS >= count)
     {
         return;
     }
-    const int index = blockIdx.x * kKEYS + threadIdx.x / kPARTS;
+    const int index = blockIdx.x * kRANK_KEYS + threadIdx.x / kRANK_PARTS;
     const Key* keys = best + static_cast<size_t>(image) * topK;
     const Key key = index < count ? keys[index] : 0;
-    const int place = countLarger(sharedMemory<DecodeShared>(), keys, count, key);
-    if (threadIdx.x % kPARTS != 0 || index >= count)
+    const int place = countLarger(sharedMemory<RankShared>(), keys, count, key);
+    if (threadIdx.x % kRANK_PARTS != 0 || index >= count)
     {
         return;
     }
@@ -215,10 +171,10 @@ cudaError_t decode(const MogfaceOutputs& outputs, const AnchorGrid& grid, const 
     const MogfaceThresholds& thresholds, const MogfaceFrame* frames, const MogfaceCandidates& candidates,
     Launches& launches)
 {
-    const dim3 blocks(ceilDiv(thresholds.topK, kKEYS), outputs.batch);
+    const dim3 blocks(ceilDiv(thresholds.topK, kRANK_KEYS), outputs.batch);
     const auto run = [&](auto kernel)
     {
-        return launches.add(kernel, blocks, kTHREADS, sizeof(DecodeShared), grid, outputs.deltas,
+        return launches.add(kernel, blocks, kRANK_THREADS, sizeof(RankShared), grid, outputs.deltas,
             outputs.landmarks, best, thresholds.topK, thresholds.cut, frames, candidates);
     };
     return outputs.type == MOGFACE_FP16 ? run(decodeKernel<__half>) : run(decodeKernel<float>);

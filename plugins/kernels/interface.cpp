@@ -16,7 +16,7 @@ cudaError_t runDecode(const MogfaceOutputs& outputs, const AnchorGrid& grid,
     if (error == cudaSuccess)
     {
         error = cut(scratch.segments, outputs.batch, thresholds.topK, scratch.best, candidates.counts,
-            candidates.dropped, launches);
+            candidates.dropped, nullptr, launches);
     }
     return error == cudaSuccess
         ? decode(outputs, grid, scratch.best, thresholds, frames, candidates, launches)

@@ -4,7 +4,8 @@
 #include "trt_mogface/kernels.h"
 
 // A candidate as one number: the larger, the better.  Scores above a threshold of at least 0 are positive floats, whose
-// bits order as they do; of equal scores the lower anchor index gives the larger key.  Keys of an image are distinct.
+// bits order as they do; of equal scores the lower anchor index gives the larger key, in a cascade the higher index of
+// the candidate.  Keys of an image are distinct.
 using Key = uint64_t;
 
 class Launches; // launch.h
@@ -46,6 +47,22 @@ struct AnchorGrid
     int anchorCount;
 };
 
+// Candidates of a cascade on their way to boxes.
+struct CascadeScratch
+{
+    Segments segments;
+    Key* best;     // [N, K]
+    int* counts;   // [N]
+    int* nans;     // [N]
+    int* beyond;   // [N]: candidates beyond K
+    int* order;    // [N, K]: candidates, best first; -1 for one that single precision cannot hold
+    double* boxes; // [N, K, 4]: their boxes
+    uint64_t* suppressors;
+    int* keptCounts; // [N]
+    int* kept;       // [N, K]: places of those that stay, in `order`
+    int topK;        // K
+};
+
 // frames -> the network input
 cudaError_t letterbox(const MogfaceFrame* frames, int batch, uint32_t pad, uint8_t* images, int height,
     int width, Launches& launches);
@@ -58,9 +75,14 @@ cudaError_t resample(const MogfaceFrame* frames, int batch, const int32_t* boxes
 cudaError_t collect(
     const MogfaceOutputs& outputs, int anchorCount, float threshold, Segments segments, Launches& launches);
 
-// segments -> keys of the best topK of each image in any order [N, topK], their number and that of NaN scores [N]
-cudaError_t cut(
-    Segments segments, int batch, int topK, Key* best, int* counts, int* nans, Launches& launches);
+// the same of a network of a cascade; candidates that are not finite count as scores that are not numbers
+cudaError_t collect(
+    const MogfaceCascadeOutputs& outputs, float threshold, Segments segments, Launches& launches);
+
+// segments -> keys of the best topK of each image in any order [N, topK], their number, that of NaN scores and, unless
+// null, that of candidates beyond topK [N]
+cudaError_t cut(Segments segments, int batch, int topK, Key* best, int* counts, int* nans, int* beyond,
+    Launches& launches);
 
 // keys, deltas, landmarks -> candidates, best first
 cudaError_t decode(const MogfaceOutputs& outputs, const AnchorGrid& grid, const Key* best,
@@ -81,3 +103,20 @@ cudaError_t overlaps(const MogfaceCandidates& candidates, const MogfaceThreshold
 cudaError_t sweep(const MogfaceCandidates& candidates, const MogfaceThresholds& thresholds, int batch,
     int landmarkCount, const uint64_t* suppressors, const MogfaceFrame* frames,
     const MogfaceDetections& detections, Launches& launches);
+
+// A cascade's networks: their outputs -> windows of a pyramid level, boxes to be cropped, faces
+cudaError_t cascadeWindows(const MogfaceCascadeOutputs& outputs, int columns, double scale,
+    const MogfaceCascadeThresholds& thresholds, const MogfaceWindows& windows, int first,
+    const MogfaceTallies& tallies, const CascadeScratch& scratch, Launches& launches);
+
+cudaError_t cascadeBoxes(const MogfaceCascadeOutputs& outputs, const double* boxes,
+    const MogfaceCascadeThresholds& thresholds, int height, int width, const MogfaceCrops& crops,
+    const MogfaceTallies& tallies, const CascadeScratch& scratch, Launches& launches);
+
+cudaError_t cascadeFaces(const MogfaceCascadeOutputs& outputs, const double* boxes,
+    const MogfaceCascadeThresholds& thresholds, int maxDetections, const MogfaceFrame* frames,
+    const MogfaceDetections& detections, const CascadeScratch& scratch, Launches& launches);
+
+// outputs of a part of the candidates -> their place among all
+cudaError_t cascadeGather(
+    const MogfaceCascadeOutputs& part, int first, const MogfaceCascadeOutputs& all, Launches& launches);

@@ -5,10 +5,14 @@
 // time from the top: count the keys of every digit, keep the digit with the K-th, continue with the keys that have it,
 // stop as soon as all of them are wanted.
 #include "await_launch.cuh"
+#include "boxes.cuh"
+#include "cascade_outputs.cuh"
 #include "launch.h"
 #include "network_float.cuh"
 #include "shared_memory.cuh"
 #include "stages.h"
+
+#include <cmath>
 
 namespace
 {
@@ -35,14 +39,89 @@ __device__ int inclusiveSum(int value, int lane)
     return value;
 }
 
-__device__ Key keyOf(float score, int anchor)
-{
-    return static_cast<Key>(__float_as_uint(score)) << 32 | ~static_cast<uint32_t>(anchor);
-}
-
+// Scores of the anchors of one image.  Of equal ones the lower index is better; what is not finite is dropped later.
 template <typename Float>
+struct AnchorScores
+{
+    struct Row
+    {
+        const Float* scores;
+        int count;
+
+        __device__ float at(int index) const
+        {
+            return asFloat(scores[index]);
+        }
+
+        __device__ bool isUsable(int /*index*/, float /*score*/) const
+        {
+            return true;
+        }
+
+        __device__ Key keyOf(float score, int index) const
+        {
+            return static_cast<Key>(__float_as_uint(score)) << 32 | ~static_cast<uint32_t>(index);
+        }
+    };
+
+    const Float* scores;
+    int count;
+
+    __device__ Row of(int image) const
+    {
+        return {scores + static_cast<size_t>(image) * count, count};
+    }
+};
+
+// Scores of the candidates of one image in a cascade.  Of equal ones the higher index is better.
+struct CascadeScores
+{
+    struct Row
+    {
+        const MogfaceCascadeOutputs& outputs;
+        size_t first;
+        int image;
+        int count;
+
+        __device__ float at(int index) const
+        {
+            return outputs.scores[first + index];
+        }
+
+        // trt_mogface.reference.cascade.accepted
+        __device__ bool isUsable(int index, float score) const
+        {
+            bool finite = isfinite(score);
+            for (int i = 0; i < 4; ++i)
+            {
+                finite = finite && isfinite(offsetAt(outputs, image, index, i));
+            }
+            for (int i = 0; outputs.landmarks != nullptr && i < 2 * kCASCADE_POINTS; ++i)
+            {
+                finite = finite && isfinite(outputs.landmarks[(first + index) * 2 * kCASCADE_POINTS + i]);
+            }
+            return finite;
+        }
+
+        __device__ Key keyOf(float score, int index) const
+        {
+            return static_cast<Key>(__float_as_uint(score)) << 32 | static_cast<uint32_t>(index);
+        }
+    };
+
+    MogfaceCascadeOutputs outputs;
+
+    __device__ Row of(int image) const
+    {
+        const int given = outputs.counts == nullptr ? outputs.capacity : outputs.counts[image];
+        return {
+            outputs, static_cast<size_t>(image) * outputs.capacity, image, limited(given, outputs.capacity)};
+    }
+};
+
+template <typename Scores>
 __global__ void __launch_bounds__(kCOLLECT_THREADS)
-    collectKernel(const Float* scores, int anchorCount, float threshold, Segments out)
+    collectKernel(const __grid_constant__ Scores scores, float threshold, Segments out)
 {
     awaitLaunchBefore();
     CollectShared& shared = sharedMemory<CollectShared>();
@@ -50,18 +129,23 @@ __global__ void __launch_bounds__(kCOLLECT_THREADS)
     const int warp = threadIdx.x / kWARP;
     const size_t segment = static_cast<size_t>(blockIdx.y) * out.segments + blockIdx.x;
     const int first = blockIdx.x * kSEGMENT + threadIdx.x;
-    const Float* row = scores + static_cast<size_t>(blockIdx.y) * anchorCount;
+    const auto row = scores.of(blockIdx.y);
 
     float score[kROUNDS];
     for (int round = 0; round < kROUNDS; ++round) // all loads are issued before the first is used
     {
-        const int anchor = first + round * kCOLLECT_THREADS;
-        score[round] = anchor < anchorCount ? asFloat(row[anchor]) : 0.0F; // never above a threshold
+        const int index = first + round * kCOLLECT_THREADS;
+        score[round] = index < row.count ? row.at(index) : 0.0F; // never above a threshold
     }
     unsigned votes[kROUNDS];
     int nans = 0;
     for (int round = 0; round < kROUNDS; ++round)
     {
+        const bool isCandidate = score[round] > threshold;
+        if (isCandidate && !row.isUsable(first + round * kCOLLECT_THREADS, score[round]))
+        {
+            score[round] = NAN;
+        }
         votes[round] = __ballot_sync(kALL_LANES, score[round] > threshold);
         nans += __popc(__ballot_sync(kALL_LANES, score[round] != score[round]));
         if (lane == 0)
@@ -84,7 +168,7 @@ __global__ void __launch_bounds__(kCOLLECT_THREADS)
         if (score[round] > threshold)
         {
             const int before = __popc(votes[round] & ((1U << lane) - 1U));
-            keys[start + before] = keyOf(score[round], first + round * kCOLLECT_THREADS);
+            keys[start + before] = row.keyOf(score[round], first + round * kCOLLECT_THREADS);
         }
     }
     if (threadIdx.x == kWARP - 1)
@@ -212,7 +296,7 @@ __device__ Key radixSelect(CutShared& shared, const Segments& segments, int imag
 }
 
 __global__ void __launch_bounds__(kCUT_THREADS)
-    cutKernel(Segments segments, int topK, Key* best, int* counts, int* nans)
+    cutKernel(Segments segments, int topK, Key* best, int* counts, int* nans, int* beyond)
 {
     awaitLaunchBefore();
     CutShared& shared = sharedMemory<CutShared>();
@@ -247,6 +331,10 @@ __global__ void __launch_bounds__(kCUT_THREADS)
     {
         counts[image] = shared.total < topK ? shared.total : topK;
         nans[image] = shared.nans;
+        if (beyond != nullptr)
+        {
+            beyond[image] = shared.total > topK ? shared.total - topK : 0;
+        }
     }
 }
 
@@ -256,16 +344,30 @@ cudaError_t collect(
     const MogfaceOutputs& outputs, int anchorCount, float threshold, Segments segments, Launches& launches)
 {
     const dim3 grid(segments.segments, outputs.batch);
-    const auto run = [&](auto kernel)
+    const auto run = [&](auto kernel, auto scores)
     {
-        return launches.add(kernel, grid, kCOLLECT_THREADS, sizeof(CollectShared), outputs.scores,
-            anchorCount, threshold, segments);
+        return launches.add(
+            kernel, grid, kCOLLECT_THREADS, sizeof(CollectShared), scores, threshold, segments);
     };
-    return outputs.type == MOGFACE_FP16 ? run(collectKernel<__half>) : run(collectKernel<float>);
+    if (outputs.type == MOGFACE_FP16)
+    {
+        using Scores = AnchorScores<__half>;
+        return run(collectKernel<Scores>, Scores{static_cast<const __half*>(outputs.scores), anchorCount});
+    }
+    using Scores = AnchorScores<float>;
+    return run(collectKernel<Scores>, Scores{static_cast<const float*>(outputs.scores), anchorCount});
 }
 
-cudaError_t cut(Segments segments, int batch, int topK, Key* best, int* counts, int* nans, Launches& launches)
+cudaError_t collect(
+    const MogfaceCascadeOutputs& outputs, float threshold, Segments segments, Launches& launches)
+{
+    return launches.add(collectKernel<CascadeScores>, dim3(segments.segments, outputs.batch),
+        kCOLLECT_THREADS, sizeof(CollectShared), CascadeScores{outputs}, threshold, segments);
+}
+
+cudaError_t cut(Segments segments, int batch, int topK, Key* best, int* counts, int* nans, int* beyond,
+    Launches& launches)
 {
     return launches.add(
-        cutKernel, batch, kCUT_THREADS, sizeof(CutShared), segments, topK, best, counts, nans);
+        cutKernel, batch, kCUT_THREADS, sizeof(CutShared), segments, topK, best, counts, nans, beyond);
 }

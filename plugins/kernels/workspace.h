@@ -62,6 +62,25 @@ public:
         return scratch;
     }
 
+    CascadeScratch cascadeScratch(int batch, int capacity, int topK)
+    {
+        CascadeScratch scratch{};
+        const DecodeScratch decode = decodeScratch(batch, capacity, topK);
+        const size_t all = static_cast<size_t>(batch) * topK;
+        scratch.segments = decode.segments;
+        scratch.best = decode.best;
+        scratch.counts = take<int>(batch);
+        scratch.nans = take<int>(batch);
+        scratch.beyond = take<int>(batch);
+        scratch.order = take<int>(all);
+        scratch.boxes = take<double>(4 * all);
+        scratch.suppressors = suppressors(batch, topK);
+        scratch.keptCounts = take<int>(batch);
+        scratch.kept = take<int>(all);
+        scratch.topK = topK;
+        return scratch;
+    }
+
     MergeScratch mergeScratch(int batch, int topK, int landmarkCount)
     {
         MergeScratch scratch{};

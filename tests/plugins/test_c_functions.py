@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +27,8 @@ SPEC = small_spec("ssd", landmarks=5, top_k=20, max_detections=10)
 COUNT = SPEC.anchor_count(32, 48)
 
 Arguments = dict[str, Any]
+
+CASCADE_LAUNCHERS = "mogfaceCascadeWindows", "mogfaceCascadeBoxes", "mogfaceCascadeFaces"
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +67,7 @@ class Memory:
         self.arrays.append(frame)
         frames = c.addressof(frame)
         detector, thresholds = detector_struct(SPEC), thresholds_struct(SPEC.thresholds)
+        cascade = self.cascade_arguments()
         images, workspace = self.at(32 * 48), self.at(1 << 16)
         size: Arguments = {"height": 32, "width": 48}
         problem: Arguments = {"detector": detector, "thresholds": thresholds}
@@ -132,6 +136,64 @@ class Memory:
                 "detections": detections,
                 **scratch,
             },
+            **cascade,
+            **{name: {**cascade[name], **scratch} for name in CASCADE_LAUNCHERS[:2]},
+            CASCADE_LAUNCHERS[2]: {
+                **cascade[CASCADE_LAUNCHERS[2]],
+                "frames": frames,
+                "detections": detections,
+                **scratch,
+            },
+        }
+
+    def cascade_arguments(self) -> dict[str, Arguments]:
+        """Arguments of the functions of a cascade, but for frames, detections and workspace."""
+
+        def outputs(batch: int, count: int, *, planar: bool = False) -> interface.MogfaceCascadeOutputs:
+            arrays = self.at(batch, count), self.at(batch, count, 4), self.at(batch, count, 10)
+            return interface.MogfaceCascadeOutputs(*arrays, self.at(batch), batch, count, planar)
+
+        boxes = device.filled((12, 4), np.float64, np.nan)
+        self.arrays.append(boxes)
+        thresholds = interface.MogfaceCascadeThresholds(0.5, 0.7, 20)
+        tallies = interface.MogfaceTallies(self.at(1), self.at(1))
+        inside, address = device.filled((15, 4), np.float64, np.nan), int(boxes.ctypes.data)
+        self.arrays.append(inside)
+        places = interface.MogfaceWindows(int(inside.ctypes.data), self.at(15), self.at(15, 4), 15)
+        crops = interface.MogfaceCrops(self.at(1), self.at(15, 4), self.at(15), int(inside.ctypes.data), 15)
+        windows, further, faces = CASCADE_LAUNCHERS
+        return {
+            "mogfaceCascadeWorkspace": {"batch": 1, "capacity": 12, "limit": 20, "bytes": c.c_size_t()},
+            windows: {
+                "outputs": outputs(1, 12, planar=True),
+                "columns": 4,
+                "scale": 0.6,
+                "thresholds": thresholds,
+                "windows": places,
+                "first": 3,
+                "tallies": tallies,
+            },
+            further: {
+                "outputs": outputs(1, 12),
+                "boxes": address,
+                "thresholds": thresholds,
+                "height": 32,
+                "width": 48,
+                "crops": crops,
+                "tallies": tallies,
+            },
+            faces: {
+                "outputs": outputs(1, 12),
+                "boxes": address,
+                "thresholds": thresholds,
+                "maxDetections": 10,
+            },
+            "mogfaceCascadeGather": {
+                "part": outputs(1, 12),
+                "first": 10,
+                "all": outputs(2, 11),
+                "stream": None,
+            },
         }
 
 
@@ -171,6 +233,11 @@ POINTERS = [
     ("mogfaceSelect", ("thresholds", "candidates", "detections", "workspace")),
     ("mogfaceDetect", ("detector", "thresholds", "outputs", "detections", "workspace")),
     ("mogfaceMergeWorkspace", ("thresholds", "bytes")),
+    ("mogfaceCascadeWorkspace", ("bytes",)),
+    ("mogfaceCascadeWindows", ("outputs", "thresholds", "windows", "tallies", "workspace")),
+    ("mogfaceCascadeBoxes", ("outputs", "boxes", "thresholds", "crops", "tallies", "workspace")),
+    ("mogfaceCascadeFaces", ("outputs", "boxes", "thresholds", "detections", "workspace")),
+    ("mogfaceCascadeGather", ("part", "all")),
     ("mogfaceMerge", ("thresholds", "merging", "further", "frames", "detections", "workspace")),
 ]
 
@@ -203,6 +270,15 @@ def test_null_is_refused(functions: c.CDLL, name: str, pointer: str) -> None:
         ("mogfaceDetect", "detections", ("counts", "boxes", "scores", "landmarks")),
         ("mogfaceMerge", "further", ("counts", "boxes", "scores", "landmarks")),
         ("mogfaceMerge", "detections", ("counts", "boxes", "scores", "landmarks")),
+        ("mogfaceCascadeWindows", "outputs", ("scores", "offsets")),
+        ("mogfaceCascadeWindows", "windows", ("boxes", "scores", "offsets")),
+        ("mogfaceCascadeWindows", "tallies", ("dropped", "truncated")),
+        ("mogfaceCascadeBoxes", "outputs", ("scores", "offsets")),
+        ("mogfaceCascadeBoxes", "crops", ("counts", "indices", "inside")),
+        ("mogfaceCascadeFaces", "outputs", ("scores", "offsets", "landmarks")),
+        ("mogfaceCascadeFaces", "detections", ("counts", "dropped", "boxes", "scores", "landmarks")),
+        ("mogfaceCascadeGather", "part", ("scores", "offsets")),
+        ("mogfaceCascadeGather", "all", ("scores", "offsets")),
     ],
 )
 def test_null_in_a_structure_is_refused(
@@ -214,7 +290,7 @@ def test_null_in_a_structure_is_refused(
             == f"{structure}.{field}: must not be null"
         )
         message = refused(functions, name, **{f"{structure}__{field}": 0x1001})
-        bytes_ = 16 if field == "boxes" else 4
+        bytes_ = 16 if field in ("boxes", "inside") else 4
         assert message == f"{structure}.{field} 0x1001: must be aligned to {bytes_} bytes"
 
 
@@ -492,3 +568,33 @@ def test_workspaces_grow_with_what_is_asked(
     assert needed(batch + 1, side, top_k) > bytes_
     assert needed(batch, side, min(top_k + 100, 8192)) >= bytes_
     assert needed(batch, side + 500, top_k) >= bytes_
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("mogfaceCascadeWindows", {"columns": 5}, "columns 5: must divide the 12 cells"),
+        ("mogfaceCascadeWindows", {"columns": 0}, "columns 0: must divide the 12 cells"),
+        ("mogfaceCascadeWindows", {"scale": float("nan")}, "scale nan: must be positive"),
+        ("mogfaceCascadeWindows", {"first": 4}, "first 4: must leave 12 of 15 places"),
+        ("mogfaceCascadeWindows", {"first": -1}, "first -1: must leave 12 of 15 places"),
+        ("mogfaceCascadeBoxes", {"outputs__capacity": 0}, "outputs.capacity 0: must lie within 1..67108864"),
+        ("mogfaceCascadeBoxes", {"outputs__batch": 0}, "batch 0: must lie within 1..4096"),
+        ("mogfaceCascadeBoxes", {"crops__capacity": 0}, "crops.capacity 0: must lie within 1..67108864"),
+        ("mogfaceCascadeBoxes", {"height": 0}, "height 0: must lie within 1..65536"),
+        (
+            "mogfaceCascadeBoxes",
+            {"thresholds__limit": 8193},
+            "thresholds.limit 8193: must lie within 1..8192",
+        ),
+        ("mogfaceCascadeFaces", {"maxDetections": 13}, "maxDetections 13: must lie within 1..12"),
+        ("mogfaceCascadeFaces", {"maxDetections": 0}, "maxDetections 0: must lie within 1..12"),
+        ("mogfaceCascadeGather", {"first": 11}, "first 11: must leave 12 of 22 rows"),
+        ("mogfaceCascadeGather", {"part__planar": 1}, "part: must be laid out as all, and not planar"),
+        ("mogfaceCascadeGather", {"part__landmarks": None}, "part: must be laid out as all, and not planar"),
+    ],
+)
+def test_sizes_of_a_cascade_that_do_not_fit_are_refused(
+    functions: c.CDLL, name: str, changes: Arguments, message: str
+) -> None:
+    assert refused(functions, name, **changes) == message

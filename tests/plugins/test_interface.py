@@ -29,6 +29,11 @@ STRUCTURES: tuple[type[c.Structure], ...] = (
     interface.MogfaceCandidates,
     interface.MogfaceDetections,
     interface.MogfaceMerging,
+    interface.MogfaceCascadeOutputs,
+    interface.MogfaceCascadeThresholds,
+    interface.MogfaceWindows,
+    interface.MogfaceCrops,
+    interface.MogfaceTallies,
 )
 
 ENUMERATIONS: dict[str, tuple[Any, dict[Any, int]]] = {

@@ -19,7 +19,7 @@ from trt_mogface.kernels.library import VARIABLE
 
 TESTS = [
     f"tests/plugins/test_{name}.py"
-    for name in ("letterbox", "resample", "decode", "select", "detect", "merge")
+    for name in ("letterbox", "resample", "decode", "select", "detect", "merge", "cascade")
 ]
 
 RUNTIMES = {"address": "libasan.so", "thread": "libtsan.so"}

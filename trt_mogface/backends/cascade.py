@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,32 +34,20 @@ from trt_mogface.errors import (
 )
 from trt_mogface.frame import Frame, Image
 from trt_mogface.machine.cpu import available_cores
-from trt_mogface.models.cascade import POINTS, STAGES, CascadeManifest, load_cascade, network_file
+from trt_mogface.models.cascade import STAGES, CascadeManifest, load_cascade, network_file
 from trt_mogface.models.onnx_file import Tensor, read_onnx
 from trt_mogface.reference import cascade
-from trt_mogface.reference.cascade import Boxes
+from trt_mogface.reference.cascade import POINTS, Boxes
 from trt_mogface.reference.color import to_bgr
 from trt_mogface.reference.decode import Floats
 from trt_mogface.reference.resize import Placement, paint, place_letterbox
+from trt_mogface.reference.stages import OUTPUT_SIDE, REFINED_SIDE, Output, Selection
 from trt_mogface.spec import INPUT, LANDMARKS, Thresholds
 
 Crops = NDArray[np.uint8]
 """Crops of one size, [n, side, side, 3], BGR."""
 
 SCORES, OFFSETS = "scores", "offsets"
-
-PROPOSAL_SCORE, REFINED_SCORE = 0.7, 0.8
-LEVEL_OVERLAP, PROPOSAL_OVERLAP, REFINED_OVERLAP = 0.5, 0.7, 0.7
-"""Published thresholds of the first two networks; those of the last are the model's."""
-
-REFINED_SIDE, OUTPUT_SIDE = 24, 48
-"""Sides of the crops that the second and the third network look at."""
-
-MAX_CELLS, MAX_REFINED, MAX_OUTPUT = 8192, 8192, 2048
-"""Largest numbers of candidates: of a pyramid level, of the second and of the third network.
-
-An image of 1024 pixels with hundreds of faces has at most 5,407, 3,898 and 598.
-"""
 
 WINDOWS_TOGETHER, CROPS_TOGETHER = 4800, 16
 """Windows and crops of one run of a network, few enough for their maps to stay in the cache of a core."""
@@ -143,14 +131,6 @@ class CascadeOptions:
             return Placement((1.0, 1.0), (height, width), (height, width))
         placed = place_letterbox(height, width, self.canvas)
         return dataclasses.replace(placed, canvas=placed.content)
-
-
-class Output(NamedTuple):
-    """Outputs of a network for n candidates: scores [n], offsets [n, 4] and landmarks [n, 10] or none."""
-
-    scores: Floats
-    offsets: Floats
-    landmarks: Floats
 
 
 class CascadeNetworks:
@@ -251,90 +231,6 @@ def _check_interface(path: Path, stage: str) -> None:
         raise ModelError(f"{path}: not the network {stage} of a cascade; export the cascade again")
 
 
-@dataclass
-class Cascade:
-    """One image on its way through the networks; each step takes and returns boxes in its pixels.
-
-    Attributes:
-        networks: Networks.
-        image: uint8 [H, W, 3], BGR.
-        dropped: Number of candidates that were not finite.
-        truncated: Number of candidates beyond the largest numbers of a stage.
-    """
-
-    networks: CascadeNetworks
-    image: Image
-    dropped: int = 0
-    truncated: int = 0
-
-    def propose(self) -> Boxes:
-        """Return the boxes that the first network finds in the pyramid of the image."""
-        source = Pillow.fromarray(self.image)
-        size = self.image.shape[:2]
-        levels = [self._level(source, scale) for scale in cascade.pyramid(*size)]
-        if not levels:
-            return np.empty((0, 4))
-        boxes, scores, offsets = map(np.concatenate, zip(*levels))
-        keep = cascade.suppress(boxes, scores, PROPOSAL_OVERLAP)
-        return cascade.square(cascade.calibrate(boxes[keep], offsets[keep]))
-
-    def refine(self, boxes: Boxes) -> Boxes:
-        """Return the boxes that the second network accepts."""
-        boxes, crops = self._crops(boxes, REFINED_SIDE, MAX_REFINED)
-        output = self.networks.refine(crops)
-        index = self._accepted(output.scores, output.offsets, REFINED_SCORE)
-        index = index[cascade.suppress(boxes[index], output.scores[index], REFINED_OVERLAP)]
-        return cascade.square(cascade.calibrate(boxes[index], output.offsets[index]))
-
-    def finish(self, boxes: Boxes, thresholds: Thresholds) -> tuple[Boxes, Floats, Boxes]:
-        """Return boxes, scores and landmarks of the faces, best first."""
-        boxes, crops = self._crops(boxes, OUTPUT_SIDE, MAX_OUTPUT)
-        output = self.networks.output(crops)
-        values = np.concatenate([output.offsets, output.landmarks], axis=1)
-        index = self._accepted(output.scores, values, thresholds.score_threshold)
-        index = index[cascade.best(output.scores[index], thresholds.top_k)]
-        landmarks = cascade.place_landmarks(boxes[index], output.landmarks[index])
-        found, scores = cascade.calibrate(boxes[index], output.offsets[index]), output.scores[index]
-        fits = cascade.in_single_precision(found) & cascade.in_single_precision(landmarks)
-        self.dropped += int(np.count_nonzero(~fits))
-        found, scores, landmarks = found[fits], scores[fits], landmarks[fits]
-        keep = cascade.suppress(found, scores, thresholds.iou_threshold, smaller=True)
-        keep = keep[: thresholds.max_detections]
-        return found[keep], scores[keep], landmarks[keep]
-
-    def _level(self, source: Pillow.Image, scale: float) -> tuple[Boxes, Floats, Floats]:
-        """Return windows, scores and offsets that the first network accepts in one level."""
-        height, width, _ = self.image.shape
-        rows, columns = cascade.level_size(height, width, scale)
-        level = np.asarray(source.resize((columns, rows), Pillow.Resampling.BILINEAR))
-        scores, offsets = self.networks.propose(level)
-        grid = scores.shape[1]
-        scores, offsets = scores.ravel(), offsets.reshape(4, -1).T
-        index = self._accepted(scores, offsets, PROPOSAL_SCORE)
-        index = self._limited(index, scores[index], MAX_CELLS)
-        boxes = cascade.windows(index, grid, scale)
-        keep = cascade.suppress(boxes, scores[index], LEVEL_OVERLAP)
-        return boxes[keep], scores[index[keep]], offsets[index[keep]]
-
-    def _accepted(self, scores: Floats, values: Floats, threshold: float) -> NDArray[np.int64]:
-        index, dropped = cascade.accepted(scores, values, threshold)
-        self.dropped += dropped
-        return index
-
-    def _limited(self, candidates: Any, scores: Floats, limit: int) -> Any:
-        """Return the best candidates, and count the others."""
-        keep = cascade.best(scores, limit)
-        self.truncated += len(candidates) - len(keep)
-        return candidates[keep]
-
-    def _crops(self, boxes: Boxes, side: int, limit: int) -> tuple[Boxes, Crops]:
-        """Return boxes, cut at the edges of the image, and their crops; boxes are ordered best first."""
-        boxes = boxes[cascade.croppable(boxes, *self.image.shape[:2])]
-        self.truncated += max(0, len(boxes) - limit)
-        boxes = boxes[:limit]
-        return cascade.cut(boxes, *self.image.shape[:2]), crops(self.image, boxes, side)
-
-
 def crops(image: Image, boxes: Boxes, side: int) -> Crops:
     """Return boxes of an image, each scaled to a square, uint8 [n, side, side, 3].
 
@@ -404,9 +300,22 @@ class CascadeSlot(Slot):
             return [self._detections(image, size) for image, size in zip(images, sizes)]
 
     def _detections(self, image: Image, size: tuple[int, int]) -> Detections:
-        run = Cascade(self._networks, image)
-        boxes, scores, points = run.finish(run.refine(run.propose()), self._options.thresholds)
+        networks, selection = self._networks, Selection(image.shape[:2])
+        source = Pillow.fromarray(image)
+        levels = [
+            selection.windows(*networks.propose(_level(source, scale)), scale)
+            for scale in cascade.pyramid(*image.shape[:2])
+        ]
+        boxes = selection.proposed(levels)
+        boxes = selection.refined(boxes, networks.refine(crops(image, boxes, REFINED_SIDE)))
+        output = networks.output(crops(image, boxes, OUTPUT_SIDE))
+        boxes, scores, points = selection.faces(boxes, output, self._options.thresholds)
         scale = np.array(self._options.place(*size).scale)
         boxes, points = boxes / np.tile(scale, 2), points / scale
-        faces = Detections(boxes, scores, points, size, run.dropped, truncated=run.truncated)
+        faces = Detections(boxes, scores, points, size, selection.dropped, truncated=selection.truncated)
         return faces.clip() if self._options.clip else faces
+
+
+def _level(source: Pillow.Image, scale: float) -> Image:
+    rows, columns = cascade.level_size(source.height, source.width, scale)
+    return np.asarray(source.resize((columns, rows), Pillow.Resampling.BILINEAR))

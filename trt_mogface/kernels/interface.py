@@ -7,7 +7,7 @@ import ctypes as c
 from trt_mogface.frame import FORMATS, MATRICES, RANGES, ColorMatrix, ColorRange, PixelFormat
 from trt_mogface.spec import CODINGS, Coding
 
-INTERFACE = 5
+INTERFACE = 6
 MAX_PLANES, MAX_LEVELS, MAX_SIDES, MAX_TOP_K, MAX_BOXES = 3, 16, 16, 8192, 65535
 
 FORMAT_CODES: dict[PixelFormat, int] = {name: code for code, name in enumerate(FORMATS)}
@@ -84,11 +84,46 @@ class MogfaceMerging(c.Structure):
     _fields_ = [*_all(c.c_float, "large visible"), ("largest_face", c.c_double)]
 
 
+class MogfaceCascadeOutputs(c.Structure):
+    """Outputs of a network of a cascade."""
+
+    _fields_ = [
+        *_all(c.c_void_p, "scores offsets landmarks counts"),
+        *_all(c.c_int32, "batch capacity planar"),
+    ]
+
+
+class MogfaceCascadeThresholds(c.Structure):
+    """Thresholds of a network of a cascade."""
+
+    _fields_ = [("overlap", c.c_double), ("score", c.c_float), ("limit", c.c_int32)]
+
+
+class MogfaceWindows(c.Structure):
+    """Windows that the first network of a cascade accepts."""
+
+    _fields_ = [*_all(c.c_void_p, "boxes scores offsets"), ("capacity", c.c_int32)]
+
+
+class MogfaceCrops(c.Structure):
+    """Boxes that the next network of a cascade looks at."""
+
+    _fields_ = [*_all(c.c_void_p, "counts boxes indices inside"), ("capacity", c.c_int32)]
+
+
+class MogfaceTallies(c.Structure):
+    """Candidates that were left out."""
+
+    _fields_ = _all(c.c_void_p, "dropped truncated")
+
+
 _INT, _BYTES, _STREAM = c.c_int, c.POINTER(c.c_size_t), c.c_void_p
 _DETECTOR, _THRESHOLDS = c.POINTER(MogfaceDetector), c.POINTER(MogfaceThresholds)
 _OUTPUTS, _FRAMES = c.POINTER(MogfaceOutputs), c.c_void_p
 _CANDIDATES, _DETECTIONS = c.POINTER(MogfaceCandidates), c.POINTER(MogfaceDetections)
 _MERGING = c.POINTER(MogfaceMerging)
+_CASCADE, _CASCADE_THRESHOLDS = c.POINTER(MogfaceCascadeOutputs), c.POINTER(MogfaceCascadeThresholds)
+_WINDOWS, _CROPS, _TALLIES = c.POINTER(MogfaceWindows), c.POINTER(MogfaceCrops), c.POINTER(MogfaceTallies)
 _LAUNCH = (c.c_void_p, c.c_size_t, _STREAM)  # workspace, its bytes, stream
 
 STATUS_FUNCTIONS = {
@@ -104,6 +139,20 @@ STATUS_FUNCTIONS = {
     "mogfaceSelect": (_THRESHOLDS, _CANDIDATES, _INT, _INT, _FRAMES, _DETECTIONS, *_LAUNCH),
     "mogfaceDetect": (_DETECTOR, _THRESHOLDS, _OUTPUTS, _FRAMES, _DETECTIONS, *_LAUNCH),
     "mogfaceMerge": (_THRESHOLDS, _MERGING, _DETECTIONS, _INT, _INT, _FRAMES, _DETECTIONS, *_LAUNCH),
+    "mogfaceCascadeWorkspace": (_INT, _INT, _INT, _BYTES),
+    "mogfaceCascadeWindows": (
+        *(_CASCADE, _INT, c.c_double, _CASCADE_THRESHOLDS),
+        *(_WINDOWS, _INT, _TALLIES, *_LAUNCH),
+    ),
+    "mogfaceCascadeBoxes": (
+        *(_CASCADE, c.c_void_p, _CASCADE_THRESHOLDS),
+        *(_INT, _INT, _CROPS, _TALLIES, *_LAUNCH),
+    ),
+    "mogfaceCascadeFaces": (
+        *(_CASCADE, c.c_void_p, _CASCADE_THRESHOLDS),
+        *(_INT, _FRAMES, _DETECTIONS, *_LAUNCH),
+    ),
+    "mogfaceCascadeGather": (_CASCADE, _INT, _CASCADE, _STREAM),
 }
 """Functions that return a CUDA error, with their parameters."""
 

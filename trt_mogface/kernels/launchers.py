@@ -190,7 +190,7 @@ class Kernels:
         limits = thresholds_struct(thresholds)
         outputs = outputs_struct(call, scores, deltas, landmarks, spec, size)
         candidates = candidates_struct(call, out, outputs.batch, limits.top_k, spec.landmarks)
-        table = _table(call, frames, outputs.batch)
+        table = frames_pointer(call, frames, outputs.batch)
         self._launch(
             "mogfaceDecode", call, workspace, detector_struct(spec), limits, outputs, table, candidates
         )
@@ -227,7 +227,7 @@ class Kernels:
         batch = counts.shape[0]
         given = candidates_struct(call, candidates, batch, limits.top_k, points)
         faces = detections_struct(call, out, batch, thresholds, points)
-        table = _table(call, frames, batch)
+        table = frames_pointer(call, frames, batch)
         self._launch("mogfaceSelect", call, workspace, limits, given, batch, points, table, faces)
 
     def detect(
@@ -260,7 +260,7 @@ class Kernels:
         limits = thresholds_struct(thresholds, clip=clip)
         outputs = outputs_struct(call, scores, deltas, landmarks, spec, size)
         faces = detections_struct(call, out, outputs.batch, thresholds, spec.landmarks)
-        table = _table(call, frames, outputs.batch)
+        table = frames_pointer(call, frames, outputs.batch)
         self._launch("mogfaceDetect", call, workspace, detector_struct(spec), limits, outputs, table, faces)
 
     def merge(
@@ -297,7 +297,7 @@ class Kernels:
         merging = MogfaceMerging(limits.large, limits.visible, largest_face)
         given = detections_struct(call, further, batch, thresholds, points, "further")
         out = detections_struct(call, faces, batch, thresholds, points, "faces")
-        table = _table(call, frames, batch)
+        table = frames_pointer(call, frames, batch)
         limited = thresholds_struct(thresholds)
         self._launch("mogfaceMerge", call, workspace, limited, merging, given, batch, points, table, out)
 
@@ -335,6 +335,6 @@ class Kernels:
         return found.value
 
 
-def _table(call: Arguments, frames: object, batch: int) -> int | None:
+def frames_pointer(call: Arguments, frames: object, batch: int) -> int | None:
     """Return the address of a `Kernels.frame_table` in device memory, None without one."""
     return None if frames is None else call.take("frames", frames, (UINT8,), (batch, FRAME_BYTES)).pointer

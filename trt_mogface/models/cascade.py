@@ -22,9 +22,6 @@ FORMAT = 1
 STAGES = ("pnet", "rnet", "onet")
 """Networks in the order in which they run: proposals, refinement, output."""
 
-POINTS = 5
-"""Landmarks of a face."""
-
 
 @dataclass(frozen=True)
 class CascadeManifest:

@@ -8,6 +8,7 @@ x1 is x1 - x0 + 1 wide.  Boxes are float64, as in the published code, whose resu
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -28,8 +29,15 @@ CELL, STRIDE = 12, 2
 FACTOR = 0.707
 """Scale between neighboring levels of the pyramid."""
 
+POINTS = 5
+"""Landmarks of a face."""
+
 MAX_SIDE = 4
 """Largest side of a box in shorter sides of the image; windows are not larger than one."""
+
+
+Ranking = Callable[[Floats], Indices]
+"""Function from scores, float32 [n], to their indices, best first."""
 
 
 class Accepted(NamedTuple):
@@ -164,20 +172,41 @@ def in_single_precision(values: Boxes) -> Flags:
     return fits
 
 
+def published_ranking(scores: Floats) -> Indices:
+    """Return the indices of scores, best first, equal ones in the order of the published code.
+
+    That is numpy's default sort of float64 read backwards.  Up to 16 scores the later of two equal ones comes
+    first; of more, their order depends on all scores and on the processor's vector instructions.
+    """
+    return np.argsort(scores.astype(np.float64))[::-1]
+
+
+def stable_ranking(scores: Floats) -> Indices:
+    """Return the indices of scores, best first, of equal ones the later first, on every processor."""
+    return np.argsort(scores, kind="stable")[::-1]
+
+
 @np.errstate(divide="ignore", invalid="ignore")
-def suppress(boxes: Boxes, scores: Floats, threshold: float, *, smaller: bool = False) -> Indices:
+def suppress(
+    boxes: Boxes,
+    scores: Floats,
+    threshold: float,
+    *,
+    smaller: bool = False,
+    rank: Ranking = published_ranking,
+) -> Indices:
     """Return the indices of the boxes that no better box suppresses, best first.
 
-    Saturated scores are often equal.  Which of them comes first decides which box stays, so they are sorted
-    as in the published code: by numpy's default sort of float64, which prefers no place, read backwards.
+    Saturated scores are often equal, and which of them comes first decides which box stays.
 
     Args:
         boxes: Boxes [n, 4].
         scores: float32 [n].
         threshold: A box is suppressed if its overlap with a better one is greater.
         smaller: Whether the overlap is relative to the smaller of two boxes instead of to their union.
+        rank: Order of the boxes by their scores.
     """
-    order = np.argsort(scores.astype(np.float64))[::-1]
+    order = rank(scores)
     columns = np.ascontiguousarray(boxes[order].T)
     areas = (columns[2] - columns[0] + 1.0) * (columns[3] - columns[1] + 1.0)
 

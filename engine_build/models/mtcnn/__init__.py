@@ -15,7 +15,8 @@ from engine_build.models.registry import CascadeRecipe
 from engine_build.wheels import packaged
 from trt_mogface.errors import CheckpointError
 from trt_mogface.models.cards import ModelCard
-from trt_mogface.models.cascade import POINTS, STAGES
+from trt_mogface.models.cascade import STAGES
+from trt_mogface.reference.cascade import POINTS
 from trt_mogface.spec import UNLIMITED, Thresholds
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@
 #endif
 
 /* Changes with every structure and signature of this file. */
-#define MOGFACE_INTERFACE 5
+#define MOGFACE_INTERFACE 6
 
 #define MOGFACE_MAX_PLANES 3
 #define MOGFACE_MAX_LEVELS 16
@@ -169,6 +169,51 @@ typedef struct MogfaceMerging
         largestFace; /* images take part whose content's shorter side is greater, in pixels of the network input */
 } MogfaceMerging;
 
+/* Outputs of a network of a cascade for up to C candidates of each of N images (trt_mogface.reference.stages). */
+typedef struct MogfaceCascadeOutputs
+{
+    float* scores;    /* [N, C] */
+    float* offsets;   /* [N, C, 4], or [N, 4, C] if planar */
+    float* landmarks; /* [N, C, 10]; null but for the last network */
+    int32_t* counts;  /* [N]: candidates of an image; null: C */
+    int32_t batch;    /* N */
+    int32_t capacity; /* C */
+    int32_t planar;
+} MogfaceCascadeOutputs;
+
+typedef struct MogfaceCascadeThresholds
+{
+    double overlap; /* a box is dropped if its overlap with a better one is greater; within 0..1 */
+    float score;    /* a candidate's score is greater; within 0..1 */
+    int32_t limit;  /* candidates that enter the suppression; at most MOGFACE_MAX_TOP_K */
+} MogfaceCascadeThresholds;
+
+/* Windows that the first network of a cascade accepts, in T places for each image; empty places have the score 0. */
+typedef struct MogfaceWindows
+{
+    double* boxes;    /* [N, T, 4]: x0, y0, x1, y1; 16-byte aligned */
+    float* scores;    /* [N, T] */
+    float* offsets;   /* [N, T, 4] */
+    int32_t capacity; /* T */
+} MogfaceWindows;
+
+/* Boxes that the next network of a cascade looks at, best first, R for each image. */
+typedef struct MogfaceCrops
+{
+    int32_t* counts;  /* [N] */
+    int32_t* boxes;   /* [N, R, 4]: x0, y0, x1, y1, the last two exclusive, for mogfaceResample */
+    int32_t* indices; /* [N, R]: the image; -1 beyond the count */
+    double* inside;   /* [N, R, 4]: the boxes cut at the edges of the image; 16-byte aligned */
+    int32_t capacity; /* R */
+} MogfaceCrops;
+
+/* Candidates of each image that were left out. */
+typedef struct MogfaceTallies
+{
+    int32_t* dropped;   /* [N]: not finite */
+    int32_t* truncated; /* [N]: beyond a limit */
+} MogfaceTallies;
+
 /* MOGFACE_INTERFACE of this library. */
 MOGFACE_API int mogfaceInterface(void);
 
@@ -256,6 +301,39 @@ MOGFACE_API cudaError_t mogfaceDetect(const MogfaceDetector* detector, const Mog
 MOGFACE_API cudaError_t mogfaceMerge(const MogfaceThresholds* thresholds, const MogfaceMerging* merging,
     const MogfaceDetections* further, int batch, int landmarkCount, const MogfaceFrame* frames,
     const MogfaceDetections* detections, void* workspace, size_t workspaceBytes, cudaStream_t stream);
+
+/* Bytes of workspace that each of the three launchers below needs for up to `capacity` candidates and a limit. */
+MOGFACE_API cudaError_t mogfaceCascadeWorkspace(int batch, int capacity, int limit, size_t* bytes);
+
+/* Outputs of the first network for a pyramid level -> windows, suppressed within the level, best first.
+ *
+ * Candidates are cells, row by row, of a grid with `columns` columns; scale is that of the level.
+ * first: the level's first place; it takes as many as the limit or the number of cells, and overwrites all of them.  The
+ * level whose first place is 0 sets the tallies, and others add to them. */
+MOGFACE_API cudaError_t mogfaceCascadeWindows(const MogfaceCascadeOutputs* outputs, int columns, double scale,
+    const MogfaceCascadeThresholds* thresholds, const MogfaceWindows* windows, int first,
+    const MogfaceTallies* tallies, void* workspace, size_t workspaceBytes, cudaStream_t stream);
+
+/* Outputs of the first or second network -> boxes to be cropped for the next: suppressed, calibrated, made square.
+ *
+ * boxes: [N, C, 4] of the candidates, 16-byte aligned.
+ * height, width: of the images, in pixels. */
+MOGFACE_API cudaError_t mogfaceCascadeBoxes(const MogfaceCascadeOutputs* outputs, const double* boxes,
+    const MogfaceCascadeThresholds* thresholds, int height, int width, const MogfaceCrops* crops,
+    const MogfaceTallies* tallies, void* workspace, size_t workspaceBytes, cudaStream_t stream);
+
+/* Outputs of the third network -> faces: calibrated, then suppressed by the overlap with the smaller of two boxes.
+ *
+ * boxes: as above.
+ * frames: [N] in device memory, whose pixels coordinates become; null: those of the images.
+ * detections->dropped: added to. */
+MOGFACE_API cudaError_t mogfaceCascadeFaces(const MogfaceCascadeOutputs* outputs, const double* boxes,
+    const MogfaceCascadeThresholds* thresholds, int maxDetections, const MogfaceFrame* frames,
+    const MogfaceDetections* detections, void* workspace, size_t workspaceBytes, cudaStream_t stream);
+
+/* Outputs of a part of the candidates -> rows from `first` on of those of all images; both are not planar. */
+MOGFACE_API cudaError_t mogfaceCascadeGather(
+    const MogfaceCascadeOutputs* part, int first, const MogfaceCascadeOutputs* all, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

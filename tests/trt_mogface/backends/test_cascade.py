@@ -15,10 +15,10 @@ from tests.support.published_mtcnn import detect, published, trained, write_npy
 from tests.support.specs import one_line
 from trt_mogface import Detections, Detector, Runner, read_image
 from trt_mogface._json import sealed
-from trt_mogface.backends.cascade import MAX_CELLS
 from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.cascade import MANIFEST, STAGES, load_cascade, network_file
 from trt_mogface.models.files import contract_file, model_path
+from trt_mogface.reference.stages import MAX_CELLS
 
 torch = pytest.importorskip("torch", reason="the networks come out of torch")
 
