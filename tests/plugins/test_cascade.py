@@ -110,7 +110,8 @@ def check_windows(
     reseed(kernels.path, seed)
     places = [min(limit, rows * columns) for rows, columns in grids]
     found, counted = windows(batch, sum(places)), tallies(batch)
-    selections = [Selection((100, 100), cascade.stable_ranking) for _ in range(batch)]
+    limits = stages.Limits(cells=limit)
+    selections = [Selection((100, 100), cascade.stable_ranking, limits) for _ in range(batch)]
     given_levels = []
     for level, (rows, columns) in enumerate(grids):
         scale = 0.6 * cascade.FACTOR**level
@@ -129,23 +130,21 @@ def check_windows(
                 limit=limit,
                 workspace=workspace(kernels, batch, rows * columns, limit),
             )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "MAX_CELLS", limit)
-        for image, selection in enumerate(selections):
-            for level, (scores, offsets, scale) in enumerate(given_levels):
-                expected = selection.windows(scores[image], offsets[image], scale)
-                first, count = sum(places[:level]), len(expected.scores)
-                here = slice(first, first + count)
-                boxes: Any = found.boxes
-                np.testing.assert_array_equal(boxes[image, here], expected.boxes)
-                assert same_bits(found.scores[image, here], expected.scores)  # type: ignore[index]
-                assert same_bits(found.offsets[image, here], expected.offsets)  # type: ignore[index]
-                rest = found.scores[image, first + count : first + places[level]]  # type: ignore[index]
-                assert (rest == 0).all()
-            assert (counted.dropped[image], counted.truncated[image]) == (  # type: ignore[index]
-                selection.dropped,
-                selection.truncated,
-            )
+    for image, selection in enumerate(selections):
+        for level, (scores, offsets, scale) in enumerate(given_levels):
+            expected = selection.windows(scores[image], offsets[image], scale)
+            first, count = sum(places[:level]), len(expected.scores)
+            here = slice(first, first + count)
+            boxes: Any = found.boxes
+            np.testing.assert_array_equal(boxes[image, here], expected.boxes)
+            assert same_bits(found.scores[image, here], expected.scores)  # type: ignore[index]
+            assert same_bits(found.offsets[image, here], expected.offsets)  # type: ignore[index]
+            rest = found.scores[image, first + count : first + places[level]]  # type: ignore[index]
+            assert (rest == 0).all()
+        assert (counted.dropped[image], counted.truncated[image]) == (  # type: ignore[index]
+            selection.dropped,
+            selection.truncated,
+        )
 
 
 def test_ten_thousand_windows(kernels: CascadeKernels) -> None:
@@ -204,12 +203,10 @@ def test_boxes(
     given_ = problem(seed, kind, batch, count)
     reseed(kernels.path, seed)
     expected: list[tuple[NDArray[np.float64], Selection]] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "MAX_OUTPUT", places)
-        for image in range(batch):
-            selection = Selection(given_.size, cascade.stable_ranking)
-            boxes = given_.boxes[image, : given_.counts[image]]
-            expected.append((selection.refined(boxes, given_.output(image)), selection))
+    for image in range(batch):
+        selection = Selection(given_.size, cascade.stable_ranking, stages.Limits(output=places))
+        boxes = given_.boxes[image, : given_.counts[image]]
+        expected.append((selection.refined(boxes, given_.output(image)), selection))
     inside = np.stack([cascade.cut(boxes, *given_.size) for boxes in given_.boxes])
     found, counted = crops_of(batch, places), tallies(batch, 3)
     with launching(launch):

@@ -13,20 +13,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from trt_mogface.backends.cascade_options import CascadeOptions
 from trt_mogface.backends.gpu.backend import GpuBackend
-from trt_mogface.backends.onnxruntime import OnnxNetwork
+from trt_mogface.backends.gpu.cascade import CascadeGpuBackend
+from trt_mogface.backends.onnxruntime import OnnxNetwork, session
 from trt_mogface.backends.options import DetectorOptions, SlotOptions
 from trt_mogface.cuda import Cuda, Device, DeviceMemory, Event, Graph, PinnedMemory, Stream
 from trt_mogface.cuda.resources import Resource
 from trt_mogface.errors import CudaError, EngineError, OutOfMemoryError
-from trt_mogface.kernels import Kernels
+from trt_mogface.kernels.cascade import CascadeKernels
+from trt_mogface.models.cascade import STAGES, load_cascade, network_file
 from trt_mogface.models.manifest import Shape
+from trt_mogface.reference.stages import Limits
+from trt_mogface.spec import INPUT
 
 Work = Callable[[], object]
 R = TypeVar("R", bound=Resource)
@@ -227,26 +233,41 @@ class HostCuda(Cuda):
         del self.live[handle]
 
 
-class HostKernels(Kernels):
+class HostKernels(CascadeKernels):
     """The emulated kernels in streams: arguments are checked at once, work is done in its turn."""
 
     def __init__(self, library: Path, cuda: HostCuda) -> None:
         super().__init__(library)
         self._cuda = cuda
 
-    def letterbox(self, *arguments: Any, stream: Any = None, **options: Any) -> None:
-        run = super().letterbox
-        self._cuda._call("letterbox")
-        self._cuda.do(stream, lambda: run(*arguments, stream=stream, **options))
+    def letterbox(self, *arguments: Any, **options: Any) -> None:
+        self._queue("letterbox", super().letterbox, *arguments, **options)
 
-    def detect(self, *arguments: Any, stream: Any = None, **options: Any) -> None:
-        run = super().detect
-        self._cuda._call("detect")
-        self._cuda.do(stream, lambda: run(*arguments, stream=stream, **options))
+    def resample(self, *arguments: Any, **options: Any) -> None:
+        self._queue("resample", super().resample, *arguments, **options)
 
-    def merge(self, *arguments: Any, stream: Any = None, **options: Any) -> None:
-        run = super().merge
-        self._cuda._call("merge")
+    def detect(self, *arguments: Any, **options: Any) -> None:
+        self._queue("detect", super().detect, *arguments, **options)
+
+    def merge(self, *arguments: Any, **options: Any) -> None:
+        self._queue("merge", super().merge, *arguments, **options)
+
+    def cascade_windows(self, *arguments: Any, **options: Any) -> None:
+        self._queue("cascade_windows", super().cascade_windows, *arguments, **options)
+
+    def cascade_boxes(self, *arguments: Any, **options: Any) -> None:
+        self._queue("cascade_boxes", super().cascade_boxes, *arguments, **options)
+
+    def cascade_faces(self, *arguments: Any, **options: Any) -> None:
+        self._queue("cascade_faces", super().cascade_faces, *arguments, **options)
+
+    def cascade_gather(self, *arguments: Any, **options: Any) -> None:
+        self._queue("cascade_gather", super().cascade_gather, *arguments, **options)
+
+    def _queue(
+        self, name: str, run: Callable[..., None], *arguments: Any, stream: Any = None, **options: Any
+    ) -> None:
+        self._cuda._call(name)
         self._cuda.do(stream, lambda: run(*arguments, stream=stream, **options))
 
 
@@ -263,13 +284,30 @@ class BoundRun:
         self.closed = True
 
 
+class HostStage:
+    """A network of a cascade in ONNX Runtime; `HostNetwork` runs it in the place of an engine."""
+
+    def __init__(self, path: Path) -> None:
+        self._session: Any = session(str(path), 1)
+
+    def clone(self) -> HostStage:
+        return self
+
+    def run(self, images: NDArray[np.uint8]) -> Any:
+        names = [output.name for output in self._session.get_outputs()]
+        return SimpleNamespace(**dict(zip(names, self._session.run(names, {INPUT: images}))))
+
+    def close(self) -> None:
+        pass
+
+
 class HostNetwork:
     """ONNX Runtime in the place of an engine."""
 
     scratch_bytes = 1000
     capturable = True
 
-    def __init__(self, network: OnnxNetwork, cuda: HostCuda, max_shape: Shape) -> None:
+    def __init__(self, network: OnnxNetwork | HostStage, cuda: HostCuda, max_shape: Shape) -> None:
         self.network, self.cuda, self.max_shape = network, cuda, max_shape
         self._original: HostNetwork | None = None
         self._clones = 0
@@ -330,6 +368,34 @@ def backend(
     batch, height, width = (max(sizes) for sizes in zip(*shapes))
     fake = HostNetwork(network, cuda, (batch, height, width))
     return GpuBackend(fake, cuda, HostKernels(library, cuda), resolved, shapes)
+
+
+FEW = Limits(cells=300, proposals=200, refined=20, output=4)
+"""Limits of a cascade in the emulation, which takes its time for every thread of a crop."""
+
+
+def cascade_backend(
+    library: Path,
+    folder: Path,
+    cuda: HostCuda,
+    max_shape: Shape,
+    *,
+    chunks: tuple[int, int] = (25, 5),
+    limits: Limits = FEW,
+    **options: Any,
+) -> CascadeGpuBackend:
+    """Return the GPU's backend of a cascade, with device and engines replaced."""
+    manifest = load_cascade(folder)
+    resolved = CascadeOptions.resolve(manifest, cast(DetectorOptions, options))
+    sides = (max_shape, (chunks[0], 24, 24), (chunks[1], 48, 48))
+    networks = {
+        stage: HostNetwork(HostStage(network_file(folder, stage)), cuda, most)
+        for stage, most in zip(STAGES, sides)
+    }
+    kernels = HostKernels(library, cuda)
+    return CascadeGpuBackend(
+        networks, cuda, kernels, resolved, manifest.name, manifest.origin, max_shape, chunks, limits
+    )
 
 
 def _aligned(nbytes: int) -> tuple[int, np.ndarray[Any, Any]]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +16,10 @@ from PIL import Image as Pillow
 from typing_extensions import override
 
 from trt_mogface.backends.base import Backend, ModelInfo, OnStage, Slot
+from trt_mogface.backends.cascade_options import CascadeOptions
 from trt_mogface.backends.cpu import memory_suffices
 from trt_mogface.backends.onnxruntime import CPU, NO_MEMORY, session
-from trt_mogface.backends.options import DetectorOptions, fixed_canvas
+from trt_mogface.backends.options import DetectorOptions
 from trt_mogface.backends.worker import Worker
 from trt_mogface.detections import Detections
 from trt_mogface.errors import (
@@ -34,15 +32,15 @@ from trt_mogface.errors import (
 )
 from trt_mogface.frame import Frame, Image
 from trt_mogface.machine.cpu import available_cores
-from trt_mogface.models.cascade import STAGES, CascadeManifest, load_cascade, network_file
+from trt_mogface.models.cascade import STAGES, load_cascade, network_file
 from trt_mogface.models.onnx_file import Tensor, read_onnx
 from trt_mogface.reference import cascade
 from trt_mogface.reference.cascade import POINTS, Boxes
 from trt_mogface.reference.color import to_bgr
 from trt_mogface.reference.decode import Floats
-from trt_mogface.reference.resize import Placement, paint, place_letterbox
+from trt_mogface.reference.resize import Placement, paint
 from trt_mogface.reference.stages import OUTPUT_SIDE, REFINED_SIDE, Output, Selection
-from trt_mogface.spec import INPUT, LANDMARKS, Thresholds
+from trt_mogface.spec import INPUT, LANDMARKS
 
 Crops = NDArray[np.uint8]
 """Crops of one size, [n, side, side, 3], BGR."""
@@ -93,44 +91,6 @@ class CascadeBackend(Backend):
     @override
     def close(self) -> None:
         self._networks.close()
-
-
-@dataclass(frozen=True)
-class CascadeOptions:
-    """Options of an opened cascade: the caller's, else the model's.
-
-    Attributes:
-        thresholds: Effective thresholds of the last network.
-        canvas: Height and width of the box that images are scaled into; None for each image's own size.
-        clip: See `DetectorOptions`.
-    """
-
-    thresholds: Thresholds
-    canvas: tuple[int, int] | None
-    clip: bool
-
-    @staticmethod
-    def resolve(manifest: CascadeManifest, options: DetectorOptions) -> CascadeOptions:
-        """Combine checked options with a model's own values.
-
-        Raises:
-            ArgumentError: If a number of passes is requested: the pyramid is part of the model.
-        """
-        scales = options.get("scales")
-        if isinstance(scales, Integral):
-            raise ArgumentError("scales", f"{manifest.name} has a pyramid of its own; omit it", scales)
-        renamed = {"conf": "score_threshold", "iou": "iou_threshold", "max_det": "max_detections"}
-        given: dict[str, Any] = {name: options.get(name) for name in (*renamed, "top_k")}
-        changes = {renamed.get(name, name): value for name, value in given.items() if value is not None}
-        thresholds = dataclasses.replace(manifest.thresholds, **changes)
-        return CascadeOptions(thresholds, fixed_canvas(options), bool(options.get("clip")))
-
-    def place(self, height: int, width: int) -> Placement:
-        """Return the scale of a `height` x `width` image; nothing is padded."""
-        if self.canvas is None:
-            return Placement((1.0, 1.0), (height, width), (height, width))
-        placed = place_letterbox(height, width, self.canvas)
-        return dataclasses.replace(placed, canvas=placed.content)
 
 
 class CascadeNetworks:

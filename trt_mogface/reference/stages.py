@@ -21,12 +21,27 @@ LEVEL_OVERLAP, PROPOSAL_OVERLAP, REFINED_OVERLAP = 0.5, 0.7, 0.7
 REFINED_SIDE, OUTPUT_SIDE = 24, 48
 """Sides of the crops that the second and the third network look at."""
 
-MAX_CELLS, MAX_PROPOSALS, MAX_REFINED, MAX_OUTPUT = 8192, 8192, 4096, 1024
-"""Largest numbers of candidates: of a pyramid level, of all levels, of the second and the third network.
 
-An image of 1024 pixels with hundreds of faces has at most 5,407 of a level, 3,898 of the second network and
-598 of the third.
-"""
+class Limits(NamedTuple):
+    """Largest numbers of candidates; beyond them the best stay, and the others are counted.
+
+    An image of 1024 pixels with hundreds of faces has at most 5,407 of a level, 3,898 of the second network
+    and 598 of the third.
+
+    Attributes:
+        cells: Candidates of a pyramid level.
+        proposals: Candidates of all levels.
+        refined, output: Boxes that the second and the third network look at.
+    """
+
+    cells: int = 8192
+    proposals: int = 8192
+    refined: int = 4096
+    output: int = 1024
+
+
+LIMITS = Limits()
+"""Limits of the CPU, and of engines."""
 
 
 class Output(NamedTuple):
@@ -52,12 +67,14 @@ class Selection:
     Attributes:
         size: Height and width of the image.
         rank: Order of candidates by their scores.
+        limits: Largest numbers of candidates.
         dropped: Number of candidates that were not finite.
         truncated: Number of candidates beyond the largest numbers of a stage.
     """
 
     size: tuple[int, int]
     rank: Ranking = cascade.published_ranking
+    limits: Limits = LIMITS
     dropped: int = 0
     truncated: int = 0
 
@@ -72,7 +89,7 @@ class Selection:
         columns = scores.shape[1]
         scores, offsets = scores.ravel(), offsets.reshape(4, -1).T
         index = self._accepted(scores, offsets, PROPOSAL_SCORE)
-        index = index[self._limited(scores[index], MAX_CELLS)]
+        index = index[self._limited(scores[index], self.limits.cells)]
         boxes = cascade.windows(index, columns, scale)
         keep = cascade.suppress(boxes, scores[index], LEVEL_OVERLAP, rank=self.rank)
         return Proposals(boxes[keep], scores[index[keep]], offsets[index[keep]])
@@ -82,16 +99,16 @@ class Selection:
         if not levels:
             return np.empty((0, 4))
         boxes, scores, offsets = map(np.concatenate, zip(*levels))
-        index = self._limited(scores, MAX_PROPOSALS)
+        index = self._limited(scores, self.limits.proposals)
         index = index[cascade.suppress(boxes[index], scores[index], PROPOSAL_OVERLAP, rank=self.rank)]
-        return self._squares(boxes[index], offsets[index], MAX_REFINED)
+        return self._squares(boxes[index], offsets[index], self.limits.refined)
 
     def refined(self, boxes: Boxes, output: Output) -> Boxes:
         """Return the boxes to be cropped for the third network, from boxes that the second has seen."""
         boxes = cascade.cut(boxes, *self.size)
         index = self._accepted(output.scores, output.offsets, REFINED_SCORE)
         index = index[cascade.suppress(boxes[index], output.scores[index], REFINED_OVERLAP, rank=self.rank)]
-        return self._squares(boxes[index], output.offsets[index], MAX_OUTPUT)
+        return self._squares(boxes[index], output.offsets[index], self.limits.output)
 
     def faces(self, boxes: Boxes, output: Output, thresholds: Thresholds) -> tuple[Boxes, Floats, Boxes]:
         """Return boxes, scores and landmarks of the faces, best first, from boxes that the third has seen."""

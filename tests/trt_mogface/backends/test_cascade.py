@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.cascades import all_cells, far_away, huge, made, not_a_number, not_finite, seal, too_large
 from tests.support.photos import Photo
 from tests.support.published_mtcnn import detect, published, trained, write_npy
 from tests.support.specs import one_line
 from trt_mogface import Detections, Detector, Runner, read_image
-from trt_mogface._json import sealed
 from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.cascade import MANIFEST, STAGES, load_cascade, network_file
 from trt_mogface.models.files import contract_file, model_path
-from trt_mogface.reference.stages import MAX_CELLS
+from trt_mogface.reference.stages import LIMITS
 
 torch = pytest.importorskip("torch", reason="the networks come out of torch")
 
-from engine_build.models.mtcnn.export import export  # noqa: E402
-from engine_build.models.mtcnn.weights import load  # noqa: E402
-from engine_build.onnx import contract  # noqa: E402
 
 SMALL = 1_200_000
 """Pixels of an image that the published code does in a second."""
@@ -45,28 +41,6 @@ def folder(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def detector(folder: Path) -> Iterator[Detector]:
     with Detector(folder, threads=1) as opened:
         yield opened
-
-
-def made(folder: Path, weights: Path, change: Callable[[dict[str, Any]], None] = lambda _: None) -> Path:
-    """Write a cascade whose torch networks were changed."""
-    networks = load({stage: weights / f"{stage}.npy" for stage in STAGES})
-    with torch.no_grad():
-        change(networks)
-    for stage, model in export(networks).items():
-        contract.save(model, network_file(folder, stage))
-    seal(folder)
-    return folder
-
-
-def seal(folder: Path, **changes: object) -> None:
-    import hashlib
-
-    files = {stage: hashlib.sha256(network_file(folder, stage).read_bytes()).hexdigest() for stage in STAGES}
-    thresholds = {"score_threshold": 0.9, "iou_threshold": 0.7, "top_k": 5000, "max_detections": 750}
-    rest = {"inclusive_areas": True, "clip": False}
-    origin = {"source": "a place", "license": "MIT", "weights_sha256": ""}
-    fields = {"format": 1, "name": "mtcnn", "thresholds": thresholds | rest, "origin": origin, "files": files}
-    (folder / MANIFEST).write_text(json.dumps(sealed(fields | changes)))
 
 
 def assert_same(ours: Detections, boxes: Any, landmarks: Any) -> None:
@@ -145,37 +119,11 @@ def test_a_face_at_the_edge(detector: Detector, weights: Path, portrait: Photo) 
     assert len(faces) == 1
 
 
-def all_cells(networks: dict[str, Any]) -> None:
-    networks["pnet"].conv4_1.bias[1] += 100
-
-
-def far_away(networks: dict[str, Any]) -> None:
-    all_cells(networks)
-    networks["pnet"].conv4_2.bias += 40
-
-
-def huge(networks: dict[str, Any]) -> None:
-    all_cells(networks)
-    networks["pnet"].conv4_2.bias += torch.tensor([-1e30, -1e30, 1e30, 1e30])
-
-
-def not_finite(networks: dict[str, Any]) -> None:
-    networks["pnet"].conv4_2.bias[2] = float("inf")
-
-
-def not_a_number(networks: dict[str, Any]) -> None:
-    networks["onet"].conv6_1.bias[0] = float("nan")
-
-
-def too_large(networks: dict[str, Any]) -> None:
-    networks["onet"].conv6_2.bias[2] = 3e38
-
-
 def test_ten_thousand_candidates(weights: Path, tmp_path: Path, portrait: Photo) -> None:
     image = np.ascontiguousarray(portrait[:400, :400])
     with Detector(made(tmp_path, weights, all_cells), threads=1) as detect_all:
         found = detect_all(image)
-    assert found.truncated >= 115**2 - MAX_CELLS  # windows of the finest level, 240 x 240 pixels
+    assert found.truncated >= 115**2 - LIMITS.cells  # windows of the finest level, 240 x 240 pixels
     assert found.to_dict()["truncated"] == found.truncated
     assert found.dropped == 0
 

@@ -7,22 +7,17 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-import numpy as np
-
 from trt_mogface.backends.base import OnStage
 from trt_mogface.backends.gpu.engine import TensorRTNetwork, check_runs_here
+from trt_mogface.backends.gpu.frames import check_frame
 from trt_mogface.backends.gpu.network import DeviceNetwork
 from trt_mogface.backends.gpu.slot import GpuSlot
 from trt_mogface.backends.options import DetectorOptions, SlotOptions
 from trt_mogface.cuda import Cuda, open_cuda
-from trt_mogface.errors import ArgumentError, EngineError, ImageError
+from trt_mogface.errors import EngineError
 from trt_mogface.frame import Frame
 from trt_mogface.kernels import MAX_TOP_K, Kernels
-from trt_mogface.kernels.arrays import stream_handle
 from trt_mogface.models.manifest import Shape
-
-PER_THREAD_STREAM = 2
-"""Handle of the per-thread default stream; lower ones are the default stream of all threads."""
 
 
 class GpuBackend:
@@ -57,32 +52,7 @@ class GpuBackend:
 
     def check(self, frame: Frame) -> None:
         """Refuse a frame of another GPU, or on a stream that another thread cannot wait for."""
-        here, handle = self._cuda.device.number, stream_handle(frame.stream)
-        for plane in frame.planes:
-            if isinstance(plane, np.ndarray):
-                continue
-            there = self._cuda.memory_device(plane.__cuda_array_interface__["data"][0])
-            if there not in (None, here):
-                raise ImageError(
-                    f"image: lies in the memory of GPU {there}, but GPU {here} has to read it; copy it to "
-                    "the host, or open one runner for each GPU"
-                )
-        if handle == PER_THREAD_STREAM:
-            raise ArgumentError(
-                "stream",
-                "the per-thread default stream is another one in each thread; pass a stream of its own",
-                handle,
-            )
-        if handle > PER_THREAD_STREAM:
-            self._check_context(handle)
-
-    def _check_context(self, handle: int) -> None:
-        with self._cuda.current():
-            number = self._cuda.foreign_device(handle)
-        if number is not None:
-            here = self._cuda.device.number
-            problem = f"belongs to a CUDA context of GPU {number}, but frames are read in one of GPU {here}"
-            raise ArgumentError("stream", f"{problem}; pass a stream of that context", f"{handle:#x}")
+        check_frame(frame, self._cuda)
 
     def slot(self, batch: int, on_stage: OnStage | None = None, *, views: bool = False) -> GpuSlot:
         """Open a slot; all its memory but that of large frames is allocated here."""

@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_mogface.backends.options import SlotOptions
 from trt_mogface.cuda import Cuda, DeviceArray, DeviceMemory, Stream
 from trt_mogface.detections import Detections
 from trt_mogface.frame import Frame
@@ -23,6 +22,9 @@ ALIGNMENT = 256
 
 STEP = 1 << 20
 """Packed planes are copied in multiples of this many bytes, so that few graphs serve many frame sizes."""
+
+TRUNCATED = "truncated"
+"""Name of the array with the numbers of candidates beyond a limit."""
 
 Part: TypeAlias = "tuple[str, np.dtype[Any], tuple[int, ...]]"
 """Name, type and shape of an array."""
@@ -98,13 +100,20 @@ class FrameBuffer(Buffer):
         super().__init__(cuda, STEP)
         self._kernels = kernels
 
-    def fill(self, frames: Sequence[Frame], passes: Sequence[Sequence[Placement]], stream: Stream) -> int:
+    def fill(
+        self,
+        frames: Sequence[Frame],
+        passes: Sequence[Sequence[Placement]],
+        stream: Stream,
+        resident: Sequence[Frame] = (),
+    ) -> int:
         """Pack a batch, and queue the copies of page-locked planes.
 
         Args:
             frames: Frames of the batch; page-locked planes must not change before it is done.
             passes: Positions of the frames in the network input of each pass.
             stream: Stream of the slot.
+            resident: As many frames in the slot's own memory, which one more table describes.
 
         Returns:
             Number of bytes to `upload`.
@@ -113,7 +122,8 @@ class FrameBuffer(Buffer):
         locked = {key: address for key, plane in planes.items() if (address := self._locked(plane))}
         pageable = {key: plane for key, plane in planes.items() if key not in locked}
         sizes = {key: plane.nbytes for key, plane in pageable.items()}
-        packed, end = _laid_out(sizes, _aligned(len(passes) * len(frames) * FRAME_BYTES))
+        tables = len(passes) * len(frames) + len(resident)
+        packed, end = _laid_out(sizes, _aligned(tables * FRAME_BYTES))
         nbytes = -(-end // STEP) * STEP
         direct, end = _laid_out({key: planes[key].nbytes for key in locked} if self._device else {}, nbytes)
         if self._host.closed or end > self._host.nbytes:  # closed: it could not grow before
@@ -125,15 +135,18 @@ class FrameBuffer(Buffer):
             plane = pageable[key]
             np.ndarray(plane.shape, plane.dtype, memory.data, offset)[...] = plane
         reachable = [self._reachable(frame, addresses) for frame in frames]
-        for number, placements in enumerate(passes):
-            table = self._kernels.frame_table(reachable, placements, placements[0].canvas, stream=stream)
+        described: list[tuple[Sequence[Frame], Sequence[Placement]]] = [(reachable, each) for each in passes]
+        if resident:
+            described.append((resident, [Placement((1.0, 1.0), each.size, each.size) for each in resident]))
+        for number, (given, placements) in enumerate(described):
+            table = self._kernels.frame_table(given, placements, placements[0].canvas, stream=stream)
             memory[number * table.nbytes :][: table.nbytes] = table.ravel()
         for key in direct:
             self._cuda.copy_array(addresses[key], planes[key], stream)
         return nbytes
 
     def table(self, number: int, count: int) -> DeviceArray:
-        """Return the table of `count` frames in a pass, in device memory."""
+        """Return the table of `count` frames in a pass, in device memory; resident frames follow the last."""
         address = self.address + number * count * FRAME_BYTES
         return DeviceArray(address, (count, FRAME_BYTES), np.dtype(np.uint8), self)
 
@@ -157,12 +170,14 @@ class FaceLayout:
         nbytes: Size of the memory.
 
     Args:
-        options: Resolved options, which limit the number of faces.
+        points: Landmarks of a face.
+        most: Largest number of faces of an image.
         batch: Largest batch.
+        truncates: Whether candidates beyond a limit are counted.
     """
 
-    def __init__(self, options: SlotOptions, batch: int) -> None:
-        self._options = options
+    def __init__(self, points: int, most: int, batch: int, *, truncates: bool = False) -> None:
+        self._points, self._most, self._truncates = points, most, truncates
         sizes = {name: math.prod(shape) * dtype.itemsize for name, dtype, shape in self._parts(batch)}
         self._offsets, self.nbytes = _laid_out(sizes, 0)
 
@@ -170,7 +185,13 @@ class FaceLayout:
         """Return the arrays of `count` frames at an address; `owner` keeps the memory alive."""
         at = {name: address + offset for name, offset in self._offsets.items()}
         parts = self._parts(count)
-        return Faces(**{name: DeviceArray(at[name], shape, dtype, owner) for name, dtype, shape in parts})
+        arrays = {name: DeviceArray(at[name], shape, dtype, owner) for name, dtype, shape in parts}
+        arrays.pop(TRUNCATED, None)
+        return Faces(**arrays)
+
+    def truncated(self, address: int, count: int, owner: object) -> DeviceArray:
+        """Return the numbers of candidates of `count` frames beyond a limit."""
+        return DeviceArray(address + self._offsets[TRUNCATED], (count,), np.dtype(np.int32), owner)
 
     def on_host(self, memory: memoryview, count: int) -> dict[str, NDArray[Any]]:
         """Return the arrays of `count` frames by name."""
@@ -181,11 +202,13 @@ class FaceLayout:
 
     def _parts(self, count: int) -> list[Part]:
         int32, float32 = np.dtype(np.int32), np.dtype(np.float32)
-        points, each = self._options.spec.landmarks, (count, self._options.thresholds.most_faces)
+        each = (count, self._most)
         parts: list[Part] = [("counts", int32, (count,)), ("dropped", int32, (count,))]
+        if self._truncates:
+            parts.append((TRUNCATED, int32, (count,)))
         parts += ("boxes", float32, (*each, 4)), ("scores", float32, each)
-        if points:
-            parts.append(("landmarks", float32, (*each, points, 2)))
+        if self._points:
+            parts.append(("landmarks", float32, (*each, self._points, 2)))
         return parts
 
 
@@ -205,15 +228,21 @@ class FaceBuffer(Buffer):
         """Return the arrays that the kernels fill for `count` frames."""
         return self._layout.on_device(self.address, count, self)
 
+    def truncated(self, count: int) -> DeviceArray:
+        """Return the numbers of candidates of `count` frames beyond a limit, which the kernels fill too."""
+        return self._layout.truncated(self.address, count, self)
+
     def detections(self, frames: Sequence[Frame], *, views: bool = False) -> list[Detections]:
         """Return the faces of frames, as copies or as views that the next batch overwrites."""
         arrays = self._layout.on_host(self._host.array.data, len(frames))
         counts, dropped = arrays.pop("counts").tolist(), arrays.pop("dropped").tolist()
+        truncated = arrays.pop(TRUNCATED).tolist() if TRUNCATED in arrays else [0] * len(frames)
         found = []
         for row, (frame, count) in enumerate(zip(frames, counts)):
             faces = {name: np.array(array[row, :count], copy=not views) for name, array in arrays.items()}
             landmarks = faces.get("landmarks")
-            found.append(Detections(faces["boxes"], faces["scores"], landmarks, frame.size, dropped[row]))
+            arguments = faces["boxes"], faces["scores"], landmarks, frame.size, dropped[row]
+            found.append(Detections(*arguments, truncated=truncated[row]))
         return found
 
 

@@ -134,7 +134,7 @@ def test_a_shape_is_captured_after_its_second_launch_and_replayed_later(library:
 def test_no_more_graphs_are_kept_than_allowed(
     library: Path, photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trt_mogface.backends.gpu.slot.MAX_GRAPHS", 2)
+    monkeypatch.setattr("trt_mogface.backends.gpu.graph_slot.MAX_GRAPHS", 2)
     cuda = HostCuda()
     with Detector(opened(library, cuda)) as detect:
         for count in (1, 2, 3, 4) * 3:  # room grows in the first round
