@@ -84,7 +84,7 @@ def assert_same(found: list[Detections], expected: list[Detections]) -> None:
         )
         np.testing.assert_array_equal(one.confidence, other.confidence)
         np.testing.assert_array_equal(one.xyxy, other.xyxy)
-        np.testing.assert_array_equal(one.landmarks, other.landmarks)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(one.landmarks, other.landmarks)
 
 
 def test_photos_step_by_step_and_as_a_graph(
@@ -164,7 +164,8 @@ def test_networks_that_give_too_much_or_nonsense(
 def test_thresholds_and_limits(
     library: Path, folder: Path, photos: list[Photo], expected: list[Detections]
 ) -> None:
-    for options in ({"conf": 0.0, "max_det": 1}, {"conf": 0.5, "clip": True}):
+    several: list[dict[str, Any]] = [{"conf": 0.0, "max_det": 1}, {"conf": 0.5, "clip": True}]
+    for options in several:
         wanted = on_cpu(folder, photos[:1], **options)
         with Detector(opened(library, folder, HostCuda(), **options)) as detect:
             assert_same([detect(photos[0])], wanted)
