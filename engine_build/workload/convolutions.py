@@ -15,12 +15,12 @@ SIDE = 128
 """Side of the image that is counted on; shares hold for any image whose sides are multiples of it."""
 
 
-def work_by_convolution(model: onnx.ModelProto) -> dict[str, int]:
-    """Count the multiply-adds of each convolution, by name, for a `SIDE` x `SIDE` image.
+def work_by_convolution(model: onnx.ModelProto, side: int = SIDE) -> dict[str, int]:
+    """Count the multiply-adds of each convolution, by name, for a square image.
 
     The model may be in any precision; only convolutions with constant weights count.
     """
-    known = tensors(model, (1, SIDE, SIDE, 3))
+    known = tensors(model, (1, side, side, 3))
     nodes = (node for node in model.graph.node if node.op_type == "Conv" and node.input[1] in known.stored)
     return {node.name: multiply_adds(node, known) for node in nodes}
 

@@ -386,7 +386,7 @@ def cascade_backend(
 ) -> CascadeGpuBackend:
     """Return the GPU's backend of a cascade, with device and engines replaced."""
     manifest = load_cascade(folder)
-    resolved = CascadeOptions.resolve(manifest, cast(DetectorOptions, options))
+    resolved = CascadeOptions.resolve(manifest.name, manifest.thresholds, cast(DetectorOptions, options))
     sides = (max_shape, (chunks[0], 24, 24), (chunks[1], 48, 48))
     networks = {
         stage: HostNetwork(HostStage(network_file(folder, stage)), cuda, most)

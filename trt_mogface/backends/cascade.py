@@ -67,7 +67,7 @@ class CascadeBackend(Backend):
         self, folder: Path, options: DetectorOptions, device: int | None = None, slots: int = 1
     ) -> None:
         manifest = load_cascade(folder)
-        self._options = CascadeOptions.resolve(manifest, options)
+        self._options = CascadeOptions.resolve(manifest.name, manifest.thresholds, options)
         providers = options.get("providers") or (CPU,)
         # Networks side by side, each on its share of the cores, do more together than one on all of them.
         threads = options.get("threads") or -(-available_cores() // slots)

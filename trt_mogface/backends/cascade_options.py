@@ -9,7 +9,6 @@ from typing import Any
 
 from trt_mogface.backends.options import DetectorOptions, fixed_canvas
 from trt_mogface.errors import ArgumentError
-from trt_mogface.models.cascade import CascadeManifest
 from trt_mogface.reference.resize import Placement, place_letterbox
 from trt_mogface.spec import Thresholds
 
@@ -29,20 +28,20 @@ class CascadeOptions:
     clip: bool
 
     @staticmethod
-    def resolve(manifest: CascadeManifest, options: DetectorOptions) -> CascadeOptions:
-        """Combine checked options with a model's own values.
+    def resolve(name: str, thresholds: Thresholds, options: DetectorOptions) -> CascadeOptions:
+        """Combine checked options with a model's own thresholds.
 
         Raises:
             ArgumentError: If a number of passes is requested: the pyramid is part of the model.
         """
         scales = options.get("scales")
         if isinstance(scales, Integral):
-            raise ArgumentError("scales", f"{manifest.name} has a pyramid of its own; omit it", scales)
+            raise ArgumentError("scales", f"{name} has a pyramid of its own; omit it", scales)
         renamed = {"conf": "score_threshold", "iou": "iou_threshold", "max_det": "max_detections"}
-        given: dict[str, Any] = {name: options.get(name) for name in (*renamed, "top_k")}
-        changes = {renamed.get(name, name): value for name, value in given.items() if value is not None}
-        thresholds = dataclasses.replace(manifest.thresholds, **changes)
-        return CascadeOptions(thresholds, fixed_canvas(options), bool(options.get("clip")))
+        given: dict[str, Any] = {key: options.get(key) for key in (*renamed, "top_k")}
+        changes = {renamed.get(key, key): value for key, value in given.items() if value is not None}
+        effective = dataclasses.replace(thresholds, **changes)
+        return CascadeOptions(effective, fixed_canvas(options), bool(options.get("clip")))
 
     def place(self, height: int, width: int) -> Placement:
         """Return the scale of a `height` x `width` image; nothing is padded."""

@@ -17,7 +17,7 @@ from trt_mogface.backends.triton.address import SCHEMES
 from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.cascade import is_cascade_folder
 from trt_mogface.models.files import model_path
-from trt_mogface.models.manifest import is_engine
+from trt_mogface.models.manifest import is_cascade_engine, is_engine
 
 
 def open_backend(
@@ -30,9 +30,9 @@ def open_backend(
     """Open a model.
 
     Args:
-        model: Contract ONNX file, folder of a cascade or name of a model, for the CPU; TensorRT engine, for
-            the GPU; address of a model on a Triton server, such as ``triton://HOST:8001/NAME``; or an opened
-            backend, which is returned as it is.
+        model: Contract ONNX file, folder of a cascade or name of a model, for the CPU; TensorRT engine or
+            folder of a cascade's engines, for the GPU; address of a model on a Triton server, such as
+            ``triton://HOST:8001/NAME``; or an opened backend, which is returned as it is.
         device: Number of the GPU that runs an engine, or an ONNX file with a provider that has GPUs; None for
             the first.
         slots: Number of slots that will run at a time; they share the cores of a CPU.
@@ -79,6 +79,10 @@ def open_backend(
         value = options.get(option)
         if value is not None:
             raise ArgumentError(option, f"does not apply to {name}, an engine; omit it", value)
+    if is_cascade_engine(name):
+        from trt_mogface.backends.gpu.cascade import open_cascade_engine
+
+        return open_cascade_engine(Path(name), device or 0, options)
     from trt_mogface.backends.gpu.backend import open_engine
 
     return open_engine(Path(name), device or 0, options)

@@ -22,7 +22,8 @@ from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.images import ImageFiles, find_images
 from trt_mogface.machine.facts import machine
 from trt_mogface.models.cascade import is_cascade_folder
-from trt_mogface.models.manifest import is_engine, load_manifest
+from trt_mogface.models.cascade_engine import load_cascade_engine
+from trt_mogface.models.manifest import is_cascade_engine, is_engine, load_manifest, profile_of
 
 OnStatus = Callable[[str], None]
 
@@ -100,7 +101,7 @@ class Session:
         for subject in subjects:
             if subject.is_engine:
                 self._check_engine(Path(subject.path))
-            elif subject.spec is None and not self.loads and list(self.modes) == ["network"]:
+            if subject.spec is None and not self.loads and list(self.modes) == ["network"]:
                 what = "on a server" if subject.is_served else "a cascade of networks"
                 raise ArgumentError("mode", f"{subject.name} is {what}; measure memory or jpeg")
         conditions = self.conditions
@@ -167,6 +168,14 @@ class Session:
 
     def _check_engine(self, path: Path) -> None:
         """Refuse an engine before anything is measured."""
+        if is_cascade_engine(path):
+            from trt_mogface.backends.gpu.cascade import check_cascade_runs_here
+
+            cascade, (width, height) = load_cascade_engine(path), self.conditions.size
+            for batch in self.batches:
+                profile_of([cascade.profile], (batch, height, width), path)
+            check_cascade_runs_here(path, self.conditions.device)
+            return
         from trt_mogface.backends.gpu.engine import check_runs_here
 
         manifest, (width, height) = load_manifest(path), self.conditions.size
@@ -181,5 +190,7 @@ def subject(precision: str, path: str | Path) -> Subject:
     """Return a model as the subject of a benchmark, with the spec of a contract file or an engine."""
     if is_url(str(path)) or is_cascade_folder(path):
         return Subject(precision, path, None, False)
+    if is_cascade_engine(path):
+        return Subject(precision, path, None, True)
     file, engine = Path(path), is_engine(path)
     return Subject(precision, file, load_manifest(file).spec if engine else read_spec(file), engine)

@@ -19,6 +19,7 @@ from trt_mogface.bench.pipeline import measure_pipeline
 from trt_mogface.bench.sources import Source
 from trt_mogface.machine.sensors import Readings, Sensors, gpu_reader
 from trt_mogface.models.cascade import load_cascade
+from trt_mogface.models.cascade_engine import load_cascade_engine
 from trt_mogface.models.manifest import load_manifest
 from trt_mogface.reference.passes import Scales
 from trt_mogface.runner import Runner
@@ -49,7 +50,9 @@ class Subject:
         """Name of the model."""
         if self.spec is not None:
             return self.spec.name
-        return str(self.path) if self.is_served else load_cascade(Path(self.path)).name
+        if self.is_served:
+            return str(self.path)
+        return (load_cascade_engine if self.is_engine else load_cascade)(Path(self.path)).name
 
     @property
     def is_served(self) -> bool:

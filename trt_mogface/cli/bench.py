@@ -29,8 +29,8 @@ from trt_mogface.errors import ArgumentError, MogFaceError, UsageError
 from trt_mogface.images import find_images
 from trt_mogface.machine.cpu import usable_threads
 from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.files import contract_file
-from trt_mogface.models.manifest import is_engine, load_manifest
+from trt_mogface.models.files import contract_file, precision_of
+from trt_mogface.models.manifest import is_engine
 
 AS_IT_IS = "as it is"
 """Precision of the user's own ONNX file, which may be any."""
@@ -134,7 +134,7 @@ def bench(
 
         on_status("preparing the model")
         if engine is not None:
-            load_manifest(engine)  # report that it is not an engine, before that it is not a model
+            precision_of(engine)  # report that it is not an engine, before that it is not a model
         files_made, unknown = model_files(name, precision, Path(folder)), _is_unknown(name, precision)
         subjects = [subject(AS_IT_IS if unknown else kind, path) for kind, path in files_made]
         counted = bounds.counted

@@ -19,11 +19,13 @@ from trt_mogface.cli.build_progress import BuildProgress
 from trt_mogface.cli.groups import with_groups
 from trt_mogface.cli.images import say_skipped, say_unusable
 from trt_mogface.cli.options import OWN, in_accuracy, in_detection, in_model, in_output
-from trt_mogface.errors import OutputError, UsageError
+from trt_mogface.errors import ArgumentError, OutputError, UsageError
 from trt_mogface.machine.gpu import find_gpu
 from trt_mogface.machine.tensorrt import find_tensorrt, flavor_name
-from trt_mogface.models.files import contract_file, precision_of
-from trt_mogface.models.manifest import manifest_path
+from trt_mogface.models.cascade import STAGES
+from trt_mogface.models.cascade_engine import plan_file
+from trt_mogface.models.files import contract_file, is_cascade, model_path, precision_of
+from trt_mogface.models.manifest import CASCADE_MANIFEST, ENGINES, manifest_path
 
 if TYPE_CHECKING:
     from engine_build.build import Outcome
@@ -217,11 +219,16 @@ def build(
 ) -> None:
     """Build TensorRT engines of a model, each with a manifest that states its accuracy.
 
-    An engine that was built from the same inputs is left as it is.
+    An engine that was built from the same inputs is left as it is.  A cascade of networks becomes a folder of
+    three engines with one manifest.
     """
     from engine_build.lowering import Lowering, LoweringOptions
     from engine_build.precision import QUANTIZED, parse_precisions
 
+    if is_cascade(model):
+        refuse_for_cascades(model, min_face, detection, calibration)
+        _build_cascade(model, precision, weights, tensorrt, target)
+        return
     given = precision_of(model)
     own = "fp16" if given == "fp32" else given
     wanted = parse_precisions(own if precision is None else precision)
@@ -269,6 +276,65 @@ def build(
     show()
     if images is not None:
         say_unusable(images.skipped.values())
+
+
+def refuse_for_cascades(
+    model: str, min_face: float | None, detection: EndToEndGroup, calibration: CalibrationGroup
+) -> None:
+    """Refuse options that engines of a cascade do not have, before anything is read."""
+    if min_face is not None:
+        problem = f"{model} is a cascade, whose pyramid begins at faces of 20 pixels; omit it"
+        raise ArgumentError("min_face", problem, min_face)
+    if detection != EndToEndGroup():
+        raise UsageError(f"{model}: a cascade of networks cannot end in faces; leave out --end-to-end")
+    if calibration != CalibrationGroup():
+        raise UsageError(
+            f"{model}: a cascade of networks is not calibrated; leave out the options of accuracy"
+        )
+
+
+def _build_cascade(
+    model: str, precision: str | None, weights: Path | None, tensorrt: TensorRTGroup, target: str | None
+) -> None:
+    from engine_build.cascade import CascadeBuild, check_cascade_precision, image_profile
+    from engine_build.precision import parse_precisions
+
+    wanted, builder_options = parse_precisions(precision or "fp16"), tensorrt.options()
+    for each in wanted:
+        check_cascade_precision(model, each)
+    image_profile(model, builder_options.profiles)
+    folder = None if target is None else Path(target)
+    if folder is not None and len(wanted) > 1:
+        raise OutputError(f"{folder}: one folder cannot hold {len(wanted)} precisions; leave out --output")
+    if folder is not None and folder.suffix.lower() in {*ENGINES, ".onnx"}:
+        raise OutputError(f"{folder}: a cascade of networks becomes a folder; use {folder.with_suffix('')}/")
+    files = (
+        [] if folder is None else [*(plan_file(folder, stage) for stage in STAGES), folder / CASCADE_MANIFEST]
+    )
+    read = options.model_files(model, weights)
+    output.check_targets([*files, tensorrt.timing_cache_file], read, folder=folder or Path())
+    with BuildProgress(output.err) as progress, output.created(folder.parent if folder else None):
+        progress.status(f"reading {model}")
+        building = CascadeBuild(
+            model_path(model, weights, for_cpu=False),
+            builder_options,
+            find_tensorrt(flavor_name(tensorrt.tensorrt) if tensorrt.tensorrt else None),
+            find_gpu(),
+            shlex.join(["trt-mogface", *sys.argv[1:]]),
+            progress,
+            progress.log if tensorrt.verbose else None,
+            progress.status,
+        )
+        outcomes = [building.engines(each, folder) for each in wanted]
+    table = Table("precision", "size", "built in", "agreement with FP32")
+    for outcome in outcomes:
+        manifest = outcome.manifest
+        size = sum(network.plan_bytes for network in manifest.networks.values())
+        took = "unchanged" if outcome.unchanged else f"{manifest.seconds:.1f} s"
+        table.add_row(manifest.precision, f"{size / 1e6:.1f} MB", took, output.plain(manifest.accuracy))
+    output.out.print(table)
+    for outcome in outcomes:
+        output.say(str(outcome.folder), output.out)
 
 
 def _beside(path: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +19,15 @@ from trt_mogface.models.cascade import (
     load_cascade,
     network_file,
 )
-from trt_mogface.models.manifest import Manifest, check_plan, is_engine, load_manifest
+from trt_mogface.models.cascade_engine import CascadeEngine, check_plans, load_cascade_engine
+from trt_mogface.models.manifest import (
+    Layer,
+    Manifest,
+    check_plan,
+    is_cascade_engine,
+    is_engine,
+    load_manifest,
+)
 from trt_mogface.models.precision import LOWEST_FIRST, Precision, read_precisions
 from trt_mogface.spec import INPUT, UNLIMITED, DetectorSpec
 
@@ -36,6 +44,13 @@ def inspect(
     if is_cascade_folder(file):
         _print_rows(_cascade_rows(load_cascade(file), file))
         return
+    if is_cascade_engine(file):
+        engines = load_cascade_engine(file)
+        check_plans(file, engines)
+        _print_rows(_cascade_engine_rows(engines, file))
+        for stage, network in engines.networks.items():
+            _print_layers(network.layers, f"layers of {stage}")
+        return
     if not is_engine(file):
         spec, end_to_end = read_any_spec(file)
         about = {
@@ -49,9 +64,13 @@ def inspect(
     check_plan(file, manifest)
     _print_rows(_engine_rows(manifest, file) | _spec_rows(manifest.spec, end_to_end=manifest.end_to_end))
     _print_pyramid(manifest.spec)
+    _print_layers(manifest.layers, "layers")
+
+
+def _print_layers(layers: Sequence[Layer], title: str) -> None:
     columns = (Column(name, overflow="fold") for name in ("layer", "kind", "reads"))
-    table = Table(*columns, title="layers", title_justify="left")
-    for layer in manifest.layers:
+    table = Table(*columns, title=title, title_justify="left")
+    for layer in layers:
         table.add_row(output.plain(layer.name), output.plain(layer.kind), output.plain(layer.type))
     output.out.print(table)
 
@@ -66,6 +85,26 @@ def _cascade_rows(manifest: CascadeManifest, folder: Path) -> dict[str, str]:
         "weights from": manifest.origin.source,
         "license": manifest.origin.license,
         "weights sha256": manifest.origin.weights_sha256,
+    }
+
+
+def _cascade_engine_rows(manifest: CascadeEngine, folder: Path) -> dict[str, str]:
+    thresholds, networks = manifest.thresholds, manifest.networks
+    return {
+        "folder": f"{folder}, {sum(each.plan_bytes for each in networks.values()) / 1e6:.1f} MB",
+        "network": f"{manifest.name}, a cascade of {', '.join(f'{stage}.engine' for stage in STAGES)}",
+        "precision": manifest.precision,
+        "accuracy": manifest.accuracy,
+        "images": f"{manifest.profile} (batch x height x width)",
+        "score threshold": f"{thresholds.score_threshold:g}",
+        "suppression": f"{thresholds.iou_threshold:g} of the smaller box",
+        "runs with": f"{manifest.flavor} {manifest.tensorrt}"
+        + (" or a later release of it" if manifest.version_compatible else ""),
+        "runs on": manifest.gpu,
+        "built": f"{manifest.built}, in {manifest.seconds:.1f} s; driver {manifest.driver or 'none'}",
+        "command": manifest.command,
+        "weights from": manifest.origin.source,
+        "license": manifest.origin.license,
     }
 
 

@@ -14,7 +14,7 @@ from trt_mogface.cli import options
 from trt_mogface.cli.images import say_skipped, say_unusable
 from trt_mogface.errors import UsageError
 from trt_mogface.models.files import contract_file, model_path, precision_of
-from trt_mogface.models.manifest import is_engine, load_manifest
+from trt_mogface.models.manifest import is_engine
 
 if TYPE_CHECKING:
     from engine_build.lowering import Lowering
@@ -70,7 +70,7 @@ def model_files(model: str, group: PrecisionGroup, folder: Path) -> Iterator[tup
     if is_engine(model):
         if group != PrecisionGroup():
             raise UsageError(f"{model}: precision and weights of an engine were decided when it was built")
-        yield load_manifest(Path(model)).precision, Path(model)
+        yield precision_of(model), Path(model)
         return
     given = precision_of(model)
     wanted = [given] if group.precision is None else parse_names("precision", group.precision, RUNNABLE)

@@ -9,7 +9,8 @@ from trt_mogface._optional import needs
 from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.cards import DEFAULT
 from trt_mogface.models.cascade import is_cascade_folder
-from trt_mogface.models.manifest import is_engine, load_manifest
+from trt_mogface.models.cascade_engine import load_cascade_engine
+from trt_mogface.models.manifest import is_cascade_engine, is_engine, load_manifest
 from trt_mogface.models.precision import Precision, read_precision
 
 
@@ -24,6 +25,8 @@ def precision_of(model: str | Path) -> Precision:
     """
     from engine_build.models import registry
 
+    if is_cascade_engine(model):
+        return load_cascade_engine(Path(model)).precision
     if is_engine(model):
         return load_manifest(Path(model)).precision
     if registry.card_of(str(model)) or not os.path.isfile(model):  # noqa: PTH113 -- see below
@@ -53,8 +56,8 @@ def contract_file(
     """
     if is_cascade(model):
         raise ModelError(
-            f"{model}: a cascade of networks, which runs on the CPU as it is, in FP32; engines, faces inside "
-            "the model and other precisions need a one-stage detector"
+            f"{model}: a cascade of networks, not one contract file; faces inside the model, counts of work "
+            "and other precisions on the CPU need a one-stage detector"
         )
     return model_path(model, weights, min_face, for_cpu=for_cpu)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
 
@@ -67,8 +68,42 @@ class Layer(NamedTuple):
     type: str
 
 
+class EngineTarget:
+    """Facts about the TensorRT and the GPU that run an engine; see `Manifest` for the attributes."""
+
+    flavor: FlavorName
+    tensorrt: str
+    version_compatible: bool
+    gpu: str
+    compute_capabilities: tuple[str, ...]
+    command: str
+
+    def check_runs_on(self, flavor: Flavor, gpu: Gpu | None, path: Path) -> None:
+        """Check that a TensorRT and a GPU, None without one, can run the engine at `path`.
+
+        Raises:
+            EngineError: If they cannot; the message has the first mismatch and the command that rebuilds.
+        """
+        capability = "" if gpu is None else ".".join(map(str, gpu.capability))
+        problem = None
+        if flavor.name != self.flavor:
+            problem = f"built for {self.flavor}, but this is {flavor.name}"
+        elif not self._version_fits(flavor.version):
+            problem = f"built with {self.flavor} {self.tensorrt}, but this is {flavor.version}"
+        elif gpu is None:
+            raise EngineError(f"{path}: needs an NVIDIA GPU, and none was found; install its driver")
+        elif self.compute_capabilities and capability not in self.compute_capabilities:
+            problem = f"built for {self.gpu}, but this is {gpu.name} of compute capability {capability}"
+        if problem:
+            raise EngineError(f"{path}: {problem}; rebuild it with: {self.command}")
+
+    def _version_fits(self, version: str) -> bool:
+        built, here = (_release(text) for text in (self.tensorrt, version))
+        return built == here or (self.version_compatible and built[:1] == here[:1] and here >= built)
+
+
 @dataclass(frozen=True)
-class Manifest:
+class Manifest(EngineTarget):
     """Facts about an engine: contents, source, target and accuracy.
 
     Attributes:
@@ -156,48 +191,39 @@ class Manifest:
             raise EngineError(f"{path}: not a manifest ({reason:.100}); build the engine again") from error
         return manifest
 
-    def check_runs_on(self, flavor: Flavor, gpu: Gpu | None, path: Path) -> None:
-        """Check that a TensorRT and a GPU, None without one, can run the engine at `path`.
-
-        Raises:
-            EngineError: If they cannot; the message has the first mismatch and the command that rebuilds.
-        """
-        capability = "" if gpu is None else ".".join(map(str, gpu.capability))
-        problem = None
-        if flavor.name != self.flavor:
-            problem = f"built for {self.flavor}, but this is {flavor.name}"
-        elif not self._version_fits(flavor.version):
-            problem = f"built with {self.flavor} {self.tensorrt}, but this is {flavor.version}"
-        elif gpu is None:
-            raise EngineError(f"{path}: needs an NVIDIA GPU, and none was found; install its driver")
-        elif self.compute_capabilities and capability not in self.compute_capabilities:
-            problem = f"built for {self.gpu}, but this is {gpu.name} of compute capability {capability}"
-        if problem:
-            raise EngineError(f"{path}: {problem}; rebuild it with: {self.command}")
-
-    def _version_fits(self, version: str) -> bool:
-        built, here = (_release(text) for text in (self.tensorrt, version))
-        return built == here or (self.version_compatible and built[:1] == here[:1] and here >= built)
-
     def check_shape(self, shape: Shape, path: Path) -> int:
-        """Return the index of the first profile that accepts an input shape.
+        """Return the index of the first profile that accepts an input shape; see `profile_of`."""
+        return profile_of(self.profiles, shape, path)
 
-        Raises:
-            EngineError: If no profile accepts it; the message lists them all.
-        """
-        for index, profile in enumerate(self.profiles):
-            if profile.holds(shape):
-                return index
-        raise EngineError(
-            f"{path}: input shape {'x'.join(map(str, shape))} (batch x height x width) is outside of "
-            f"{', '.join(map(str, self.profiles))}; split the batch, scale the images, or use other shapes"
-        )
+
+def profile_of(profiles: Sequence[Profile], shape: Shape, path: Path) -> int:
+    """Return the index of the first profile that accepts an input shape of the engine at `path`.
+
+    Raises:
+        EngineError: If no profile accepts it; the message lists them all.
+    """
+    for index, profile in enumerate(profiles):
+        if profile.holds(shape):
+            return index
+    raise EngineError(
+        f"{path}: input shape {'x'.join(map(str, shape))} (batch x height x width) is outside of "
+        f"{', '.join(map(str, profiles))}; split the batch, scale the images, or use other shapes"
+    )
+
+
+CASCADE_MANIFEST = "cascade.engine.json"
+"""Manifest of a folder with the engines of a cascade; see `trt_mogface.models.cascade_engine`."""
 
 
 def is_engine(model: str | Path) -> bool:
-    """Return whether a name is that of an engine, by its suffix or by the manifest beside it."""
+    """Return whether a name is that of an engine, by its suffix or manifest, or a folder of a cascade's."""
     by_suffix = os.path.splitext(model)[1].lower() in ENGINES  # noqa: PTH122 -- impossible names too
-    return by_suffix or os.path.isfile(f"{model}.json")  # noqa: PTH113
+    return by_suffix or os.path.isfile(f"{model}.json") or is_cascade_engine(model)  # noqa: PTH113
+
+
+def is_cascade_engine(model: str | Path) -> bool:
+    """Return whether a name is that of a folder with the engines of a cascade."""
+    return os.path.isfile(os.path.join(model, CASCADE_MANIFEST))  # noqa: PTH113, PTH118 -- see above
 
 
 def manifest_path(engine: Path) -> Path:
@@ -228,7 +254,23 @@ def load_plan(engine: Path, manifest: Manifest) -> bytes:
     return engine.read_bytes()
 
 
-def check_plan(engine: Path, manifest: Manifest) -> None:
+class PlanFacts(Protocol):
+    """Facts that a plan is compared with; see `Manifest` for the attributes."""
+
+    @property
+    def plan_sha256(self) -> str:
+        """Digest of the plan."""
+
+    @property
+    def plan_bytes(self) -> int:
+        """Size of the plan."""
+
+    @property
+    def command(self) -> str:
+        """Command that rebuilds it."""
+
+
+def check_plan(engine: Path, manifest: PlanFacts) -> None:
     """Check that a plan is the one that its manifest describes; it is read in pieces.
 
     Raises:

@@ -14,6 +14,8 @@ torch = pytest.importorskip("torch", reason="the networks come out of torch")
 
 from engine_build.models.mtcnn.weights import NETWORKS  # noqa: E402
 from tests.support.published_mtcnn import trained  # noqa: E402
+from trt_mogface.machine.gpu import find_gpu  # noqa: E402
+from trt_mogface.models.cascade_engine import load_cascade_engine  # noqa: E402
 
 
 @pytest.fixture
@@ -96,12 +98,25 @@ def test_eval(run: Run, annotated_photos: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("build", "mtcnn", "-o", "made.engine"), "a cascade of networks"),
+        (("build", "mtcnn", "-o", "made.engine"), "becomes a folder; use made/"),
+        (("build", "mtcnn", "-o", "made.onnx"), "becomes a folder; use made/"),
+        (("build", "mtcnn", "--precision", "int8", "-o", "made/"), "compute in fp32 or fp16"),
+        (("build", "mtcnn", "--precision", "fp16,bf16"), "compute in fp32 or fp16"),
         (
-            ("build", "mtcnn", "--precision", "fp16", "-o", "made/"),
-            "a cascade of networks",
+            ("build", "mtcnn", "--precision", "fp32,fp16", "-o", "made/"),
+            "one folder cannot hold 2 precisions",
         ),
-        (("build", "mtcnn", "--end-to-end", "-o", "made.onnx"), "a cascade of networks"),
+        (("build", "mtcnn", "--end-to-end", "-o", "made/"), "cannot end in faces"),
+        (("build", "mtcnn", "--conf", "0.5", "-o", "made/"), "cannot end in faces"),
+        (("build", "mtcnn", "--min-face", "40", "-o", "made/"), "--min-face 40"),
+        (("build", "mtcnn", "--calib", ".", "-o", "made/"), "is not calibrated"),
+        (("build", "mtcnn", "--keep-fp16", "auto", "-o", "made/"), "is not calibrated"),
+        (("build", "mtcnn", "--shapes", "1x12x12", "-o", "made/"), "images of 13 pixels and more"),
+        (
+            ("build", "mtcnn", "--shapes", "1x64x64", "--shapes", "2x64x64", "-o", "made/"),
+            "one range of sizes",
+        ),
+        (("build", "mtcnn", "--refit", "-o", "made/"), "--refit"),
         (("export", "--model", "mtcnn", "--min-face", "40", "-o", "made"), "--min-face 40"),
         (("detect", "photo.jpg", "--model", "mtcnn", "--weights", "photo.jpg"), "not a folder"),
         (("detect", "photo.jpg", "--model", "mtcnn", "--weights", "."), "no file for pnet"),
@@ -122,3 +137,39 @@ def test_refusals(
     given = () if "--weights" in arguments else ("--weights", weights)
     assert said in run(*arguments, *given).message
     assert sorted(tmp_path.iterdir()) == [photo, weights]
+
+
+def test_build(run: Run, folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
+    engines = tmp_path / "engines"
+    given = ("build", folder, "-o", engines, "--shapes", "1x64x64:1x96x128:2x120x160")
+    given += ("--tensorrt", "tensorrt-rtx")
+    found = run(*given)
+    assert found.status == 0, found.message
+    assert "of FP32's on noise" in found.out
+    names = ["cascade.engine.json", "onet.engine", "pnet.engine", "rnet.engine"]
+    assert sorted(path.name for path in engines.iterdir()) == names
+    manifest = load_cascade_engine(engines)
+    profiles = {stage: str(network.profile) for stage, network in manifest.networks.items()}
+    assert profiles == {"pnet": "1x13x13:1x58x77:2x72x96", "rnet": "1024x24x24", "onet": "256x48x48"}
+    assert all(network.multiply_adds == {"fp16": 1.0} for network in manifest.networks.values())
+    before = [path.read_bytes() for path in sorted(engines.iterdir())]
+    assert "unchanged" in run(*given).out
+    assert [path.read_bytes() for path in sorted(engines.iterdir())] == before
+    said = run("inspect", engines).out
+    assert "mtcnn, a cascade of pnet.engine" in said
+    assert "layers of onet" in said
+    if find_gpu(0) is None:
+        assert "needs an NVIDIA GPU" in run("detect", tmp_path, "--model", engines).message
+    (engines / "rnet.engine").write_bytes(b"other")
+    assert "rnet.engine: truncated" in run("inspect", engines).message
+    assert "unchanged" not in run(*given).out
+    assert run("inspect", engines).status == 0
+
+
+def test_options_that_engines_do_not_take(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "cascade.engine.json").write_text("{}")
+    assert "not the manifest of a cascade's engines" in run("inspect", tmp_path).message
+    for option in (("--threads", "2"), ("--weights", tmp_path), ("--min-face", "30")):
+        message = run("detect", "photo.jpg", "--model", tmp_path, *option).message
+        assert option[0] in message

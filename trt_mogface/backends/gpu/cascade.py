@@ -5,18 +5,25 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 from typing_extensions import override
 
 from trt_mogface.backends.base import Backend, ModelInfo, OnStage
 from trt_mogface.backends.cascade_options import CascadeOptions
 from trt_mogface.backends.gpu.cascade_slot import CascadeGpuSlot
+from trt_mogface.backends.gpu.engine import TensorRTEngine
 from trt_mogface.backends.gpu.frames import check_frame
 from trt_mogface.backends.gpu.network import DeviceNetwork
-from trt_mogface.cuda import Cuda
+from trt_mogface.backends.options import DetectorOptions
+from trt_mogface.cuda import Cuda, open_cuda
 from trt_mogface.errors import EngineError
 from trt_mogface.frame import Frame
 from trt_mogface.kernels.cascade import CascadeKernels
+from trt_mogface.machine.gpu import find_gpu
+from trt_mogface.machine.tensorrt import Flavor, find_tensorrt, flavor_name
+from trt_mogface.models.cascade import STAGES
+from trt_mogface.models.cascade_engine import CascadeEngine, check_plans, load_cascade_engine, plan_file
 from trt_mogface.models.manifest import Shape
 from trt_mogface.reference.cascade import POINTS
 from trt_mogface.reference.resize import Placement
@@ -84,3 +91,31 @@ class CascadeGpuBackend(Backend):
     def close(self) -> None:
         for network in self._networks.values():
             network.close()
+
+
+def check_cascade_runs_here(folder: Path, device: int) -> tuple[CascadeEngine, Flavor]:
+    """Return the manifest of a cascade's engines and the TensorRT that runs them, before either sees one."""
+    manifest = load_cascade_engine(folder)
+    flavor = find_tensorrt(flavor_name(manifest.flavor))
+    manifest.check_runs_on(flavor, find_gpu(device), folder)
+    check_plans(folder, manifest)
+    return manifest, flavor
+
+
+def open_cascade_engine(folder: Path, device: int, options: DetectorOptions) -> CascadeGpuBackend:
+    """Open the engines of a cascade; see `trt_mogface.backends.registry.open_backend`."""
+    manifest, flavor = check_cascade_runs_here(folder, device)
+    resolved = CascadeOptions.resolve(manifest.name, manifest.thresholds, options)
+    kernels, cuda = CascadeKernels(), open_cuda(device, options.get("provider"))
+    with ExitStack() as made:
+        networks = {
+            stage: made.enter_context(
+                closing(TensorRTEngine(plan_file(folder, stage), manifest.plan(stage), flavor, cuda))
+            )
+            for stage in STAGES
+        }
+        chunks = manifest.networks[STAGES[1]].profile.max[0], manifest.networks[STAGES[2]].profile.max[0]
+        facts = manifest.name, manifest.origin, manifest.profile.max
+        backend = CascadeGpuBackend(networks, cuda, kernels, resolved, *facts, chunks)
+        made.pop_all()
+    return backend

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 from trt_mogface._files import whole_file
 from trt_mogface.backends.base import Outputs, Shared
@@ -24,7 +26,7 @@ from trt_mogface.machine.tensorrt import (
     make_runtime,
     serialized,
 )
-from trt_mogface.models.manifest import Manifest, Shape, check_plan, load_manifest
+from trt_mogface.models.manifest import Manifest, Profile, Shape, check_plan, load_manifest
 from trt_mogface.spec import INPUT
 
 
@@ -37,27 +39,45 @@ def check_runs_here(path: Path, device: int) -> tuple[Manifest, Flavor]:
     return manifest, flavor
 
 
-class TensorRTNetwork:
-    """An engine; see `trt_mogface.backends.base.Network`.
+class PlanManifest(Protocol):
+    """Facts about a plan; see `trt_mogface.models.manifest.Manifest`."""
+
+    @property
+    def profiles(self) -> tuple[Profile, ...]:
+        """Accepted input shapes."""
+
+    @property
+    def version_compatible(self) -> bool:
+        """Whether later releases of the same major version run the plan too."""
+
+    @property
+    def command(self) -> str:
+        """Command that rebuilds it."""
+
+    def check_shape(self, shape: Shape, path: Path) -> int:
+        """Return the index of the first profile that accepts an input shape."""
+
+
+class TensorRTEngine:
+    """An engine; see `trt_mogface.backends.gpu.network.DeviceNetwork`.
 
     Clones share the plan.  Each has one execution context per optimization profile for runs of any shape, and
     one more for each `bind`; they never run at the same time, so they share scratch memory.
 
     Args:
         path: Plan.
-        manifest, flavor: Results of `check_runs_here`.
+        manifest, flavor: Facts about the plan, checked, and the TensorRT that runs it.
         cuda: Device of the engine.
     """
 
     capturable = True
 
-    def __init__(self, path: Path, manifest: Manifest, flavor: Flavor, cuda: Cuda) -> None:
+    def __init__(self, path: Path, manifest: PlanManifest, flavor: Flavor, cuda: Cuda) -> None:
         self._share(Shared(_Plan(path, manifest, flavor, cuda)))
 
     def _share(self, shared: Shared[_Plan]) -> None:
         self._shared, self._plan, self._closed = shared, shared.value, False
-        manifest = self._plan.manifest
-        self.spec, self.scratch_bytes = manifest.spec, self._plan.scratch_bytes
+        manifest, self.scratch_bytes = self._plan.manifest, self._plan.scratch_bytes
         self.max_shapes: tuple[Shape, ...] = tuple(profile.max for profile in manifest.profiles)
         self._runs: dict[int, TensorRTRun] = {}
 
@@ -99,6 +119,33 @@ class TensorRTNetwork:
         run.set(shape, {INPUT: images, **outputs}, scratch)
         return run
 
+    def clone(self) -> Self:
+        """Return a network that shares the plan and has contexts of its own."""
+        twin = copy.copy(self)
+        twin._share(self._shared.retain())
+        return twin
+
+    def close(self) -> None:
+        """Free the contexts, and the plan with its last clone; closing twice is harmless."""
+        with _current_if_alive(self._plan.cuda):
+            self._runs.clear()
+            if not self._closed:
+                self._closed = True
+                self._shared.release()
+
+
+class TensorRTNetwork(TensorRTEngine):
+    """The engine of a one-stage detector; see `trt_mogface.backends.base.Network`.
+
+    Args:
+        path, cuda: See `TensorRTEngine`.
+        manifest, flavor: Results of `check_runs_here`.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, flavor: Flavor, cuda: Cuda) -> None:
+        super().__init__(path, manifest, flavor, cuda)
+        self.spec = manifest.spec
+
     def run(self, images: NDArray[np.uint8]) -> Outputs:
         """Run the engine on uint8 [N, H, W, 3] in host memory; slots use `enqueue` instead."""
         batch, height, width, _ = images.shape
@@ -120,20 +167,6 @@ class TensorRTNetwork:
                 cuda.copy_out(host[name], device[name], sizes[name], stream)
             cuda.synchronize(stream)
             return Outputs(**{n: host[n].array.view(np.float32).reshape(s).copy() for n, s in shapes.items()})
-
-    def clone(self) -> TensorRTNetwork:
-        """Return a network that shares the plan and has contexts of its own."""
-        twin = object.__new__(TensorRTNetwork)
-        twin._share(self._shared.retain())
-        return twin
-
-    def close(self) -> None:
-        """Free the contexts, and the plan with its last clone; closing twice is harmless."""
-        with _current_if_alive(self._plan.cuda):
-            self._runs.clear()
-            if not self._closed:
-                self._closed = True
-                self._shared.release()
 
 
 class TensorRTRun:
@@ -192,9 +225,9 @@ class TensorRTRun:
 
 
 class _Plan:
-    """A deserialized plan; arguments as for `TensorRTNetwork`."""
+    """A deserialized plan; arguments as for `TensorRTEngine`."""
 
-    def __init__(self, path: Path, manifest: Manifest, flavor: Flavor, cuda: Cuda) -> None:
+    def __init__(self, path: Path, manifest: PlanManifest, flavor: Flavor, cuda: Cuda) -> None:
         self.path, self.manifest, self.cuda = path, manifest, cuda
         self._cache_path = path.with_name(path.name + ".cache")
         self._trt, self._flavor = flavor.module, flavor
