@@ -104,7 +104,7 @@ def test_eval(run: Run, annotated_photos: Path, tmp_path: Path) -> None:
         (("build", "mtcnn", "--precision", "fp16,bf16"), "compute in fp32 or fp16"),
         (
             ("build", "mtcnn", "--precision", "fp32,fp16", "-o", "made/"),
-            "one folder cannot hold 2 precisions",
+            "cannot hold 2 precisions",
         ),
         (("build", "mtcnn", "--end-to-end", "-o", "made/"), "cannot end in faces"),
         (("build", "mtcnn", "--conf", "0.5", "-o", "made/"), "cannot end in faces"),
@@ -160,7 +160,7 @@ def test_build(run: Run, folder: Path, tmp_path: Path) -> None:
     assert "mtcnn, a cascade of pnet.engine" in said
     assert "layers of onet" in said
     if find_gpu(0) is None:
-        assert "needs an NVIDIA GPU" in run("detect", tmp_path, "--model", engines).message
+        assert "needs an NVIDIA GPU" in run("bench", "--model", engines, "--size", "128x96").message
     (engines / "rnet.engine").write_bytes(b"other")
     assert "rnet.engine: truncated" in run("inspect", engines).message
     assert "unchanged" not in run(*given).out
