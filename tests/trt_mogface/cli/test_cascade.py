@@ -142,8 +142,8 @@ def test_refusals(
 def test_build(run: Run, folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
     engines = tmp_path / "engines"
-    given = ("build", folder, "-o", engines, "--shapes", "1x64x64:1x96x128:2x120x160")
-    given += ("--tensorrt", "tensorrt-rtx")
+    given: list[object] = ["build", folder, "-o", engines, "--tensorrt", "tensorrt-rtx"]
+    given += ["--shapes", "1x64x64:1x96x128:2x120x160"]
     found = run(*given)
     assert found.status == 0, found.message
     assert "of FP32's on noise" in found.out
