@@ -109,10 +109,11 @@ def wider(
     if conf is not None:
         for _, detector_options in tests.values():
             detector_options["conf"] = conf
+    run_at = "native" if next(iter(chosen.values())).published else fixed  # of the first, if they differ
     watch = partial(track, console=output.err, transient=True, disable=not output.err.is_terminal)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as made, _reported_if_ended(rows, report):
-        for name, file in model_files(model, precision, Path(made)):
+        for name, file in model_files(model, precision, Path(made), run_at):
             for how, (each, detector_options) in tests.items():
                 label, folder = f"{Path(model).name}, {name}, {how}", (save or Path(made)) / name / how
                 texts = [prediction_file(folder, image) for image in truth]

@@ -17,6 +17,7 @@ from trt_mogface.models.files import contract_file, model_path, precision_of
 from trt_mogface.models.manifest import is_engine
 
 if TYPE_CHECKING:
+    from engine_build.calibration.images import Size
     from engine_build.lowering import Lowering
     from engine_build.precision import Precision
 
@@ -57,10 +58,13 @@ SERVED = "served"
 """Precision of a model on a server, which only the server knows."""
 
 
-def model_files(model: str, group: PrecisionGroup, folder: Path) -> Iterator[tuple[str, str | Path]]:
+def model_files(
+    model: str, group: PrecisionGroup, folder: Path, size: Size = None
+) -> Iterator[tuple[str, str | Path]]:
     """Yield each precision and the file that runs in it, made in `folder`.
 
-    An engine yields its own precision, and a model on a server its address.
+    An engine yields its own precision, and a model on a server its address.  Calibration has the `size` that
+    the model will run at; None takes the model's own.
     """
     if is_url(model):
         if group != PrecisionGroup():
@@ -82,7 +86,7 @@ def model_files(model: str, group: PrecisionGroup, folder: Path) -> Iterator[tup
         return
     if {"int8", "fp8"} & set(wanted) and group.calib is None and group.calib_cache is None:
         raise UsageError("int8 and fp8 need calibration: --calib IMAGES, or --calib-cache FILE")
-    lowering = None if set(wanted) == {"fp32"} else _lowering(model, group)
+    lowering = None if set(wanted) == {"fp32"} else _lowering(model, group, size)
     for name in wanted:
         if lowering is None or name == "fp32":
             yield name, contract_file(model, group.weights)
@@ -96,12 +100,12 @@ def model_files(model: str, group: PrecisionGroup, folder: Path) -> Iterator[tup
         say_unusable(lowering.options.calib.skipped.values())
 
 
-def _lowering(model: str, group: PrecisionGroup) -> Lowering:
+def _lowering(model: str, group: PrecisionGroup, size: Size) -> Lowering:
     from engine_build.calibration.images import find_images
     from engine_build.lowering import Lowering, LoweringOptions
 
     file = contract_file(model, group.weights, for_cpu=False)
-    images = None if group.calib is None else find_images(group.calib, read_spec(file).input, None, 512)
+    images = None if group.calib is None else find_images(group.calib, read_spec(file).input, size, 512)
     if images is not None:
         say_skipped(images.left_out)
     # The loss is what is to be measured: nothing is refused for it.

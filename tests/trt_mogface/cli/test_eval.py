@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from engine_build.calibration.images import find_images
+from engine_build.calibration.record import load_calibration
 from tests.support.command import Run
 from tests.support.manifests import GOOD, PLAN
+from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.evaluation.wider_face import SETTINGS
+from trt_mogface.models.cards import DEFAULT, embedded_file
 from trt_mogface.models.manifest import manifest_path
 
 KNOWN = {"easy": 0.9249, "medium": 0.8947, "hard": 0.7566}
@@ -67,6 +71,19 @@ def test_precisions_and_procedures_are_rows_of_one_table(
     assert "retinaface-mnet025, int8, single" in page
     assert page.count("<svg") == sum(map(bool, rows[0]["ap"]))  # one for each AP that there is
     assert f"{rows[3]['ap']['easy']:.4f}" in result.out
+
+
+def test_calibration_has_the_size_of_the_evaluation(
+    run: Run, annotated_photos: Path, few: Path, tmp_path: Path
+) -> None:
+    file, images, cache = embedded_file(DEFAULT), annotated_photos / "images", tmp_path / "calibration.json"
+    result = run(
+        "eval", "wider", "--gt", annotated_photos / "annotations.json", "--subset", few, "--images", images,
+        "--size", "160x128", "--precision", "int8", "--calib", images, "--calib-cache", cache,
+    )  # fmt: skip
+    assert result.status == 0, result.err
+    expected = find_images(str(images), read_spec(file).input, (160, 128), 512)
+    assert load_calibration(cache).images_sha256 == expected.digest()
 
 
 def test_missing_text_files_are_said(run: Run, annotated_photos: Path, few: Path, tmp_path: Path) -> None:
