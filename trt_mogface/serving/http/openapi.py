@@ -27,6 +27,10 @@ class Query(BaseModel):
     ] = None
 
 
+OWN = Query()
+"""The options of a request that names none."""
+
+
 class Face(BaseModel):
     """A face, in pixels of the upright image."""
 
@@ -132,7 +136,11 @@ _FORM = {
     "required": ["images"],
 }
 
-BODY: dict[str, Any] = {
+QUESTION: dict[str, Any] = {
+    "parameters": [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in Query.model_json_schema()["properties"].items()
+    ],
     "requestBody": {
         "required": True,
         "description": "An image file, in any format that `detect` reads; or a form with several.",
@@ -144,7 +152,7 @@ BODY: dict[str, Any] = {
         },
     }
 }
-"""The body of a detection, which the application reads by itself."""
+"""Options and body of a detection.  The service reads both by itself, which is faster."""
 
 _NUMBERS = {"schema": {"type": "string"}, "example": "12.31"}
 

@@ -7,16 +7,17 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 import cv2
 import msgspec
 import numpy as np
-from fastapi import FastAPI, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, Request, Response
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from trt_mogface import __version__
+from trt_mogface._printable import printable
 from trt_mogface.errors import (
     FAILURES_OF_AN_IMAGE,
     ImageError,
@@ -91,7 +92,6 @@ class Service:
             redoc_url=None,
         )
         app.add_exception_handler(Refusal, self._refuse)
-        app.add_exception_handler(RequestValidationError, self._refuse_query)
         app.add_exception_handler(HTTPException, self._refuse_route)
         app.add_exception_handler(Exception, self._refuse_failure)
         statuses = (400, 401, 406, 408, 413, 415, 422, 429, 431, 500, 503, 504)
@@ -99,7 +99,7 @@ class Service:
             "/v1/detect",
             summary="Find the faces in one image or several",
             responses={200: openapi.DETECTED, **openapi.refusals(*statuses)},
-            openapi_extra=openapi.BODY,
+            openapi_extra=openapi.QUESTION,
             operation_id="detect",
         )(self._detect)
         app.get(
@@ -130,8 +130,9 @@ class Service:
         app.get("/", include_in_schema=False)(self._page)
         return app
 
-    async def _detect(self, request: Request, query: Annotated[openapi.Query, Query()]) -> Response:
+    async def _detect(self, request: Request) -> Response:
         started = time.monotonic()
+        query = _query(request)
         thresholds = self._thresholds(query)
         boundary = boundary_of(request.headers)
         check_length(request.headers, self.options)
@@ -277,17 +278,28 @@ class Service:
         response: Response = refusal.response()
         return response
 
-    async def _refuse_query(self, request: Request, error: Any) -> Response:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"][1:]) or "query"
-        return await self._refuse(request, Refusal(422, "bad_option", f"{name[:80]}: {first['msg']}"))
-
     async def _refuse_route(self, request: Request, error: Any) -> Response:
         return await self._refuse(request, of_status(error.status_code, error.headers))
 
     async def _refuse_failure(self, request: Request, error: Exception) -> Response:
         refusal = Refusal(500, "failed", f"the service failed ({type(error).__name__}); its log has more")
         return await self._refuse(request, refusal)
+
+
+def _query(request: Request) -> openapi.Query:
+    """Return the options of a request.
+
+    Raises:
+        Refusal: If one is unknown or impossible.
+    """
+    if not request.scope["query_string"]:
+        return openapi.OWN
+    try:
+        return openapi.Query.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = printable(".".join(map(str, first["loc"])))[:80]
+        raise Refusal(422, "bad_option", f"{name}: {first['msg']}; see /openapi.json") from error
 
 
 def _limited(found: Found, query: openapi.Query) -> Found:
