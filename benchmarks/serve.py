@@ -3,7 +3,8 @@
 python -m benchmarks.serve [cost latency overload memory ending litserve] [--requests 50000]
 
 Clients and servers share this machine, so costs are CPU seconds of the server's process.  Apart from
-``litserve`` the outputs of the network are recorded, and where a batch takes time it sleeps, as one waits for a GPU.
+``litserve`` the outputs of the network are recorded, and where a batch takes time it sleeps, as one waits for
+a GPU.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def main() -> None:
         file = Path(folder) / "photo.jpg"
         file.write_bytes(photo(SIZE))
         for part in given.parts:
-            found = PARTS[part](file, given.requests)
+            arguments = {"memory": (given.requests,), "litserve": ()}.get(part, (file,))
+            found = PARTS[part](*arguments)
             console.print(part, found)
             figures[part] = found
     record("serve", figures)
@@ -95,7 +97,7 @@ def read_line(running: subprocess.Popen[str]) -> str:
 
 
 def metric(port: int, name: str) -> float:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:  # noqa: S310 -- loopback
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         found = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
     assert found
     return float(found[1])
@@ -109,7 +111,7 @@ def cpu_ms(port: int, request: bytes) -> float:
     return (metric(port, "process_cpu_seconds_total") - before) / COUNT * 1e3
 
 
-def cost(file: Path, _: int) -> dict[str, Any]:
+def cost(file: Path) -> dict[str, Any]:
     """Compare CPU time per image with decoding and a runner in one process, in turn."""
     data = file.read_bytes()
     requests = {"plain": post(data, "image/jpeg"), "multipart": post(*form(data, "a"))}
@@ -139,7 +141,7 @@ def peak(port: int, request: bytes) -> float:
     return rate(asyncio.run(closed_loop(port, request, 4 * BATCH, 600)))
 
 
-def latency(file: Path, _: int) -> dict[str, Any]:
+def latency(file: Path) -> dict[str, Any]:
     """Compare the latency at 70% load with a simulated queue of the measured times."""
     request = post(file.read_bytes(), "image/jpeg")
     ratios, cases = [], []
@@ -195,7 +197,7 @@ def quantile(values: Sequence[float], part: float) -> float:
     return float(np.quantile(values, part))
 
 
-def overload(file: Path, _: int) -> dict[str, Any]:
+def overload(file: Path) -> dict[str, Any]:
     """Send three times as much as the service can do."""
     request = post(file.read_bytes(), "image/jpeg")
     with served(base=BASE, each=EACH, slots=1, limits={"timeout": 2}) as (_, port):
@@ -219,7 +221,7 @@ def overload(file: Path, _: int) -> dict[str, Any]:
     }
 
 
-def memory(_: Path, requests: int) -> dict[str, Any]:
+def memory(requests: int) -> dict[str, Any]:
     """Watch the memory of the service over many requests."""
     request = post(photo((160, 120)), "image/jpeg")
     with served(size=(160, 120)) as (_, port):
@@ -234,7 +236,7 @@ def memory(_: Path, requests: int) -> dict[str, Any]:
     }
 
 
-def ending(file: Path, _: int) -> dict[str, Any]:
+def ending(file: Path) -> dict[str, Any]:
     """End the service by SIGTERM under load."""
     request = post(file.read_bytes(), "image/jpeg")
     cut = unanswered = refused = good = 0
@@ -262,7 +264,7 @@ def ending(file: Path, _: int) -> dict[str, Any]:
     }
 
 
-def litserve(_: Path, __: int) -> dict[str, Any]:
+def litserve() -> dict[str, Any]:
     """Compare the rate with LitServe's, with the same detector and batch; the network is real."""
     if find_spec("litserve") is None:
         return {"skipped": "LitServe is not installed: pip install litserve"}
@@ -302,16 +304,14 @@ def free_port() -> int:
 
 def wait_for(port: int) -> None:
     for _ in range(300):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:  # noqa: S310 -- loopback
-                if answer.status == 200:
-                    return
-        except OSError:
-            time.sleep(0.2)
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
+            if answer.status == 200:
+                return
+        time.sleep(0.2)
     raise RuntimeError("LitServe did not start")
 
 
-PARTS = {
+PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "cost": cost,
     "latency": latency,
     "overload": overload,

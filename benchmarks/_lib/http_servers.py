@@ -1,4 +1,4 @@
-"""Processes of `benchmarks.serve`: a service with recorded outputs or a real network, LitServe, and no service.
+"""Processes of `benchmarks.serve`: a service with recorded outputs or a real network, LitServe, no service.
 
 python -m benchmarks._lib.http_servers KIND JSON
 """
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from trt_mogface.backends.base import Backend, Network, Outputs
 from trt_mogface.backends.cpu import CpuBackend
 from trt_mogface.backends.registry import open_backend
-from trt_mogface.detector import Detector
 from trt_mogface.images import decode_image
 from trt_mogface.runner import Runner
 from trt_mogface.serving.http import Service, ServiceOptions, bind, serve
@@ -46,8 +45,10 @@ class RecordedNetwork:
             self._recorded[images.shape[1:]] = self._network.run(images[:1])
         if self._base:
             time.sleep(self._base + self._each * len(images))
-        outputs = self._recorded[images.shape[1:]]
-        return Outputs(*(None if each is None else np.repeat(each, len(images), 0) for each in outputs))
+        scores, deltas, points = self._recorded[images.shape[1:]]
+        count = len(images)
+        repeated = None if points is None else np.repeat(points, count, 0)
+        return Outputs(np.repeat(scores, count, 0), np.repeat(deltas, count, 0), repeated)
 
     def clone(self) -> RecordedNetwork:
         return self
@@ -119,32 +120,11 @@ def direct(options: dict[str, Any]) -> None:
 
 def litserve(options: dict[str, Any]) -> None:
     """Serve the same detector and batch with LitServe."""
-    import litserve as ls
-    from fastapi import UploadFile
+    from benchmarks._lib.litserve_faces import server
 
-    class Faces(ls.LitAPI):  # type: ignore[misc]
-        def setup(self, device: object) -> None:
-            self.detector = Detector(size=tuple(options["size"]))
-
-        def decode_request(self, request: UploadFile) -> Any:
-            return decode_image(request["request"].file.read())  # type: ignore[index]
-
-        def batch(self, inputs: list[Any]) -> list[Any]:
-            return inputs
-
-        def predict(self, images: list[Any]) -> Any:
-            return self.detector(images)
-
-        def unbatch(self, output: Any) -> Any:
-            return output
-
-        def encode_response(self, output: Any) -> Any:
-            return output.to_dict()
-
-    server = ls.LitServer(
-        Faces(max_batch_size=options["batch"], batch_timeout=0.01), accelerator="cpu", workers_per_device=1
+    server(tuple(options["size"]), options["batch"]).run(
+        host="127.0.0.1", port=options["port"], generate_client_file=False, log_level="error"
     )
-    server.run(host="127.0.0.1", port=options["port"], generate_client_file=False, log_level="error")
 
 
 KINDS: dict[str, Callable[[dict[str, Any]], None]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from tests.support.fakes import (
     WAIT,
     FakeBackend,
     Gate,
+    echo_network,
     error_of,
     in_thread,
     picture,
@@ -27,6 +29,7 @@ from trt_mogface import Detections
 from trt_mogface.backends.base import Outputs
 from trt_mogface.backends.onnxruntime import OnnxNetwork
 from trt_mogface.backends.options import SlotOptions
+from trt_mogface.errors import ArgumentError
 from trt_mogface.runner import Runner
 
 HOUR_MS = 3.6e6
@@ -159,3 +162,23 @@ def test_the_network_sees_the_batches(echo: Path, monkeypatch: pytest.MonkeyPatc
         futures = [runner.submit(picture(number, *size)) for number, size in enumerate(sizes)]
     assert [result(future) for future in futures] == list(range(7))
     assert shapes == [(4, 8, 8, 3), (2, 8, 16, 3), (1, 8, 8, 3)]
+
+
+def test_images_with_other_thresholds_run_in_other_batches(tmp_path: Path) -> None:
+    with Runner(echo_network(tmp_path / "echo.onnx"), batch=8, max_delay_ms=200) as runner:
+        assert runner.adjustable
+        higher = dataclasses.replace(runner.thresholds, score_threshold=0.9)
+        wanted = [None, None, higher, higher, higher]
+        futures = [runner.submit(picture(5), thresholds=each) for each in wanted]
+        assert [len(future.result(WAIT)) for future in futures] == [1, 1, 0, 0, 0]
+        timings = [future.timing for future in futures]
+        assert [timing and timing.batch for timing in timings] == [2, 2, 3, 3, 3]
+        assert all(timing and timing.queue_ms >= 0 and timing.run_ms > 0 for timing in timings)
+        assert len(runner.submit(picture(5)).result(WAIT)) == 1  # the model's own again
+
+
+def test_a_backend_without_adjustable_slots_refuses_thresholds() -> None:
+    with Runner(FakeBackend()) as runner:
+        assert not runner.adjustable
+        with pytest.raises(ArgumentError, match="thresholds"):
+            runner.submit(picture(1), thresholds=runner.thresholds)

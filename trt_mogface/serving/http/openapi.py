@@ -150,7 +150,7 @@ QUESTION: dict[str, Any] = {
             "image/webp": {"schema": _BINARY},
             "multipart/form-data": {"schema": _FORM, "encoding": {"images": {"contentType": "image/*"}}},
         },
-    }
+    },
 }
 """Options and body of a detection.  The service reads both by itself, which is faster."""
 

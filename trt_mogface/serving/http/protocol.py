@@ -57,6 +57,12 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     @override
+    def timeout_keep_alive_handler(self) -> None:
+        if self.transport.get_write_buffer_size():  # the client does not read its answer
+            self.transport.abort()
+        super().timeout_keep_alive_handler()
+
+    @override
     def send_400_response(self, msg: str) -> None:
         head = sum(len(name) + len(value) + 4 for name, value in self.headers or []) + len(self.url or b"")
         self._end(_TOO_LARGE if head > HEAD_BYTES else _NOT_HTTP)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,8 @@ import numpy as np
 from fastapi import FastAPI, Request, Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from trt_mogface import __version__
 from trt_mogface._printable import printable
@@ -45,6 +47,24 @@ WARM_UP = (480, 640)
 """Height and width of the first image, which no client sent."""
 
 JPEG = ".jpg"
+
+DETECT = "/v1/detect"
+
+
+class Endpoint:
+    """ASGI application of one function.
+
+    Args:
+        function: Function from a request to its answer.
+    """
+
+    def __init__(self, function: Callable[[Request], Awaitable[Response]]) -> None:
+        self._function = function
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request.  See the ASGI specification."""
+        response = await self._function(Request(scope, receive))
+        await response(scope, receive, send)
 
 
 class Service:
@@ -96,12 +116,14 @@ class Service:
         app.add_exception_handler(Exception, self._refuse_failure)
         statuses = (400, 401, 406, 408, 413, 415, 422, 429, 431, 500, 503, 504)
         app.post(
-            "/v1/detect",
+            DETECT,
             summary="Find the faces in one image or several",
             responses={200: openapi.DETECTED, **openapi.refusals(*statuses)},
             openapi_extra=openapi.QUESTION,
             operation_id="detect",
         )(self._detect)
+        # That route is for the document.  This one is found first, and saves FastAPI's work on a request.
+        app.router.routes.insert(0, Route(DETECT, Endpoint(self._detect), methods=["POST"]))
         app.get(
             "/v1/models",
             summary="List the models",

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.fakes import FakeBackend, Gate, in_thread
 from tests.support.http_service import ROUTE, Running, answer, head, png
+from tests.support.serving import LONG
 from tests.trt_mogface.images.test_decoding import png_of_size
 from tests.trt_mogface.serving.http.conftest import Serve
 from trt_mogface.serving.http import protocol
@@ -326,7 +327,7 @@ def test_a_flood_of_headers(service: Running, flood: bytes) -> None:
 
 def test_connections_that_send_nothing(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.5)
-    idle = [service.connect() for _ in range(300)]
+    idle = [service.connect() for _ in range(2000 if LONG else 200)]
     idle[0].sendall(b"GET / HT")
     works(service)
     for connection in idle:
