@@ -24,7 +24,7 @@ class Faces(litserve.LitAPI):  # type: ignore[misc]
         self._detector = Detector(size=self._size)
 
     def decode_request(self, request: UploadFile) -> Image:
-        return decode_image(request["request"].file.read())  # type: ignore[index, no-any-return]
+        return decode_image(request["request"].file.read())  # type: ignore[index]
 
     def batch(self, inputs: list[Image]) -> list[Image]:
         return inputs
