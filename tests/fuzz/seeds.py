@@ -23,6 +23,7 @@ from engine_build.calibration.record import Calibration, calibrate
 from engine_build.onnx import contract
 from engine_build.precision.prepare import normalized
 from tests.fuzz.invariants import captured
+from tests.support import report_items
 from tests.support.manifests import GOOD, PLAN
 from tests.support.networks import contract_file, weight
 from tests.support.photos import PORTRAIT
@@ -33,6 +34,7 @@ from trt_mogface.images import read_image
 from trt_mogface.models.cascade import MANIFEST, STAGES, CascadeManifest
 from trt_mogface.models.manifest import Manifest
 from trt_mogface.spec import InputSpec, Origin, Thresholds
+from trt_mogface.video.records import encode
 
 NETWORK = "small"
 SIDES = ((9, 13), (48, 64))
@@ -213,3 +215,9 @@ def arrays() -> bytes:
     named = {"features.conv1.weight": np.ones((2, 3, 1, 1), np.float32), "bias": np.zeros(2, np.float32)}
     np.save(buffer, named, allow_pickle=True)  # type: ignore[arg-type]
     return buffer.getvalue()
+
+
+def records() -> list[bytes]:
+    """Return the records of a camera that is lost and of a file, a line each."""
+    items = [*report_items.items("door", 130, is_live=True), *report_items.items("a.mp4", 9, is_live=False)]
+    return [line for item in items for line in encode(item).splitlines(keepends=True)]

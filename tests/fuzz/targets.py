@@ -33,6 +33,7 @@ from trt_mogface.frame import MAX_PIXELS
 from trt_mogface.images import read_image
 from trt_mogface.models.cascade import MANIFEST, load_cascade
 from trt_mogface.models.manifest import load_manifest, load_plan
+from trt_mogface.video.report import read_reports
 
 SIZE = ("--size", "64x64", "--threads", "1")
 
@@ -281,6 +282,25 @@ def _read_predictions(folder: Path) -> None:
         )
 
 
+def _records(rng: Random, folder: Path) -> None:
+    lines = seeds.records()
+    if rng.random() < 0.3:
+        data = mutate_bytes(rng, b"".join(lines))
+    else:
+        for number in rng.sample(range(len(lines)), 1 + rng.randrange(3)):
+            lines[number] = mutate_json(rng, json.loads(lines[number])).encode() + b"\n"
+        data = b"".join(lines)
+    (folder / "records.jsonl").write_bytes(data)
+
+
+def _read_records(folder: Path) -> None:
+    sources, problems = read_reports([folder / "records.jsonl"])
+    for source in sources.values():
+        counted = sum(each.frames for _, each in source.series.bins())
+        require(counted <= source.total.frames, "frames were counted twice")
+    require(len(problems) <= 1, "one file has several problems")
+
+
 DETECT = ("detect", "image.png", "--model")
 BUILD = ("build", "network.onnx", "--precision", "int8", "--output", f"{MADE}.onnx")
 EVAL = ("eval", "wider", "--predictions", "predictions")
@@ -346,6 +366,10 @@ TARGETS = {
                 (*EVAL, "--gt", "truth.json", "--subset", "subset.json", *JSON),
             ),
             share=1,
+        ),
+        Target(
+            "records", _records, (_read_records,),
+            (("report", "records.jsonl", "--output", "-"),), every=16,
         ),
         Target(
             "predictions", _predictions, (_read_predictions,), ((*EVAL, "--gt", "truth.json", *JSON),)

@@ -20,6 +20,12 @@ from trt_mogface.video.items import FrameFaces, Item, SourceEvent
 from trt_mogface.video.records import read_records
 from trt_mogface.video.sinks.files import file_name
 
+LATEST = 2e11
+"""Seconds since 1970 of the year 8307, beyond which times are damage."""
+
+LARGEST = 2.0**20
+"""Longest side of a face in pixels that is distinguished."""
+
 BINS = 240
 """Largest number of bins of a series; beyond it their width doubles."""
 
@@ -233,14 +239,17 @@ class SourceReport:
         if not count:
             return
         boxes = item.faces.xyxy
-        sides = np.maximum(np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]), 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            sides = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+        sides = np.clip(np.nan_to_num(sides), 1, LARGEST)
         self.sizes.update(np.floor(PER_OCTAVE * np.log2(sides)).astype(int).tolist())
-        scores = np.floor(item.faces.confidence * CONFIDENCES).astype(int)
-        self.confidences.update(np.clip(scores, 0, CONFIDENCES - 1).tolist())
+        scores = np.clip(np.nan_to_num(item.faces.confidence), 0, 1)
+        bins = np.minimum(np.floor(scores * CONFIDENCES), CONFIDENCES - 1).astype(int)
+        self.confidences.update(bins.tolist())
         for zones in item.faces.data.get("zones", ()):
             self.zones.update(zones)
         if item.faces.tracker_id is not None:
-            rows = zip(item.faces.tracker_id.tolist(), sides.tolist(), item.faces.confidence.tolist())
+            rows = zip(item.faces.tracker_id.tolist(), sides.tolist(), scores.tolist())
             for number, side, score in rows:
                 self._add_sighting(number, moment, side, score)
 
@@ -332,6 +341,9 @@ def _later(items: Iterable[Item], path: Path, before: Mapping[str, SourceReport]
     """Yield items; refuse those that other sinks of the same run may have, which would count twice."""
     latest = {name: source.latest for name, source in before.items()}
     for item in items:
+        time = item.time if isinstance(item, FrameFaces) else None
+        if not 0 <= item.captured < LATEST or (time is not None and not abs(time) < LATEST):
+            raise OutputError(f"{path}: has an impossible time of {item.source}; name the records of a sink")
         if item.captured <= latest.get(item.source, -math.inf):
             problem = f"records of {item.source} overlap with those of an earlier argument"
             raise OutputError(f"{path}: {problem}; name one sink of a run")
