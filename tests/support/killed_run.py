@@ -21,7 +21,7 @@ from trt_mogface.video.items import FrameFaces, Item
 from trt_mogface.video.sinks.opening import open_sinks, parse_sink
 from trt_mogface.video.writing import write
 
-SOURCES = {"clips/a 1.mp4": 120, "b": 150, "tür": 40}
+SOURCES = {"clips/a 1.mp4": 60, "b": 70, "tür": 20}
 """Frames by source."""
 
 RUN = {"model": "0123", "conf": "0.5"}
@@ -65,9 +65,10 @@ def specifications(folder: Path) -> list[str]:
     return [
         f"jsonl:{folder}/out.jsonl",
         f"csv:{folder}/parts.csv,segment=10m",
-        f"parquet:{folder}/out,rows=50",
+        f"parquet:{folder}/out,rows=30",
         f"mot:{folder}/out",
         f"crops:{folder}/crops",
+        f"mp4:{folder}/movies",
     ]
 
 

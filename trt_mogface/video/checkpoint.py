@@ -150,7 +150,12 @@ class Checkpoint:
                 self._load()
 
     def positions(self, sinks: Sequence[Sink]) -> dict[str, Position]:
-        """Return where each source goes on, so that sinks get the pictures again that they had to hold."""
+        """Return where each source goes on, so that sinks get the pictures again that they had to hold.
+
+        Raises:
+            ArgumentError: If the earlier run had other sinks.
+        """
+        self._check(sinks)
         return {name: self._position(name, state, sinks) for name, state in self.sources.items()}
 
     def begin(self, sinks: Sequence[Sink]) -> None:
@@ -167,12 +172,15 @@ class Checkpoint:
                 self._clear()
             self.commit([], {}, {sink.name: SinkState(sink.position(), {}) for sink in sinks})
             return
-        names = [sink.name for sink in sinks]
-        if sorted(names) != sorted(self.sinks):
-            problem = f"differ from those of the run to resume ({', '.join(self.sinks)})"
-            raise ArgumentError("sinks", problem, ", ".join(names))
+        self._check(sinks)
         for sink in sinks:
             sink.cut(self.sinks[sink.name].position)
+
+    def _check(self, sinks: Sequence[Sink]) -> None:
+        names = [sink.name for sink in sinks]
+        if self.is_resumed and sorted(names) != sorted(self.sinks):
+            problem = f"differ from those of the run to resume ({', '.join(self.sinks)})"
+            raise ArgumentError("sinks", problem, ", ".join(names))
 
     def commit(
         self,

@@ -384,12 +384,14 @@ class _Writing:
                 self._on_failure(outlet.sink.name, message)
 
     def _replay(self, before: Checkpoint, name: str, state: SourceState) -> None:
-        """Give sinks from the journal what they had not made durable, unless it comes with pictures again."""
+        """Give sinks from the journal what they had not made durable.
+
+        A sink that needs pictures gets them again from a file, and misses them of a camera.
+        """
         behind = [
             outlet
             for outlet in self._outlets
-            if before.sinks[outlet.sink.name].done.get(name, 0) < state.items
-            and (state.is_live or not outlet.takes_pictures)
+            if before.sinks[outlet.sink.name].done.get(name, 0) < state.items and not outlet.takes_pictures
         ]
         first = min(
             (before.sinks[outlet.sink.name].done.get(name, 0) for outlet in behind), default=state.items

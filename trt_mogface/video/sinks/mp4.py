@@ -63,7 +63,8 @@ class Mp4Sink:
         self._draws = not blur if draw is None else draw
         self._ledger = Ledger(Path(target), "mp4", name, resume=resume)
         self._movies: dict[str, tuple[_Part, Movie]] = {}
-        self._pending: dict[str, int] = defaultdict(int)
+        self._pending: dict[str, int] = {}
+        self._recent: dict[str, list[bool]] = defaultdict(list)
         self._position: Any = {"files": self._ledger.next, "open": {}}
 
     def write(self, item: Item) -> None:
@@ -73,6 +74,7 @@ class Mp4Sink:
             OutputError: If the frame has no picture, or cannot be encoded or written.
             ImageError: If the picture lies on a GPU.
         """
+        self._recent[item.source].append(isinstance(item, FrameFaces))
         if isinstance(item, SourceEvent):
             if item.event in ("ended", "failed"):
                 self._finish(item.source)
@@ -92,13 +94,13 @@ class Mp4Sink:
         for movie in movies.values():
             movie.sync()
         self._ledger.sync()
-        self._pending = defaultdict(int, {source: movie.pending for source, movie in movies.items()})
+        self._pending = {source: self._held(source, movie.pending) for source, movie in movies.items()}
         sizes = {movie.path.name: movie.fragments.end for movie in movies.values()}
         self._position = {"files": self._ledger.next, "open": sizes}
         self._rotation.expire(self._ledger, frozenset(sizes))
 
     def pending(self) -> dict[str, int]:
-        """Return the number of frames of each source within the encoder or an unfinished fragment."""
+        """Return the number of items since the first frame within the encoder or an unfinished fragment."""
         return dict(self._pending)
 
     def position(self) -> Any:
@@ -126,11 +128,21 @@ class Mp4Sink:
         try:
             for source in list(self._movies):
                 self._finish(source)
+            self._pending, self._position = {}, {"files": self._ledger.next, "open": {}}
         finally:
             for _, movie in self._movies.values():
                 movie.abandon()
             self._movies.clear()
             self._ledger.close()
+
+    def _held(self, source: str, frames: int) -> int:
+        """Return the number of latest items that have so many frames, and forget earlier ones."""
+        recent = self._recent[source]
+        count = 0
+        while count < len(recent) and sum(recent[len(recent) - count :]) < frames:
+            count += 1
+        del recent[: len(recent) - count]
+        return count
 
     def _picture(self, item: FrameFaces) -> Frame:
         if item.picture is None:
