@@ -64,7 +64,7 @@ def _is_opening(item: Item) -> bool:
 def specifications(folder: Path) -> list[str]:
     return [
         f"jsonl:{folder}/out.jsonl",
-        f"csv:{folder}/parts.csv,segment=10m",
+        f"csv:{folder}/parts.csv,segment=4m",
         f"parquet:{folder}/out,rows=30",
         f"mot:{folder}/out",
         f"crops:{folder}/crops",

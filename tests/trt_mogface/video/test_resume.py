@@ -22,6 +22,7 @@ import pytest
 from tests.support.killed_run import RUN, SOURCES, run, source, specifications
 from tests.support.project import REPOSITORY
 from tests.support.recorded_items import BEGIN, faces, items_of, plain
+from tests.support.streams import is_requested
 from trt_mogface.errors import ArgumentError, OutputError
 from trt_mogface.video.checkpoint import SUFFIX, Checkpoint, checkpoint_path
 from trt_mogface.video.items import FrameFaces, Item, SourceEvent
@@ -33,8 +34,6 @@ from trt_mogface.video.writing import write
 
 av = pytest.importorskip("av")
 duckdb = pytest.importorskip("duckdb")
-
-KILLS = 20 if os.environ.get("MOGFACE_TEST_STREAMS") else 2
 
 
 def by_source(items: Iterable[Item]) -> dict[str, list[dict[str, Any]]]:
@@ -91,19 +90,20 @@ def grays(folder: Path, name: str) -> list[float]:
     return found
 
 
-def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [2, pytest.param(20, marks=[pytest.mark.streams, is_requested()])])
+def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path, count: int) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
     run(whole)
     kills, said, status = 0, dict[str, int](), None
     while status is None:
-        seconds = random.uniform(0.02, 0.3) if kills < KILLS else 60
+        seconds = random.uniform(0.02, 0.25 if count == 2 else 0.12) if kills < count else 60
         begun, written, status = kill(killed, seconds)
-        assert all(begun.get(name, 0) >= count for name, count in said.items())
+        assert all(begun.get(name, 0) >= items for name, items in said.items())
         said = written
         kills += status is None
-    assert (kills, status) == (KILLS, 0)
+    assert (kills, status) == (count, 0)
     assert said == {name: len(source(name)) for name in SOURCES}
     assert lines_by_source(killed / "out.jsonl") == lines_by_source(whole / "out.jsonl")
     expected = {name: [plain(item) for item in source(name)] for name in SOURCES}
@@ -119,11 +119,11 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
     rows_of_frames = duckdb.read_parquet(f"{killed}/out/frames/**/*.parquet", hive_partitioning=True)
     counted = rows_of_frames.aggregate("source, count(*), count(distinct frame)", "source")
     assert {name: counts for name, *counts in counted.fetchall()} == {
-        name: [count, count] for name, count in SOURCES.items()
+        name: [frames, frames] for name, frames in SOURCES.items()
     }
     assert not list(killed.rglob("*.unfinished"))
-    for name, count in SOURCES.items():
-        expected_grays = [frame % 200 for frame in range(count)]
+    for name, frames in SOURCES.items():
+        expected_grays = [frame % 200 for frame in range(frames)]
         np.testing.assert_allclose(grays(killed / "movies", name), expected_grays, atol=4)
 
 

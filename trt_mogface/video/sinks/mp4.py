@@ -136,7 +136,7 @@ class Mp4Sink:
             self._ledger.close()
 
     def _held(self, source: str, frames: int) -> int:
-        """Return the number of latest items that have so many frames, and forget earlier ones."""
+        """Return the number of latest items among which are `frames` frames, and forget earlier ones."""
         recent = self._recent[source]
         count = 0
         while count < len(recent) and sum(recent[len(recent) - count :]) < frames:
