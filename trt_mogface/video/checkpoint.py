@@ -167,10 +167,10 @@ class Checkpoint:
         """
         if not self.is_resumed:
             check_writable(self.path)
+            self.sinks = {sink.name: SinkState(sink.position(), {}) for sink in sinks}
             with self._errors():
                 self._open()
                 self._clear()
-            self.commit([], {}, {sink.name: SinkState(sink.position(), {}) for sink in sinks})
             return
         self._check(sinks)
         for sink in sinks:
@@ -205,8 +205,7 @@ class Checkpoint:
         with self._errors(), self._lock, self._connection as file:
             file.executemany("insert or replace into items values (?, ?, ?, ?)", rows)
             file.executemany("insert or replace into sources values (?, ?)", states)
-            saved = json.dumps({name: vars(state) for name, state in self.sinks.items()})
-            file.execute("insert or replace into run values ('sinks', ?)", (saved,))
+            file.execute("insert or replace into run values ('sinks', ?)", (self._saved_sinks(),))
             for name in sources:
                 self._forget(name)
 
@@ -257,13 +256,17 @@ class Checkpoint:
         with self._connection as file:
             for table in ("run", "items", "sources"):
                 file.execute(f"delete from {table}")  # noqa: S608 -- the names above
-            facts = {"format": str(FORMAT), "run": json.dumps(self._run)}
+            facts = {"format": str(FORMAT), "run": json.dumps(self._run), "sinks": self._saved_sinks()}
             file.executemany("insert into run values (?, ?)", facts.items())
+
+    def _saved_sinks(self) -> str:
+        return json.dumps({name: vars(state) for name, state in self.sinks.items()})
 
     def _load(self) -> None:
         stored = dict(self._connection.execute("select key, value from run"))
         if not stored:  # killed before the first commit
             self.is_resumed = False
+            self.close()
             return
         if stored.get("format") != str(FORMAT):
             raise ValueError(f"format {stored.get('format')}")
@@ -281,7 +284,7 @@ class Checkpoint:
         self.sources = {name: SourceState(**json.loads(state)) for name, state in rows}
 
     def _position(self, name: str, state: SourceState, sinks: Sequence[Sink]) -> Position:
-        first = self.first_again(name, sinks)
+        first = self._first_again(name, sinks)
         frame = state.frame
         if first < state.items:
             again = (item.frame for _, item in self.recorded(name, first) if isinstance(item, FrameFaces))
@@ -294,7 +297,7 @@ class Checkpoint:
             state.last_id,
         )
 
-    def first_again(self, name: str, sinks: Sequence[Sink]) -> int:
+    def _first_again(self, name: str, sinks: Sequence[Sink]) -> int:
         """Return the number of the first item of a source that comes again for the sake of its picture."""
         state = self.sources[name]
         if state.is_live:

@@ -297,12 +297,11 @@ class _Writing:
         before.begin(self._sinks)
         self._sources = dict(before.sources)
         self._outlets = [_Outlet(sink, before.sinks[sink.name].done, self._patience) for sink in self._sinks]
+        positions = before.positions(self._sinks)
         for name, state in self._sources.items():
-            if not state.is_live:
-                first = before.first_again(name, self._sinks)
-                again = {_key(item): number for number, item in before.recorded(name, first)}
-                frames = range(state.frame, EVERY_FRAME.stop)  # events behind the last frame
-                again |= {_key(item): number for number, item in before.recorded(name, frames=frames)}
+            if not state.is_live:  # a file gives these again
+                frames = range(positions[name].frame, EVERY_FRAME.stop)
+                again = {_key(item): number for number, item in before.recorded(name, frames=frames)}
                 self._again[name] = again
             self._replay(before, name, state)
 

@@ -306,3 +306,59 @@ def test_trackers_go_on_with_their_ids(window: int) -> None:
     fresh = {number for each in ids[1] for number in each[2:]} - {-1}
     assert len(fresh) >= 4
     assert min(fresh) > last - 1
+
+
+def test_a_run_that_was_killed_before_its_first_commit_begins_anew(tmp_path: Path) -> None:
+    path, given = tmp_path / "a.csv.checkpoint", [f"csv:{tmp_path}/a.csv"]
+    early = Checkpoint(path, RUN)
+    early._open()  # killed here
+    early.close()
+    for sink in open_sinks(given):
+        sink.close()
+    checkpoint = Checkpoint(path, RUN, resume=True)
+    assert not checkpoint.is_resumed
+    result = write(items_of("a", 5), open_sinks(given, resume=checkpoint.is_resumed), checkpoint=checkpoint)
+    assert result.items == {"a": len(list(items_of("a", 5)))}
+
+
+def test_events_beside_a_frame_that_comes_again_are_not_doubled(tmp_path: Path) -> None:
+    """A sink with pictures held a frame: the events in front of it come again too."""
+
+    class Held:
+        """A sink that holds the latest two items, like an encoder."""
+
+        name = "held"
+
+        def __init__(self) -> None:
+            self.items: list[Item] = []
+
+        def write(self, item: Item) -> None:
+            self.items.append(item)
+
+        def flush(self) -> None: ...
+
+        def close(self) -> None: ...
+
+        def pending(self) -> dict[str, int]:
+            return {"a": min(2, len(self.items))}
+
+        def position(self) -> int:
+            return max(0, len(self.items) - 2)
+
+        def cut(self, position: int) -> None:
+            del self.items[position:]
+
+    def event(kind: Any, frame: int) -> Item:
+        return SourceEvent("a", kind, BEGIN, frame, 1)
+
+    frames = [replace(item, lag=None) for item in items_of("a", 9) if isinstance(item, FrameFaces)]
+    items = [event("opened", 0), *frames[:4], event("corrupt", 4), event("resized", 4), *frames[4:]]
+    held, given = Held(), [f"jsonl:{tmp_path}/a.jsonl"]
+    write(items[:8], open_sinks([*given, held]), checkpoint=Checkpoint(tmp_path / "run", RUN))
+    again = Checkpoint(tmp_path / "run", RUN, resume=True)
+    sinks = open_sinks([*given, held], resume=True)
+    position = again.positions(sinks)["a"]
+    assert position.frame == 4
+    write([item for item in items[1:] if item.frame >= 4], sinks, checkpoint=again)
+    assert [plain(item) for item in held.items] == [plain(item) for item in items]
+    assert [plain(item) for item in read_records(tmp_path / "a.jsonl")] == [plain(item) for item in items]

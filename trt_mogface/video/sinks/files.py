@@ -124,13 +124,14 @@ class AppendFile:
     Args:
         path: File, created if it is missing.
         sink: Name of the sink, for messages.
+        head: Beginning of each file, which is not a record.
         resume: Whether the file may have records of an earlier run.
 
     Raises:
         OutputError: If it cannot be written, is in use, or has records that are not to be continued.
     """
 
-    def __init__(self, path: Path, sink: str, *, resume: bool) -> None:
+    def __init__(self, path: Path, sink: str, head: bytes = b"", *, resume: bool) -> None:
         self.path, self.size, self._is_dirty = path, 0, False
         try:
             is_plain = not path.exists() or path.is_file()
@@ -145,7 +146,8 @@ class AppendFile:
         try:
             lock(self._file, sink)
             self.size = os.fstat(self._file).st_size
-            if self.size and not resume:
+            has_records = self.size > len(head) or os.pread(self._file, self.size, 0) != head[: self.size]
+            if has_records and not resume:
                 raise OutputError(
                     f"{path}: has records of an earlier run; resume that run, or choose another file"
                 )

@@ -106,7 +106,10 @@ class Ledger:
         if position > self.next:
             problem = f"lists {self.next} files, but {position} were written"
             raise OutputError(f"{self._path}: {problem}; restore the folder, or begin anew elsewhere")
-        self._delete([number for number in self._names if number >= position])
+        behind = [number for number in self._names if number >= position]
+        if behind:
+            self._delete(behind)
+            self._rewrite()  # or a later run would take them for files that it may append to
 
     def expire(self, before: float, keep: frozenset[str] = frozenset()) -> None:
         """Delete the files whose last change is older than a moment, in seconds since 1970, except `keep`.

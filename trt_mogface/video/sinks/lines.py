@@ -85,8 +85,8 @@ class LineFiles:
         if self._ledger is not None and not known:
             self._ledger.add(name)
         opened = self._opened(stem, name, begin, resume=known)
-        if not opened.file.size and self._head:
-            opened.file.write(self._head)
+        if opened.file.size < len(self._head):
+            opened.file.write(self._head[opened.file.size :])
         self.expire()
         return opened.file
 
@@ -144,7 +144,7 @@ class LineFiles:
                 self._ledger.close()
 
     def _opened(self, stem: str, name: str, begin: float | None, *, resume: bool) -> _Open:
-        file = AppendFile(self._folder / name, self._sink, resume=resume)
+        file = AppendFile(self._folder / name, self._sink, self._head, resume=resume)
         self._open[stem] = _Open(name, begin, file)
         return self._open[stem]
 

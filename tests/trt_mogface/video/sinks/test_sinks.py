@@ -509,3 +509,33 @@ def test_sinks_are_opened_all_or_none(tmp_path: Path) -> None:
     with pytest.raises(MogFaceError):
         open_sinks([collected, f"jsonl:{tmp_path}/missing/out.jsonl"])
     assert collected.closed == 1
+
+
+def test_a_cut_is_remembered_by_later_runs(tmp_path: Path) -> None:
+    """A file that a cut has deleted is a new one for the next run, which may be cut to the same position."""
+    specification, whole = f"mot:{tmp_path}/out", f"mot:{tmp_path}/whole"
+    for name in (specification, whole):
+        sink = one(name)
+        position = sink.position()
+        write(sink, items_of("door", 20))
+        sink.close()
+    for _ in range(3):
+        again = one(specification, resume=True)
+        again.cut(position)
+        position = again.position()
+        again.close()
+        again = one(specification, resume=True)
+        again.cut(position)
+        write(again, items_of("door", 20))
+        again.close()
+    assert snapshot(tmp_path / "out") == snapshot(tmp_path / "whole")
+
+
+def test_a_file_with_only_its_head_has_no_records(tmp_path: Path) -> None:
+    one(f"csv:{tmp_path}/a.csv").close()
+    sink = one(f"csv:{tmp_path}/a.csv")
+    write(sink, items_of("door", 3))
+    sink.close()
+    text = (tmp_path / "a.csv").read_text()
+    assert text.count("record,schema") == 1
+    assert text.startswith("record,schema")
