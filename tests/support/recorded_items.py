@@ -25,11 +25,11 @@ def faces(random: np.random.Generator, count: int, *, tracked: bool = True, rich
     return Detections(
         boxes.astype(np.float32),
         random.uniform(0, 1, count).astype(np.float32),
-        random.uniform(0, 99, (count, 5, 2)).astype(np.float32) if rich and count else None,
+        random.uniform(0, 99, (count, 5, 2)).astype(np.float32) if rich else None,
         (96, 128),
         int(random.integers(2)),
-        ids if tracked and count else None,
-        {"zones": zone_names(tuple(map(str, each)) for each in zones)} if rich and count else {},
+        ids if tracked else None,
+        {"zones": zone_names(tuple(map(str, each)) for each in zones)} if rich else {},
     )
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trt_mogface.video.items import FrameFaces, Item
 from trt_mogface.video.records import MICRO, SCHEMA
 from trt_mogface.video.sinks.lines import LineFiles, Rotation
@@ -139,7 +141,7 @@ def _frame_rows(item: FrameFaces, common: Row) -> Iterator[Row]:
         yield common
     nothing = itertools.repeat(None)
     ids = nothing if faces.tracker_id is None else faces.tracker_id.tolist()
-    points = nothing if faces.landmarks is None else faces.landmarks.reshape(len(faces), -1).tolist()
+    points = nothing if faces.landmarks is None else [np.ravel(each).tolist() for each in faces.landmarks]
     zones = faces.data.get("zones", nothing)
     for index, (box, confidence, number, places, within) in enumerate(
         zip(faces.xyxy.tolist(), faces.confidence.tolist(), ids, points, zones)

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+import numpy as np
+
 from trt_mogface._optional import needs
 from trt_mogface.errors import OutputError, first_line
 from trt_mogface.video.items import FrameFaces, Item, SourceEvent
@@ -244,7 +246,7 @@ def _rows(item: Item) -> Iterator[tuple[str, tuple[Any, ...]]]:
         yield "frames", (item.frame, item.time, captured, item.clock, item.opening, lag, *numbers)
         nothing = [None] * len(faces)
         ids = nothing if faces.tracker_id is None else faces.tracker_id.tolist()
-        points = nothing if faces.landmarks is None else faces.landmarks.reshape(len(faces), -1).tolist()
+        points = nothing if faces.landmarks is None else [np.ravel(each).tolist() for each in faces.landmarks]
         zones = nothing if "zones" not in faces.data else map(list, faces.data["zones"])
         for row in zip(
             range(len(faces)), *faces.xyxy.T.tolist(), faces.confidence.tolist(), ids, points, zones
