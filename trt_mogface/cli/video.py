@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -49,6 +49,8 @@ RESUME_HELP = "Go on where a run ended that was killed; options must be the same
 
 MP4 = "mp4"
 """Kind of sink that writes sound."""
+
+DECODERS = "|".join(get_args(DecoderKind))
 
 NO_EFFECT = {"audio", "batch", "max_delay_ms", "threads", "device", "providers", "open", "timeout"}
 """Options that change no record; a resumed run may have others."""
@@ -123,7 +125,7 @@ def video(
     threads: options.Threads = None,
     device: options.Device = None,
     providers: options.Providers = None,
-    decoder: Annotated[DecoderKind, in_hardware("cpu", "Decoder of video.")] = "cpu",
+    decoder: Annotated[DecoderKind, in_hardware(DECODERS, "Decoder of video.")] = "cpu",
     sinks: SinksGroup,
 ) -> int:
     """Find, track and blur the faces in videos, and write records of them.

@@ -163,6 +163,8 @@ def complete(*words: str) -> list[str]:
         (["build", DEFAULT, "--precision", "fp16,i"], ["fp16,int8"]),
         (["eval", "wider", "--procedure", "si"], ["single"]),
         (["bench", "--mode", "network,v"], ["network,video"]),
+        (["video", "--tracker", "oc"], ["ocsort"]),
+        (["video", "--sink", "par"], ["parquet:"]),
         (["eval", "w"], ["wider"]),
         (["detect", "--min"], ["--min-face"]),
     ],
@@ -196,6 +198,10 @@ def test_flags_of_the_groups_are_kept() -> None:
         "strip-weights refit tensorrt verbose",
         "detect": "model engine weights conf iou min-face size scales pad clip json jsonl save resume "
         "threads device providers",
+        "video": "every fps keyframes start duration open timeout watch model engine weights min-face conf "
+        "iou size scales track tracker blur batch max-delay-ms threads device providers decoder sink segment "
+        "keep keep-going resume progress",
+        "report": "output",
         "compare": "images weights conf iou size scales threads providers html json worst",
     }
     for verb, flags in known.items():
