@@ -28,8 +28,8 @@ from trt_mogface.video.sources import Source
 
 State = Literal["waiting", "opening", "running", "lost", "ended", "failed"]
 
-SPACE = 2
-"""Pictures of a file that wait for their turn."""
+SPACE, LEAST_SPACE = 8, 2
+"""Pictures of all files that wait for their turn, and of each one at least."""
 
 SHORTEST, LONGEST = 0.5, 30.0
 """Seconds between two attempts to open a lost source, which double from the one to the other."""
@@ -62,6 +62,7 @@ class Feed:
         self.is_live = source.is_live
         self.dropped = 0
         self._wake = wake
+        self.space = LEAST_SPACE
         self._box: deque[Reading] = deque()
         self._changed = threading.Condition()
         self._stopped = threading.Event()
@@ -108,7 +109,8 @@ class Feed:
             return None
         with self._changed:
             taken = self._box.popleft() if self._box else None
-            self._changed.notify_all()
+            if len(self._box) <= self.space // 2:
+                self._changed.notify_all()
         return taken
 
     def _run(self) -> None:
@@ -232,14 +234,16 @@ class Feed:
     def _put(self, item: Reading) -> None:
         if isinstance(item, Picture) and self.is_live:
             self._replace(item)
-        else:
-            with self._changed:
-                self._changed.wait_for(
-                    lambda: self.is_live or self._stopped.is_set() or len(self._box) < SPACE
-                )
-                if not self._stopped.is_set():
-                    self._box.append(item)
-        self._wake()
+            self._wake()
+            return
+        with self._changed:
+            if len(self._box) >= self.space and not self.is_live:
+                self._changed.wait_for(lambda: self._stopped.is_set() or len(self._box) <= self.space // 2)
+            if not self._stopped.is_set():
+                self._box.append(item)
+        # Frames of a file are handed over several at a time: waking a thread costs more than the hand-over.
+        if self.is_live or len(self._box) > self.space // 2:
+            self._wake()
 
     def _replace(self, picture: Picture) -> None:
         """Put the newest picture of a live source; one that still waits is dropped."""

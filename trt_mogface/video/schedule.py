@@ -13,8 +13,11 @@ from trt_mogface.detections import Detections
 from trt_mogface.errors import FAILURES_OF_AN_IMAGE, ArgumentError, reason_of
 from trt_mogface.runner import Runner
 from trt_mogface.video.decode import Picture
-from trt_mogface.video.feed import Feed
+from trt_mogface.video.feed import LEAST_SPACE, SPACE, Feed
 from trt_mogface.video.items import SourceEvent
+
+PAUSE = 0.05
+"""Seconds after which the iteration looks for the few frames of a file that woke nobody."""
 
 DECODER_MEGABYTES = 74
 """Memory of a decoder of 1080p H.264."""
@@ -125,7 +128,7 @@ class Schedule:
                     continue
             elif self._is_over():
                 return
-            self._changed.wait()
+            self._changed.wait(PAUSE)
 
     def _result(
         self, first: InFlight
@@ -153,6 +156,8 @@ class Schedule:
                 feed = self._waiting.popleft()
                 feed.start()
                 self._open.append(feed)
+            for feed in self._open:
+                feed.space = max(LEAST_SPACE, SPACE // len(self._open))
 
     def _submit(self) -> None:
         """Take frames and events in turns, as long as there is space in flight."""
