@@ -98,8 +98,8 @@ def take(analysis: Analysis, until: Callable[[list[Item]], bool], seconds: float
 
 def test_sources_take_turns_and_batches_mix_them(tmp_path: Path) -> None:
     paths = [f"{n}={make_clip(tmp_path / f'{n}.mp4', 24)}" for n in "abcd"]
-    backend = RecordedBackend(0.02)
-    with analyze(paths, backend, batch=4, max_delay_ms=20) as analysis:
+    backend = RecordedBackend(0.06)
+    with analyze(paths, backend, batch=4, slots=1, max_delay_ms=20) as analysis:
         items = frames_of(list(analysis))
     assert len(items) == 4 * 24
     for name in "abcd":
