@@ -23,7 +23,7 @@ from trt_mogface.backends.triton.served import ServedModel
 from trt_mogface.errors import ArgumentError, EngineError, OutputError, first_line
 from trt_mogface.kernels.library import PLUGIN_NAME, find_plugin
 from trt_mogface.models.files import model_path
-from trt_mogface.models.manifest import Manifest, is_engine, load_manifest, manifest_path
+from trt_mogface.models.manifest import Manifest, is_cascade_engine, is_engine, load_manifest, manifest_path
 from trt_mogface.spec import NAME
 
 CONFIG, README, PLAN, SHIM = "config.pbtxt", "README.md", "model.plan", "model.py"
@@ -141,6 +141,9 @@ def write_model(repository: Path, model: str, options: TritonOptions) -> Written
             written.
         MissingExtraError: If the extra ``triton`` is not installed.
     """
+    if is_cascade_engine(model):
+        problem = "engines of a cascade, which a repository cannot hold"
+        raise EngineError(f"{model}: {problem}; give the folder of its ONNX files")
     manifest = load_manifest(Path(model)) if is_engine(model) else None
     if manifest is not None and manifest.end_to_end:
         form = _plan(Path(model), manifest, options)

@@ -22,6 +22,7 @@ from tests.fuzz import foreign, matlab, seeds
 from tests.fuzz.invariants import MADE, Use, require
 from tests.fuzz.mutation import mutate_bytes, mutate_json, mutate_text
 from tests.fuzz.network import mutate_network
+from tests.support.cascade_engines import engines, write_engines
 from tests.support.manifests import PLAN
 from trt_mogface.backends.onnxruntime import read_spec
 from trt_mogface.backends.registry import open_backend
@@ -32,7 +33,8 @@ from trt_mogface.evaluation.wider_face import Annotated, read_ground_truth, read
 from trt_mogface.frame import MAX_PIXELS
 from trt_mogface.images import read_image
 from trt_mogface.models.cascade import MANIFEST, load_cascade
-from trt_mogface.models.manifest import load_manifest, load_plan
+from trt_mogface.models.cascade_engine import load_cascade_engine
+from trt_mogface.models.manifest import CASCADE_MANIFEST, load_manifest, load_plan
 from trt_mogface.video.report import read_reports
 
 SIZE = ("--size", "64x64", "--threads", "1")
@@ -153,6 +155,19 @@ def _load_cascade(folder: Path) -> None:
     text = seeds.cascade()[MANIFEST].decode()
     found = json.loads(load_cascade(folder / "cascade").to_json())
     require(found == json.loads(text), "the manifest says something else")
+
+
+def _cascade_engine(rng: Random, folder: Path) -> None:
+    (folder / "engines").mkdir()
+    write_engines(folder / "engines")
+    path = folder / "engines" / CASCADE_MANIFEST
+    text = path.read_text()
+    data = mutate_text(rng, text) if rng.random() < 0.3 else mutate_json(rng, json.loads(text)).encode()
+    path.write_bytes(data)
+
+
+def _load_cascade_engine(folder: Path) -> None:
+    require(load_cascade_engine(folder / "engines") == engines(), "the manifest says something else")
 
 
 def _arrays(rng: Random, folder: Path) -> None:
@@ -332,6 +347,9 @@ TARGETS = {
         Target(
             "cascades", _cascade, (_load_cascade,),
             (("inspect", "cascade"), (*DETECT, "cascade")), share=1,
+        ),
+        Target(
+            "cascade engines", _cascade_engine, (_load_cascade_engine,), (("inspect", "engines"),), share=1,
         ),
         Target("arrays", _arrays, (_read_arrays,), (), share=1),
         Target(

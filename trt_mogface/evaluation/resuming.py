@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from trt_mogface._files import cannot_write, sha256_of, write_text
+from trt_mogface._files import cannot_write, write_text
 from trt_mogface._url import is_url
 from trt_mogface.backends.options import DetectorOptions
 from trt_mogface.errors import EvaluationError
 from trt_mogface.evaluation.predictions import has_prediction
 from trt_mogface.evaluation.procedure import Procedure
 from trt_mogface.evaluation.wider_face import Annotated
-from trt_mogface.models.cascade import MANIFEST, is_cascade_folder
+from trt_mogface.models.files import digest_of
 
 RECORD = "run.jsonl"
 """Name of the file: a line on the model and the options, then one for each image with broken candidates."""
@@ -23,12 +23,7 @@ RECORD = "run.jsonl"
 def identity(model: str | Path, procedure: Procedure, options: DetectorOptions) -> dict[str, str]:
     """Return everything that predictions depend on, but the images; a model on a server is its address."""
     chosen = {name: value for name, value in options.items() if name != "threads"}
-    if is_url(str(model)):
-        known = {"model": str(model)}
-    else:
-        known = {
-            "model_sha256": sha256_of(Path(model, MANIFEST) if is_cascade_folder(model) else Path(model))
-        }
+    known = {"model": str(model)} if is_url(str(model)) else {"model_sha256": digest_of(Path(model))}
     return {
         **known,
         "procedure": repr(procedure),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from trt_mogface._files import sha256_of
 from trt_mogface._optional import needs
 from trt_mogface.errors import ArgumentError, ModelError
 from trt_mogface.models.cards import DEFAULT
-from trt_mogface.models.cascade import is_cascade_folder
+from trt_mogface.models.cascade import MANIFEST, is_cascade_folder
 from trt_mogface.models.cascade_engine import load_cascade_engine
-from trt_mogface.models.manifest import is_cascade_engine, is_engine, load_manifest
+from trt_mogface.models.manifest import CASCADE_MANIFEST, is_cascade_engine, is_engine, load_manifest
 from trt_mogface.models.precision import Precision, read_precision
 
 
@@ -32,6 +33,17 @@ def precision_of(model: str | Path) -> Precision:
     if registry.card_of(str(model)) or not os.path.isfile(model):  # noqa: PTH113 -- see below
         return "fp32"
     return read_precision(Path(model))
+
+
+def digest_of(model: Path) -> str:
+    """Return the SHA-256 that stands for a model: of its file, or of the manifest of a cascade's folder.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    if is_cascade_folder(model):
+        return sha256_of(model / MANIFEST)
+    return sha256_of(model / CASCADE_MANIFEST if is_cascade_engine(model) else model)
 
 
 def is_cascade(model: str | Path) -> bool:

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trt_mogface._files import check_writable, sha256_of
+from trt_mogface._files import check_writable
 from trt_mogface.errors import ArgumentError, OutputError
-from trt_mogface.models.cascade import MANIFEST, is_cascade_folder
+from trt_mogface.models.files import digest_of
 from trt_mogface.video.analysis import Position
 from trt_mogface.video.items import FrameFaces, Item, SourceEvent
 from trt_mogface.video.records import decode, encode
@@ -120,8 +120,7 @@ def run_identity(model: Path, options: Mapping[str, Any]) -> dict[str, str]:
         model: Contract file, engine, or folder of a cascade.
         options: Options of the analysis by name.
     """
-    digest = sha256_of(model / MANIFEST if is_cascade_folder(model) else model)
-    return {"model": digest, **{name: repr(value) for name, value in options.items()}}
+    return {"model": digest_of(model), **{name: repr(value) for name, value in options.items()}}
 
 
 class Checkpoint:

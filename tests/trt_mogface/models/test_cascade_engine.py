@@ -13,11 +13,12 @@ import pytest
 from tests.support.cascade_engines import PLANS, engines, write_engines
 from tests.support.specs import one_line
 from trt_mogface import Detector
+from trt_mogface._files import sha256_of
 from trt_mogface._json import sealed
 from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.machine.tensorrt import Flavor
 from trt_mogface.models.cascade_engine import check_plans, load_cascade_engine, plan_file
-from trt_mogface.models.files import precision_of
+from trt_mogface.models.files import digest_of, precision_of
 from trt_mogface.models.manifest import CASCADE_MANIFEST, is_engine
 
 
@@ -31,6 +32,7 @@ def test_it_reads_what_it_wrote(folder: Path) -> None:
     check_plans(folder, engines())
     assert is_engine(folder)
     assert precision_of(folder) == "fp16"
+    assert digest_of(folder) == sha256_of(folder / CASCADE_MANIFEST)
 
 
 def test_plans_of_another_build_are_refused(folder: Path) -> None:
