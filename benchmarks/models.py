@@ -190,7 +190,8 @@ so the name that you give decides.
 ## MTCNN
 
 `mtcnn` is a cascade of three networks, which runs on the CPU in FP32. `build` writes a
-folder of three engines in FP32 or FP16, untested on a GPU. `--weights FOLDER` takes a folder with
+folder of three engines in FP32, FP16 or, with `--calib`, INT8, untested on a GPU. Each network is
+calibrated on what it sees: levels of the pyramid, or crops. `--weights FOLDER` takes a folder with
 `pnet`, `rnet` and `onet`, as `.npy` of ModelScope or `.pt` of facenet-pytorch. The pickles inside `.npy`
 files are not run.
 

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,6 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine_build.calibration.cascade import agreement, calibrated
+from engine_build.calibration.images import Images
+from engine_build.calibration.ranges import Method
+from engine_build.calibration.record import Calibration
 from engine_build.onnx import contract
 from engine_build.precision.prepare import at_precision, normalized
 from engine_build.precision.quantize import convolutions
@@ -41,7 +45,7 @@ from trt_mogface.models.manifest import CASCADE_MANIFEST, Profile, Shape
 from trt_mogface.models.precision import Precision
 from trt_mogface.reference import cascade
 from trt_mogface.reference.stages import LIMITS, OUTPUT_SIDE, REFINED_SIDE
-from trt_mogface.spec import INPUT, SCORES
+from trt_mogface.spec import INPUT, SCORES, InputSpec, Thresholds
 
 if TYPE_CHECKING:
     import onnx
@@ -49,8 +53,8 @@ if TYPE_CHECKING:
 RECIPE = 1
 """Part of every digest; raised when the same inputs would give other engines than before."""
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
-"""Precisions of the engines; the small networks lose their landmarks and scores in coarser ones."""
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+"""Precisions of the engines."""
 
 REFINED_BATCH, OUTPUT_BATCH = 1024, 256
 """Crops of one run of the second and the third network: more would need much scratch memory."""
@@ -63,6 +67,10 @@ SMALLEST_LEVEL = cascade.CELL + 1
 
 MAX_DIFFERENCE = 0.1
 """Largest difference of a score from FP32's on noise."""
+
+
+NATIVE = InputSpec(multiple=1)
+"""Treatment of images: each at its own size."""
 
 
 class CascadeOutcome(NamedTuple):
@@ -80,16 +88,21 @@ def check_cascade_precision(name: str, precision: Precision) -> None:
         ArgumentError: If it is another one than `PRECISIONS`.
     """
     if precision not in PRECISIONS:
-        problem = f"{name} is a cascade of networks, whose engines compute in {' or '.join(PRECISIONS)}"
+        problem = f"{name} is a cascade of networks, whose engines compute in {', '.join(PRECISIONS)}"
         raise ArgumentError("precision", problem, precision)
 
 
-def image_profile(name: str, profiles: Sequence[Profile]) -> Profile:
+def image_profile(name: str, options: BuilderOptions) -> Profile:
     """Return the sizes of images that engines of a cascade accept.
 
     Raises:
-        ArgumentError: If there are several profiles, or images are too small for the pyramid.
+        ArgumentError: If there are several profiles, images are too small for the pyramid, or weights are to
+            be exchanged later.
     """
+    for option in ("strip_weights", "refit"):
+        if getattr(options, option):
+            raise ArgumentError(option, f"{name} is a cascade of networks, whose weights stay")
+    profiles = options.profiles
     if len(profiles) != 1:
         raise ArgumentError("shapes", f"{name} is a cascade of networks, which takes one range of sizes")
     (given,) = profiles
@@ -124,6 +137,8 @@ class CascadeBuild:
         options: Options of the builder; their profile is that of the images.
         flavor, gpu, command, progress, log: See `engine_build.build.EngineBuild`.
         status: Called with a line on the current step.
+        images: Images to calibrate INT8 on, at their own size; None for none.
+        method: Method that chooses the ranges, see `engine_build.calibration.ranges`.
     """
 
     source: Path
@@ -134,6 +149,8 @@ class CascadeBuild:
     progress: Progress | None = None
     log: Callable[[str], None] | None = None
     status: Callable[[str], None] = lambda _: None
+    images: Images | None = None
+    method: Method = "percentile"
 
     def engines(self, precision: Precision, folder: Path | None = None) -> CascadeOutcome:
         """Build the engines and write them with their manifest, or find them unchanged.
@@ -151,24 +168,24 @@ class CascadeBuild:
         """
         started, given = time.monotonic(), load_cascade(self.source)
         check_cascade_precision(given.name, precision)
-        images = image_profile(given.name, self.options.profiles)
+        if precision == "int8" and self.images is None:
+            raise ArgumentError("calib", "int8 needs calibration; give images")
+        images = image_profile(given.name, self.options)
         check_options(self.flavor, self.gpu, self.options)
         check_precision(precision, self.flavor, self.gpu, self.options)
-        for option in ("strip_weights", "refit"):
-            if getattr(self.options, option):
-                raise ArgumentError(option, f"{given.name} is a cascade of networks, whose weights stay")
         digest = self._digest(precision)
         folder = folder or Path(f"{given.name}-{precision}-{digest[:8]}")
         known = _unchanged(folder, digest)
         if known is not None:
             return known
-        built, apart = dict[str, tuple[Built, NetworkEngine]](), 0.0
-        for stage, profile in network_profiles(images).items():
-            model = normalized(contract.load(network_file(self.source, stage)), precision)
-            lowered = at_precision(model, precision)
-            self.status(f"comparing {stage} in {precision} with FP32")
-            apart = max(apart, _difference(stage, precision, model, lowered))
-            built[stage] = self._built(stage, precision, model, lowered, profile)
+        models = {
+            stage: normalized(contract.load(network_file(self.source, stage)), precision) for stage in STAGES
+        }
+        lowered, accuracy = self._lowered(precision, models, given.thresholds)
+        built = {
+            stage: self._built(stage, precision, models[stage], lowered[stage], profile)
+            for stage, profile in network_profiles(images).items()
+        }
         manifest = CascadeEngine(
             name=given.name,
             thresholds=given.thresholds,
@@ -183,9 +200,7 @@ class CascadeBuild:
             compute_capabilities=target_capabilities(self.flavor, self.gpu, self.options),
             driver=self.gpu.driver if self.gpu else "",
             inputs_sha256=digest,
-            accuracy="the reference"
-            if precision == "fp32"
-            else f"scores within {apart:.4f} of FP32's on noise",
+            accuracy=accuracy,
             command=self.command,
             built=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             seconds=round(time.monotonic() - started, 1),
@@ -195,6 +210,24 @@ class CascadeBuild:
                 plan_file(temporary, stage).write_bytes(made.plan)
             (temporary / CASCADE_MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         return CascadeOutcome(folder, manifest, unchanged=False)
+
+    def _lowered(
+        self, precision: Precision, models: dict[str, onnx.ModelProto], thresholds: Thresholds
+    ) -> tuple[dict[str, onnx.ModelProto], str]:
+        """Return the networks at a precision, and their agreement with FP32 in one line."""
+        calibrations = dict[str, Calibration]()
+        if precision == "int8" and self.images is not None:
+            calibrations = calibrated(self.source, self.images, self.method, self.status)
+        lowered = {
+            stage: at_precision(model, precision, calibrations.get(stage)) for stage, model in models.items()
+        }
+        self.status(f"comparing {precision} with FP32")
+        apart = max(_difference(stage, precision, models[stage], lowered[stage]) for stage in STAGES)
+        if precision == "fp32":
+            return lowered, "the reference"
+        if self.images is None:
+            return lowered, f"scores within {apart:.4f} of FP32's on noise"
+        return lowered, str(agreement(self.source, lowered, self.images, thresholds))
 
     def _built(
         self,
@@ -226,7 +259,8 @@ class CascadeBuild:
         sources = [sha256_of(network_file(self.source, stage)) for stage in STAGES]
         options = dataclasses.replace(self.options, timing_cache_file=None)
         inputs = RECIPE, LIMITS, sources, precision, self.flavor.name, self.flavor.version, self.gpu, options
-        return hashlib.sha256(repr(inputs).encode()).hexdigest()
+        calibration = (self.images.digest(), self.method) if self.images and precision != "fp32" else None
+        return hashlib.sha256(repr((*inputs, calibration)).encode()).hexdigest()
 
 
 def _unchanged(folder: Path, digest: str) -> CascadeOutcome | None:
@@ -258,7 +292,7 @@ def _difference(stage: str, precision: Precision, model: onnx.ModelProto, lowere
         if not np.isfinite(value).all():
             raise EngineError(f"{precision} refused: {name} of {stage} are not finite; use fp32")
     apart = float(np.abs(reference[SCORES] - result[SCORES]).max())
-    if apart > MAX_DIFFERENCE:
+    if precision != "int8" and apart > MAX_DIFFERENCE:  # noise is not what INT8 was calibrated on
         problem = f"scores of {stage} differ from FP32's by up to {apart:.2f} on noise"
         raise EngineError(f"{precision} refused: {problem}; use fp32")
     return apart

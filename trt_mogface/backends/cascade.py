@@ -263,7 +263,7 @@ class CascadeSlot(Slot):
         networks, selection = self._networks, Selection(image.shape[:2])
         source = Pillow.fromarray(image)
         levels = [
-            selection.windows(*networks.propose(_level(source, scale)), scale)
+            selection.windows(*networks.propose(level(source, scale)), scale)
             for scale in cascade.pyramid(*image.shape[:2])
         ]
         boxes = selection.proposed(levels)
@@ -276,6 +276,7 @@ class CascadeSlot(Slot):
         return faces.clip() if self._options.clip else faces
 
 
-def _level(source: Pillow.Image, scale: float) -> Image:
+def level(source: Pillow.Image, scale: float) -> Image:
+    """Return a pyramid level of an image, uint8 [h, w, 3]."""
     rows, columns = cascade.level_size(source.height, source.width, scale)
     return np.asarray(source.resize((columns, rows), Pillow.Resampling.BILINEAR))

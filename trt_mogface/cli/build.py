@@ -227,7 +227,7 @@ def build(
 
     if is_cascade(model):
         refuse_for_cascades(model, min_face, detection, calibration)
-        _build_cascade(model, precision, weights, tensorrt, target)
+        _build_cascade(model, precision, weights, calibration, tensorrt, target)
         return
     given = precision_of(model)
     own = "fp16" if given == "fp32" else given
@@ -287,22 +287,34 @@ def refuse_for_cascades(
         raise ArgumentError("min_face", problem, min_face)
     if detection != EndToEndGroup():
         raise UsageError(f"{model}: a cascade of networks cannot end in faces; leave out --end-to-end")
-    if calibration != CalibrationGroup():
-        raise UsageError(
-            f"{model}: a cascade of networks is not calibrated; leave out the options of accuracy"
-        )
+    kept = {name: getattr(calibration, name) for name in ("calib", "calib_images", "calib_method")}
+    if calibration != CalibrationGroup(**kept):
+        taken = "--calib, --calib-images and --calib-method"
+        raise UsageError(f"{model}: a cascade of networks takes {taken} only; omit other options of accuracy")
 
 
 def _build_cascade(
-    model: str, precision: str | None, weights: Path | None, tensorrt: TensorRTGroup, target: str | None
+    model: str,
+    precision: str | None,
+    weights: Path | None,
+    calibration: CalibrationGroup,
+    tensorrt: TensorRTGroup,
+    target: str | None,
 ) -> None:
-    from engine_build.cascade import CascadeBuild, check_cascade_precision, image_profile
+    from engine_build.calibration.images import find_images
+    from engine_build.calibration.ranges import METHODS
+    from engine_build.cascade import NATIVE, CascadeBuild, check_cascade_precision, image_profile
     from engine_build.precision import parse_precisions
 
     wanted, builder_options = parse_precisions(precision or "fp16"), tensorrt.options()
     for each in wanted:
         check_cascade_precision(model, each)
-    image_profile(model, builder_options.profiles)
+    if "int8" in wanted and calibration.calib is None:
+        raise ArgumentError("calib", "int8 needs calibration; give images")
+    if calibration.calib_method not in METHODS:
+        known = f"unknown method (choose from {', '.join(METHODS)})"
+        raise ArgumentError("calib_method", known, calibration.calib_method)
+    image_profile(model, builder_options)
     folder = None if target is None else Path(target)
     if folder is not None and len(wanted) > 1:
         raise OutputError(f"{folder}: one folder cannot hold {len(wanted)} precisions; leave out --output")
@@ -311,10 +323,14 @@ def _build_cascade(
     files = (
         [] if folder is None else [*(plan_file(folder, stage) for stage in STAGES), folder / CASCADE_MANIFEST]
     )
-    read = options.model_files(model, weights)
+    read = options.model_files(model, weights, *options.calibration_files(calibration.calib))
     output.check_targets([*files, tensorrt.timing_cache_file], read, folder=folder or Path())
     with BuildProgress(output.err) as progress, output.created(folder.parent if folder else None):
         progress.status(f"reading {model}")
+        images = None
+        if calibration.calib is not None:
+            images = find_images(calibration.calib, NATIVE, None, calibration.calib_images)
+            say_skipped(images.left_out)
         building = CascadeBuild(
             model_path(model, weights, for_cpu=False),
             builder_options,
@@ -324,6 +340,8 @@ def _build_cascade(
             progress,
             progress.log if tensorrt.verbose else None,
             progress.status,
+            images,
+            calibration.calib_method,
         )
         outcomes = [building.engines(each, folder) for each in wanted]
     table = Table("precision", "size", "built in", "agreement with FP32")

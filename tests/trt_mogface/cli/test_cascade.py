@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from tests.support.command import Run
+from tests.support.photos import Photo
 
 torch = pytest.importorskip("torch", reason="the networks come out of torch")
 
@@ -100,8 +102,9 @@ def test_eval(run: Run, annotated_photos: Path, tmp_path: Path) -> None:
     [
         (("build", "mtcnn", "-o", "made.engine"), "becomes a folder; use made/"),
         (("build", "mtcnn", "-o", "made.onnx"), "becomes a folder; use made/"),
-        (("build", "mtcnn", "--precision", "int8", "-o", "made/"), "compute in fp32 or fp16"),
-        (("build", "mtcnn", "--precision", "fp16,bf16"), "compute in fp32 or fp16"),
+        (("build", "mtcnn", "--precision", "fp8", "-o", "made/"), "compute in fp32, fp16, int8"),
+        (("build", "mtcnn", "--precision", "int8", "-o", "made/"), "int8 needs calibration"),
+        (("build", "mtcnn", "--precision", "fp16,bf16"), "compute in fp32, fp16, int8"),
         (
             ("build", "mtcnn", "--precision", "fp32,fp16", "-o", "made/"),
             "cannot hold 2 precisions",
@@ -109,8 +112,11 @@ def test_eval(run: Run, annotated_photos: Path, tmp_path: Path) -> None:
         (("build", "mtcnn", "--end-to-end", "-o", "made/"), "cannot end in faces"),
         (("build", "mtcnn", "--conf", "0.5", "-o", "made/"), "cannot end in faces"),
         (("build", "mtcnn", "--min-face", "40", "-o", "made/"), "--min-face 40"),
-        (("build", "mtcnn", "--calib", ".", "-o", "made/"), "is not calibrated"),
-        (("build", "mtcnn", "--keep-fp16", "auto", "-o", "made/"), "is not calibrated"),
+        (
+            ("build", "mtcnn", "--precision", "int8", "--keep-fp16", "auto", "-o", "made/"),
+            "omit other options",
+        ),
+        (("build", "mtcnn", "--max-loss", "1", "-o", "made/"), "omit other options"),
         (("build", "mtcnn", "--shapes", "1x12x12", "-o", "made/"), "images of 13 pixels and more"),
         (
             ("build", "mtcnn", "--shapes", "1x64x64", "--shapes", "2x64x64", "-o", "made/"),
@@ -173,3 +179,25 @@ def test_options_that_engines_do_not_take(run: Run, tmp_path: Path) -> None:
     for option in (("--threads", "2"), ("--weights", tmp_path), ("--min-face", "30")):
         message = run("detect", "photo.jpg", "--model", tmp_path, *option).message
         assert option[0] in message
+
+
+def test_build_int8(run: Run, portrait: Photo, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
+    trained_weights, photos, engines = (tmp_path / name for name in ("trained", "photos", "engines"))
+    for made in (trained_weights, photos):
+        made.mkdir()
+    for stage, path in trained().items():
+        (trained_weights / f"{stage}.pt").write_bytes(path.read_bytes())
+    small = portrait[:240, 100:340]
+    for number, image in enumerate((small, small[:, ::-1], small[::2, ::2], small[::2, ::-2])):
+        cv2.imwrite(str(photos / f"{number}.png"), np.ascontiguousarray(image))
+    given = ["build", "mtcnn", "--weights", trained_weights, "--precision", "int8", "--calib", photos]
+    given += ["-o", engines, "--shapes", "1x96x128", "--tensorrt", "tensorrt-rtx"]
+    found = run(*given)
+    assert found.status == 0, found.message
+    manifest = load_cascade_engine(engines)
+    assert manifest.accuracy.startswith("4 of 4 faces of FP32 found")
+    assert all(network.multiply_adds == {"int8": 1.0} for network in manifest.networks.values())
+    (photos / "3.png").unlink()
+    assert "3 images to calibrate on" in run(*given).message
+    assert load_cascade_engine(engines) == manifest
