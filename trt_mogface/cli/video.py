@@ -52,6 +52,9 @@ MP4 = "mp4"
 
 DECODERS = "|".join(get_args(DecoderKind))
 
+PICTURES = (MP4, "crops")
+NEED_PICTURES = "blur and the sinks mp4 and crops need them on the CPU"
+
 NO_EFFECT = {"audio", "batch", "max_delay_ms", "threads", "device", "providers", "open", "timeout"}
 """Options that change no record; a resumed run may have others."""
 
@@ -148,6 +151,8 @@ def video(
         "audio": any(each.kind == MP4 for each in given),
     }
     is_blurred = blur is not None or any(source.blur for source in (*found, *listed))
+    if decoder == "nvdec" and (is_blurred or any(each.kind in PICTURES for each in given)):
+        raise UsageError(f"--decoder nvdec leaves pictures on the GPU; {NEED_PICTURES}; use --decoder cpu")
     outputs = _Outputs(given, blur, is_blurred=is_blurred)
     facts = {name: value for name, value in arguments.items() if name not in NO_EFFECT}
     with ExitStack() as stack:
@@ -165,6 +170,8 @@ def video(
             watched = watching(analysis, choice.watch, progress.say) if choice.watch else nullcontext()
             with progress, watched:
                 written = outputs.write(analysis, progress, keep_going=sinks.keep_going)
+            for name, count in written.late.items():
+                progress.say(f"{name}: too slow for {count} frames of live sources, which it lacks")
             progress.finish([each.name for each in outputs.sinks if each.name not in written.failures])
         return SINK_FAILED if written.failures else _status(analysis.stats())
 

@@ -126,6 +126,8 @@ def test_if_all_sources_fail_so_does_the_command(run: Run, tmp_path: Path) -> No
         (("CLIP", "--sink", "jsonl:a", "--sink", "jsonl:./a"), "named for two sinks"),
         (("CLIP", "--sink", "crops:a", "--blur", "gaussian"), "crops show the faces that blur hides"),
         (("CLIP", "--sink", "mot:a"), "tracks"),
+        (("CLIP", "--decoder", "nvdec", "--sink", "mp4:a"), "leaves pictures on the GPU"),
+        (("CLIP", "--decoder", "nvdec", "--blur", "solid"), "leaves pictures on the GPU"),
         (("CLIP", "--sink", "jsonl:missing/a"), "missing"),
         (("CLIP", "--sink", "jsonl:/proc/a"), "/proc/a: cannot be written"),
         (("CLIP", "--blur", "fog"), "--blur"),
