@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -167,7 +167,9 @@ def video(
         is_mixed = sys.stdout.isatty() and any(each.target == STDOUT for each in given)
         progress = open_progress(sinks.progress, analysis, read_gpu, is_mixed=is_mixed)
         with signals.stopping(analysis.stop):
-            watched = watching(analysis, choice.watch, progress.say) if choice.watch else nullcontext()
+            watched: AbstractContextManager[None] = nullcontext()
+            if choice.watch:
+                watched = watching(analysis, choice.watch, progress.say, positions=positions)
             with progress, watched:
                 written = outputs.write(analysis, progress, keep_going=sinks.keep_going)
             for name, count in written.late.items():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from trt_mogface.errors import MogFaceError
-from trt_mogface.video.analysis import Analysis
+from trt_mogface.video.analysis import Analysis, Position
 from trt_mogface.video.sources import Source, read_source_file
 
 INTERVAL = 1.0
@@ -21,7 +21,11 @@ RETRY = 30.0
 
 @contextmanager
 def watching(
-    analysis: Analysis, path: Path, report: Callable[[str], None], interval: float = INTERVAL
+    analysis: Analysis,
+    path: Path,
+    report: Callable[[str], None],
+    interval: float = INTERVAL,
+    positions: Mapping[str, Position] | None = None,
 ) -> Iterator[None]:
     """Add and remove sources of an analysis as a file of them changes, for the time of a block.
 
@@ -33,11 +37,12 @@ def watching(
         path: File of sources; see `trt_mogface.video.sources.read_source_file`.
         report: Receives one line for each problem with the file.
         interval: Seconds between two looks at the file.
+        positions: Where sources of an earlier run go on, by name.
 
     Raises:
         ArgumentError, ImageError: If the file cannot be used at first.
     """
-    follower = Follower(analysis, path)
+    follower = Follower(analysis, path, positions or {})
     follower.update(read_source_file(path))
     analysis.keep_open(kept=True)
     ended = threading.Event()
@@ -78,9 +83,13 @@ class Follower:
     Args:
         analysis: Analysis.
         path: File, for messages.
+        positions: Where sources of an earlier run go on, by name.
     """
 
-    def __init__(self, analysis: Analysis, path: Path) -> None:
+    def __init__(
+        self, analysis: Analysis, path: Path, positions: Mapping[str, Position] | None = None
+    ) -> None:
+        self._positions = dict(positions or {})
         self._analysis, self._path = analysis, path
         self._ours: dict[str, Source] = {}
         self._failed: dict[str, float] = {}
@@ -105,7 +114,7 @@ class Follower:
             if not is_ours and name in states and states[name] not in ("ended", "failed"):
                 continue  # its removal is under way
             try:
-                self._analysis.add(source)
+                self._analysis.add(source, self._positions.pop(name, None))
                 self._ours[name] = source
             except MogFaceError as error:
                 problems.append(error)

@@ -302,25 +302,31 @@ def test_a_killed_run_is_resumed(run: Run, long_clip: Path, tmp_path: Path) -> N
 
 
 def test_a_list_that_changes_is_followed(clip: Path, tmp_path: Path) -> None:
+    """A source that has ended is not analyzed again when the run is resumed."""
     listed, target = tmp_path / "list.txt", tmp_path / "a.jsonl"
+
+    def follow(name: str, *options: str) -> str:
+        process = started("--watch", listed, "--sink", f"jsonl:{target}", "--progress", "none", *options)
+        try:
+            while not target.exists() or f'"source":"{name}","event":"ended"' not in target.read_text():
+                assert process.poll() is None
+                if name == "second" and target.exists() and "first" in target.read_text():
+                    listed.write_text(f"first={clip}\nsecond={clip}\n")
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
+        assert process.returncode == 130
+        return err
+
     listed.write_text(f"first={clip}\n")
-    process = started("--watch", listed, "--sink", f"jsonl:{target}", "--progress", "none")
-
-    def wait_for(text: str) -> None:
-        while not target.exists() or text not in target.read_text():
-            assert process.poll() is None
-            time.sleep(0.05)
-
-    try:
-        wait_for('"source":"first","event":"ended"')
-        listed.write_text(f"first={clip}\nsecond={clip}\n")
-        wait_for('"source":"second","event":"ended"')
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert err.startswith("2 sources: 2 ended; 20 frames, ")
+    assert follow("second").startswith("2 sources: 2 ended; 20 frames, ")
+    listed.write_text(f"first={clip}\nsecond={clip}\nthird={clip}\n")
+    assert "; 10 frames, " in follow("third", "--resume")
+    found = Counter((line["source"], line["frame"]) for line in frames(records(target)))
+    assert len(found) == 30
+    assert set(found.values()) == {1}
 
 
 def test_blurred_videos_and_tables_of_a_folder(
