@@ -257,8 +257,8 @@ def test_a_camera_goes_on_behind_what_was_recorded(tmp_path: Path, monkeypatch: 
     sinks = open_sinks(given, resume=True)
     position = again.positions(sinks)["cam"]
     assert (position.frame, position.opening, position.is_over) == (100, 1, False)
-    largest = max(int(item.faces.tracker_id.max()) for item in live(100)
-                  if isinstance(item, FrameFaces) and item.faces.tracker_id is not None and len(item.faces))  # fmt: skip
+    ids = [item.faces.tracker_id for item in live(100) if isinstance(item, FrameFaces)]
+    largest = max(int(each.max()) for each in ids if each is not None and len(each))
     assert position.last_id == largest
     rows = len(list(again.recorded("cam")))
     assert rows == 101  # Parquet holds all of them
