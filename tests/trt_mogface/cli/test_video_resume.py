@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.clips import PORTRAIT, clip
 from tests.support.command import COMMAND
 from tests.support.streams import is_requested
 from trt_mogface.video.records import read_records
@@ -19,11 +20,11 @@ av = pytest.importorskip("av")
 pytestmark = [pytest.mark.streams, is_requested()]
 
 
-def command(clip: Path, folder: Path, *more: str) -> list[str]:
+def command(video: Path, folder: Path, *more: str) -> list[str]:
     sinks = [f"jsonl:{folder}/out.jsonl", f"parquet:{folder}/out", f"mot:{folder}/out", f"mp4:{folder}/out"]
     named = [part for sink in sinks for part in ("--sink", sink)]
     sampled = ["--every", "2", "--size", "320x192", "--track", "--blur", "solid"]
-    return [*COMMAND, "video", f"a={clip}", f"b={clip}", *sampled, *named, "--progress", "none", *more]
+    return [*COMMAND, "video", f"a={video}", f"b={video}", *sampled, *named, "--progress", "none", *more]
 
 
 def lines(path: Path) -> dict[str, list[str]]:
@@ -46,7 +47,8 @@ def shown(folder: Path, source: str) -> int:
     return total
 
 
-def test_a_killed_command_goes_on(video_clip: Path, tmp_path: Path) -> None:
+def test_a_killed_command_goes_on(test_data: Path, tmp_path: Path) -> None:
+    video_clip = clip(test_data, PORTRAIT)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
