@@ -52,6 +52,7 @@ REASONS: dict[str, str] = {
     "ConnectionResetError": "the server closed the connection; try again",
     "InvalidDataError": "not a video, or a damaged one; check it with another player",
     "DecoderNotFoundError": "its codec is unknown here; convert it to H.264",
+    "PatchWelcomeError": "has a feature that no decoder here knows; convert it to H.264",
     "ProtocolNotFoundError": "its protocol is not supported; use rtsp, http or a file",
     "ArgumentError": "not a video in a supported format; convert it to MP4",
     "EOFError": "it has no frames; check it with another player",
@@ -106,6 +107,9 @@ def open_container(
     if stream is None:
         container.close()
         raise ImageError(f"{source.name}: has no video, only sound or other data; name a video")
+    if stream.codec_context is None:
+        container.close()
+        raise ImageError(f"{source.name}: {REASONS['DecoderNotFoundError']}")
     # Sources decode side by side: one thread for each leaves the least to pay for handing work over.
     stream.codec_context.thread_type = "NONE"
     stream.codec_context.thread_count = 1

@@ -94,9 +94,10 @@ class Feed:
 
     def end(self, message: str) -> None:
         """Put the event of an end that the caller has chosen, behind what waits."""
-        self.stop()
-        with self._changed:
+        with self._changed:  # the thread puts nothing behind it, and it waits before the source is over
             self._box.append(self._event("ended", message))
+            self._stopped.set()
+        self.stop()
 
     def join(self, seconds: float) -> None:
         """Wait for the thread, which ends with the read that is under way."""
@@ -114,16 +115,18 @@ class Feed:
         return taken
 
     def _run(self) -> None:
+        last: State = "ended"
         try:
             for item in self._readings():
                 if not self._is_known(item):
                     self._put(item)
+                if isinstance(item, SourceEvent) and item.event == "failed":
+                    last = "failed"
                 if self._stopped.is_set():
                     break
             self._report_drops(force=True)
         finally:
-            if self.state != "failed":
-                self.state = "ended"
+            self.state = last  # not before its last event waits to be taken
             self._wake()
 
     def _is_known(self, item: Reading) -> bool:
@@ -144,7 +147,6 @@ class Feed:
             yield self._failed(f"{type(error).__name__}: {first_line(error)}")
 
     def _failed(self, message: str) -> SourceEvent:
-        self.state = "failed"
         return self._event("failed", message)
 
     def _event(self, event: Literal["failed", "lost", "ended"], message: str = "") -> SourceEvent:

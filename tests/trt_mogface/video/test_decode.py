@@ -161,6 +161,9 @@ def test_files_that_are_no_video_fail_with_one_line(tmp_path: Path) -> None:
     empty = tmp_path / "empty.mp4"
     empty.write_bytes(b"")
     assert ";" in failure(empty, good)
+    unknown = tmp_path / "unknown.mp4"
+    unknown.write_bytes(good.read_bytes().replace(b"avc1", b"zzzz"))
+    assert "its codec is unknown here" in failure(unknown, good)
     assert "only sound" in failure(make_sound(tmp_path / "sound.mp4"), good)
     script = tmp_path / "script.mp4"
     script.write_text(f"ffconcat version 1.0\nfile '{good}'\n")
@@ -168,6 +171,13 @@ def test_files_that_are_no_video_fail_with_one_line(tmp_path: Path) -> None:
     playlist = tmp_path / "list.mp4"
     playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{good}\n#EXT-X-ENDLIST\n")
     assert "not a video" in failure(playlist, good)
+
+
+def test_the_last_event_is_never_lost(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(make_clip(path, 2).read_bytes()[:300])
+    for _ in range(100):
+        assert events_of(run(path))[-1].event == "failed"
 
 
 def test_a_file_without_frames_fails(tmp_path: Path) -> None:
