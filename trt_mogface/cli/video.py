@@ -32,6 +32,7 @@ from trt_mogface.video.stats import AnalysisStats
 from trt_mogface.video.tracking import TrackerKind
 from trt_mogface.video.watching import watching
 from trt_mogface.video.writing import Written, write
+from trt_mogface.video.zones import Polygon
 
 in_sources = Panel("Sources")
 in_tracking = Panel("Tracking and blur")
@@ -215,7 +216,11 @@ class _Outputs:
             source = analysis.sources.get(name)
             return self._blur if source is None or source.blur is None else source.blur
 
-        blur = Blur(kind_of)
+        def masks_of(name: str) -> Sequence[Polygon]:
+            source = analysis.sources.get(name)
+            return () if source is None else source.masks
+
+        blur = Blur(kind_of, masks_of=masks_of)
         for position in self._positions.values():
             for item in position.replay:
                 blur.replay(item)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, get_args
 
 import cv2
@@ -15,6 +15,7 @@ from trt_mogface.frame import Frame
 from trt_mogface.reference.color import factors
 from trt_mogface.video.carry import Carrier, widened
 from trt_mogface.video.items import FrameFaces, Item, SourceEvent
+from trt_mogface.video.zones import Polygon, in_pixels
 
 BlurKind = Literal["gaussian", "pixelate", "solid"]
 KINDS: tuple[BlurKind, ...] = get_args(BlurKind)
@@ -40,6 +41,7 @@ class Blur:
 
     Args:
         kind_of: Kind of blur for a source by its name, or None for a source that is not blurred.
+        masks_of: Masks of a source, which become black: the faces in them were left out of the items.
         carried: Analyzed frames over which a face is carried.
 
     Examples:
@@ -48,8 +50,13 @@ class Blur:
         []
     """
 
-    def __init__(self, kind_of: Callable[[str], BlurKind | None], carried: int = CARRIED) -> None:
-        self._kind_of, self._carried = kind_of, carried
+    def __init__(
+        self,
+        kind_of: Callable[[str], BlurKind | None],
+        carried: int = CARRIED,
+        masks_of: Callable[[str], Sequence[Polygon]] = lambda _: (),
+    ) -> None:
+        self._kind_of, self._masks_of, self._carried = kind_of, masks_of, carried
         self._sources: dict[str, tuple[BlurKind, Carrier] | None] = {}
 
     def apply(self, items: Iterable[Item]) -> Iterator[Item]:
@@ -70,20 +77,28 @@ class Blur:
             yield item
         else:
             kind, carrier = source
-            yield from (_blurred(ready, boxes, kind) for ready, boxes in carrier.push(item))
+            yield from (self._blurred(ready, boxes, kind) for ready, boxes in carrier.push(item))
         if isinstance(item, SourceEvent) and item.event in ("ended", "failed"):
             del self._sources[item.source]
 
     def flush(self) -> Iterator[Item]:
         """Yield the items that wait for later frames, when there are no more."""
         for kind, carrier in filter(None, self._sources.values()):
-            yield from (_blurred(ready, boxes, kind) for ready, boxes in carrier.flush())
+            yield from (self._blurred(ready, boxes, kind) for ready, boxes in carrier.flush())
 
     def replay(self, item: Item) -> None:
         """Take over an item that an earlier run has written, so that its faces are carried into this run."""
         source = self._source(item.source)
         if source is not None:
             source[1].replay(item)
+
+    def _blurred(self, item: Item, boxes: NDArray[np.float64], kind: BlurKind) -> Item:
+        if not isinstance(item, FrameFaces) or item.picture is None:
+            return item
+        masks = self._masks_of(item.source)
+        if not len(boxes) and not masks:
+            return item
+        return dataclasses.replace(item, picture=blur_faces(item.picture, boxes, kind, masks))
 
     def _source(self, name: str) -> tuple[BlurKind, Carrier] | None:
         """Return the blur of a source, which stays the same until the source ends."""
@@ -104,13 +119,9 @@ def check_kind(kind: str | None) -> BlurKind | None:
     return kind
 
 
-def _blurred(item: Item, boxes: NDArray[np.float64], kind: BlurKind) -> Item:
-    if not isinstance(item, FrameFaces) or item.picture is None or not len(boxes):
-        return item
-    return dataclasses.replace(item, picture=blur_faces(item.picture, boxes, kind))
-
-
-def blur_faces(frame: Frame, boxes: NDArray[np.floating[Any]], kind: BlurKind) -> Frame:
+def blur_faces(
+    frame: Frame, boxes: NDArray[np.floating[Any]], kind: BlurKind, masks: Sequence[Polygon] = ()
+) -> Frame:
     """Return a copy of a frame with blurred faces; planes without pixels of a face are copied too.
 
     ``gaussian`` keeps about three cycles of detail across a face and ``pixelate`` six cells, whatever the
@@ -120,6 +131,7 @@ def blur_faces(frame: Frame, boxes: NDArray[np.floating[Any]], kind: BlurKind) -
         frame: Frame on the host; it is not changed.
         boxes: Faces, [n, 4], x0, y0, x1, y1 in pixels.
         kind: Kind of blur.
+        masks: Polygons that become black.
 
     Raises:
         ImageError: If the frame lies on a GPU.
@@ -135,7 +147,23 @@ def blur_faces(frame: Frame, boxes: NDArray[np.floating[Any]], kind: BlurKind) -
             pixels = plane.reshape(len(plane), -1, 2) if is_paired else plane
             area = pixels[y0 // step : -(-y1 // step), x0 // step : -(-x1 // step)]
             area[:] = color if kind == "solid" else _weaken(area, kind)
+    for mask in masks:
+        _cover(frame, planes, mask)
     return dataclasses.replace(frame, planes=planes)
+
+
+def _cover(frame: Frame, planes: Sequence[NDArray[Any]], mask: Polygon) -> None:
+    """Make a polygon of the planes black; a pixel of the planes of color counts if any of its four does."""
+    height, width = frame.size
+    inside = np.zeros((height + height % 2, width + width % 2), np.uint8)
+    cv2.fillPoly(inside, [np.round(in_pixels(mask, frame.size)).astype(np.int32)], 1)
+    for number, (plane, color) in enumerate(zip(planes, _black(frame))):
+        is_paired = number and frame.format in ("nv12", "p010")
+        pixels = plane.reshape(len(plane), -1, 2) if is_paired else plane
+        covered = (
+            inside.reshape(len(inside) // 2, 2, -1, 2).max((1, 3)) if number else inside[:height, :width]
+        )
+        pixels[covered > 0] = color
 
 
 def rectangles(boxes: NDArray[np.floating[Any]], height: int, width: int) -> list[list[int]]:

@@ -59,7 +59,7 @@ class Source:
         files: Pictures of ``images``.
         rate: Analyzed frames per second; None for that of the analysis.
         zones: Polygons by name; faces say which of them they are in.
-        masks: Polygons; faces with their center in one are left out.  Its pixels are still in the picture.
+        masks: Polygons; faces with their center in one are left out.  It is black in blurred pictures.
         blur: How its faces are blurred; None for what the analysis says.
     """
 

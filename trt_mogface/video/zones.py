@@ -33,11 +33,15 @@ def leave_out(faces: Detections, masks: Sequence[Polygon]) -> Detections:
     return faces[~masked] if masked.any() else faces
 
 
+def in_pixels(polygon: Polygon, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the corners of a polygon in pixels of a frame of a height and width, float32 [n, 2]."""
+    corners = np.asarray(polygon, np.float32)
+    return corners * np.asarray(size[::-1], np.float32) if corners.max() <= 1 else corners
+
+
 def contains(polygon: Polygon, faces: Detections) -> NDArray[np.bool_]:
     """Return which faces have their center in a polygon or on its edge."""
-    corners = np.asarray(polygon, np.float32)
-    if corners.max() <= 1:
-        corners = corners * np.asarray(faces.image_size[::-1], np.float32)
+    corners = in_pixels(polygon, faces.image_size)
     centers = (faces.xyxy[:, :2] + faces.xyxy[:, 2:]) / 2
     held = [cv2.pointPolygonTest(corners, (float(x), float(y)), measureDist=False) >= 0 for x, y in centers]
     return np.asarray(held, bool)

@@ -67,6 +67,24 @@ def test_faces_that_were_taken_away_are_covered(is_tracked: bool, talk: Any) -> 
     assert covered[10] >= 0.98
 
 
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("size", [(270, 480), (61, 83)])
+def test_a_mask_is_black_in_blurred_pictures(format_: PixelFormat, size: tuple[int, int]) -> None:
+    frame = made_frame(format_, size, flat=2)
+    mask = ((0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75))
+    item = shown(0, box(), picture=frame)
+    (left,) = Blur(lambda _: "gaussian", 0, masks_of=lambda _: [mask]).apply([item])
+    assert isinstance(left, FrameFaces)
+    before, after = to_bgr(frame), left.image()
+    height, width = size
+    inside = np.s_[height // 4 + 2 : 3 * height // 4 - 2, width // 4 + 2 : 3 * width // 4 - 2]
+    assert after[inside].max() <= 2
+    changed = np.flatnonzero((before != after).any(axis=(1, 2)))
+    assert changed.min() >= height // 4 - 2
+    assert changed.max() <= 3 * height // 4 + 2
+    assert to_bgr(frame).tobytes() == before.tobytes()
+
+
 @pytest.fixture(scope="module")
 def talk(test_data: Path) -> list[Detections]:
     """Faces of each frame of a clip, in pixels of a frame of 480x270."""
