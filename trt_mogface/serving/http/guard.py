@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import anyio
@@ -24,6 +25,9 @@ A connection that is closed while data arrive is reset, and the client may lose 
 
 LEFT = 499
 """Status of a request without an answer, because the client left; it is only counted."""
+
+SMALL = 6
+"""Digits of the length of a body that is read for the sake of the connection."""
 
 HEADERS = [
     (b"content-security-policy", POLICY.encode()),
@@ -57,8 +61,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        has_body = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
-        exchange = Exchange(receive, send, has_body=has_body)
+        exchange = Exchange(receive, send, headers)
         try:
             address = (scope.get("client") or ("", 0))[0]
             scope["state"]["client"] = self._keys.client_of(scope["path"], headers, address)
@@ -79,15 +82,18 @@ class Exchange:
 
     Args:
         receive, send: Functions of the server.
-        has_body: Whether the request has a body, by its headers.
+        headers: Headers of the request, with names in lower case.
 
     Attributes:
         status: Status of the answer; 499 if the client left without one.
     """
 
-    def __init__(self, receive: Receive, send: Send, *, has_body: bool) -> None:
+    def __init__(self, receive: Receive, send: Send, headers: Mapping[bytes, bytes]) -> None:
         self._receive, self._send = receive, send
-        self._is_read = not has_body
+        length = headers.get(b"content-length", b"0")
+        is_chunked = b"transfer-encoding" in headers
+        self._is_read = length == b"0" and not is_chunked
+        self._is_small = len(length) <= SMALL and not is_chunked and b"expect" not in headers
         self.status = LEFT
 
     async def receive(self) -> Message:
@@ -99,10 +105,13 @@ class Exchange:
     async def send(self, message: Message) -> None:
         """Send a piece of the answer.
 
-        The connection ends after the answer to a request whose body was not read.
+        The connection ends after the answer to a request whose body was not read, unless the rest of the body is
+        small, and comes soon.
         """
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self._is_small and not self._is_read and self.status != 408:
+                await self._linger()
             closing = [] if self._is_read else [(b"connection", b"close")]
             message = {**message, "headers": [*message.get("headers", []), *HEADERS, *closing]}
         elif not self._is_read and not message.get("more_body", False):

@@ -110,6 +110,11 @@ class Service:
             version=__version__,
             docs_url=None,
             redoc_url=None,
+            telemetry={
+                "tracing": False,
+                "metrics": False,
+                "logs": False,
+            },  # it looks for them at each request
         )
         app.add_exception_handler(Refusal, self._refuse)
         app.add_exception_handler(HTTPException, self._refuse_route)
@@ -233,6 +238,8 @@ class Service:
             Refusal: If the model has only those that it was opened with, and they leave out faces that the
                 query wants.
         """
+        if query is openapi.OWN:
+            return None
         own = self._runner.thresholds
         names = {"conf": "score_threshold", "iou": "iou_threshold", "max_det": "max_detections"}
         given = {names[name]: value for name, value in query if value is not None}
