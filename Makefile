@@ -96,6 +96,7 @@ bench: $(VENV)/.dev ## run the benchmarks and compare their ratios with the reco
 	$(BIN)/python -m benchmarks.network
 	$(BIN)/python -m benchmarks.footprint
 	$(BIN)/python -m benchmarks.runner
+	$(BIN)/python -m benchmarks.serve --requests 5000
 	$(BIN)/python -m benchmarks.peers
 	@$(BIN)/python -m benchmarks.eval || echo "(accuracy benchmarks need the test data: set MOGFACE_TEST_DATA)"
 	@$(BIN)/python -m benchmarks.kernels || echo "(the kernel benchmark needs a GPU)"

@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import heapq
 import json
+import os
 import random
 import re
 import signal
@@ -77,11 +78,13 @@ def photo(size: tuple[int, int]) -> bytes:
 @contextmanager
 def process(kind: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "benchmarks._lib.http_servers", kind, json.dumps(options)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as running:
         try:
             yield running
         finally:
-            running.terminate()
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGTERM)  # LitServe's workers outlive it
 
 
 @contextmanager
@@ -274,25 +277,40 @@ def litserve() -> dict[str, Any]:
     data = photo(size)
     port = free_port()
     rates: dict[str, list[float]] = {"ours": [], "litserve": []}
+    costs: dict[str, list[float]] = {"ours": [], "litserve": []}
     with (
-        served(real=True, size=size, batch=batch) as (_, ours),
-        process("litserve", size=size, batch=batch, port=port),
+        served(real=True, size=size, batch=batch) as (one, ours),
+        process("litserve", size=size, batch=batch, port=port) as other,
     ):
         wait_for(port)
         asks = {
-            "ours": (ours, post(*form(data, "a"))),
-            "litserve": (port, post(*form(data, "request"), "/predict")),
+            "ours": (one.pid, ours, post(*form(data, "a"))),
+            "litserve": (other.pid, port, post(*form(data, "request"), "/predict")),
         }
         for number in range(ROUNDS + 1):
-            for name, (where, request) in asks.items():
+            for name, (session, where, request) in asks.items():
+                before = session_seconds(session)
                 answers = asyncio.run(closed_loop(where, request, CLIENTS, 200))
                 assert {answer.status for answer in answers} == {200}, name
                 rates[name] += [rate(answers)] if number else []
+                costs[name] += [(session_seconds(session) - before) / len(answers)] if number else []
     return {
         "litserve": ls.__version__,
         "images_per_s": {name: round(statistics.median(each), 1) for name, each in rates.items()},
+        "cpu_ms": {name: round(statistics.median(each) * 1e3, 2) for name, each in costs.items()},
         "ratio": round(statistics.median(a / b for a, b in zip(rates["ours"], rates["litserve"])), 3),
+        "cost_cpu": round(sum(costs["ours"]) / sum(costs["litserve"]), 3),
     }
+
+
+def session_seconds(session: int) -> float:
+    """Return the CPU seconds of all processes of a session that are still running."""
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = path.read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:13])) if int(fields[3]) == session else 0
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def free_port() -> int:

@@ -69,11 +69,9 @@ def recorded(options: dict[str, Any]) -> Backend:
 
 def service(options: dict[str, Any]) -> None:
     """Serve until SIGTERM; print the port, and at the end the number of requests without an answer."""
+    slots, size = options.get("slots", SLOTS), tuple(options["size"])
     is_real = options.get("real", False)
-    slots = options.get("slots", SLOTS)
-    backend = (
-        open_backend("retinaface-mnet025", size=tuple(options["size"])) if is_real else recorded(options)
-    )
+    backend = open_backend("retinaface-mnet025", size=size, slots=slots) if is_real else recorded(options)
     runner = Runner(backend, batch=options["batch"], slots=slots)
     limits = ServiceOptions(threads=2, per_client=100_000, **options.get("limits", {}))
     made, listening = Service(runner, limits, at_once=2 * slots * options["batch"]), bind("127.0.0.1", 0)

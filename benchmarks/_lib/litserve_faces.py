@@ -1,6 +1,4 @@
-"""The default model behind LitServe, for comparison; LitServe pickles the class for its worker."""
-
-from __future__ import annotations
+"""The default model behind LitServe, which pickles the class and reads annotations as types."""
 
 from typing import Any
 
@@ -24,7 +22,7 @@ class Faces(litserve.LitAPI):  # type: ignore[misc]
         self._detector = Detector(size=self._size)
 
     def decode_request(self, request: UploadFile) -> Image:
-        return decode_image(request["request"].file.read())  # type: ignore[index]
+        return decode_image(request.file.read())
 
     def batch(self, inputs: list[Image]) -> list[Image]:
         return inputs

@@ -184,7 +184,6 @@ class Service:
                 self._metrics.found(each)
             found = [_limited(each, query) for each in found]
             response = await self._drawn(found[0]) if wants_jpeg else self._listed(found)
-            response.headers.update(_course(found))
         self._metrics.stages["total"].observe(time.monotonic() - started)
         return response
 
@@ -263,12 +262,12 @@ class Service:
 
     async def _drawn(self, found: Found) -> Response:
         data = await self._pipeline.run_in_thread(partial(_drawing, found))
-        return Response(data, media_type="image/jpeg")
+        return Response(data, headers=_course([found]), media_type="image/jpeg")
 
     def _listed(self, found: Sequence[Found]) -> Response:
         images = [{"name": each.name, **each.faces.to_dict()} for each in found]
         body = msgspec.json.encode({"model": self._runner.info.name, "images": images})
-        return Response(body, media_type="application/json")
+        return Response(body, headers=_course(found), media_type="application/json")
 
     async def _models(self) -> openapi.Models:
         info, own = self._runner.info, self._runner.thresholds
