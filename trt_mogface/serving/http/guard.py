@@ -105,8 +105,8 @@ class Exchange:
     async def send(self, message: Message) -> None:
         """Send a piece of the answer.
 
-        The connection ends after the answer to a request whose body was not read, unless the rest of the body is
-        small, and comes soon.
+        The connection ends after the answer to a request whose body was not read, unless its rest is small
+        and comes soon.
         """
         if message["type"] == "http.response.start":
             self.status = message["status"]
