@@ -65,10 +65,10 @@ class OneStage:
         """Return the contract model of a network from normalized planes to the maps of its head."""
         from engine_build.onnx.export import export, output_shapes
 
-        model, maps = export(network)
         batch, height, width, channels = PROBED
-        shapes = output_shapes(network, (batch, channels, height, width))
-        return self._complete(model, spec, lambda: dict(zip(maps, shapes)))
+        maps = output_shapes(network, (batch, channels, height, width))
+        shapes = {f"map_{i}": shape for i, shape in enumerate(maps)}
+        return self._complete(export(network, list(shapes)), spec, lambda: shapes)
 
     def from_onnx(self, path: Path, spec: DetectorSpec) -> onnx.ModelProto:
         """Return the contract model of another's ONNX file of this family.
@@ -235,9 +235,14 @@ def recipe(
             return from_onnx(family, source, spec)
         if network is None:
             raise CheckpointError(f"{source}: weights of {card.name} are an ONNX file ({card.origin})")
+        import torch
+
         from engine_build import checkpoint
 
-        return family.from_network(checkpoint.load(network(), source, card.name, unused), spec)
+        with torch.device("meta"):  # random weights, of which the checkpoint leaves none, take seconds
+            empty = network()
+        filled = checkpoint.load(empty.to_empty(device="cpu"), source, card.name, unused)
+        return family.from_network(filled, spec)
 
     return Recipe(card, build, weights, network, sha256, family)
 
