@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -10,7 +11,8 @@ import pytest
 
 from benchmarks.peers.published import published
 from tests.support import photos
-from tests.support.mogface import Pair, pair
+from tests.support.mogface import Pair, write
+from tests.support.shared import made_once
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -93,4 +95,5 @@ def mogface_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mogface(mogface_reference: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """Random weights, rescaled so that scores spread."""
-    return pair(mogface_reference, tmp_path_factory.mktemp("mogface"), spread=True)
+    folder = made_once(tmp_path_factory, "mogface", partial(write, mogface_reference, spread=True))
+    return Pair(mogface_reference, folder, spread=True)

@@ -1,10 +1,11 @@
-"""MogFace with random weights, in the published code and in ours, made once a worker."""
+"""MogFace with random weights, in the published code and in ours."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from engine_build.models import registry
 from engine_build.models.mogface import TRAINING_ONLY
@@ -13,14 +14,32 @@ from engine_build.onnx import contract
 if TYPE_CHECKING:  # what needs no torch is tested without it
     from engine_build.models.mogface.network import MogFace
 
+CHECKPOINT, ONNX = "pytorch_model.pt", "mogface.onnx"
 
-class Pair(NamedTuple):
-    """The same weights in the published network, in ours and in a contract file."""
 
-    published: Any
-    ours: MogFace
-    checkpoint: Path
-    onnx: Path
+class Pair:
+    """The same weights in the published network, in ours and in a contract file.
+
+    Args:
+        reference: The published code.
+        folder: Folder with the files of `write`.
+        spread: As given to `write`.
+    """
+
+    def __init__(self, reference: ModuleType, folder: Path, *, spread: bool) -> None:
+        self._reference, self._spread = reference, spread
+        self.checkpoint, self.onnx = folder / CHECKPOINT, folder / ONNX
+
+    @cached_property
+    def published(self) -> Any:
+        return published_network(self._reference, spread=self._spread)
+
+    @cached_property
+    def ours(self) -> MogFace:
+        from engine_build import checkpoint as checkpoints
+        from engine_build.models.mogface.network import mogface
+
+        return checkpoints.load(mogface(), self.checkpoint, "mogface", TRAINING_ONLY)
 
 
 def published_network(reference: ModuleType, *, spread: bool) -> Any:
@@ -38,19 +57,12 @@ def published_network(reference: ModuleType, *, spread: bool) -> Any:
     return network
 
 
-def pair(reference: ModuleType, folder: Path, *, spread: bool) -> Pair:
-    """The published network and what this package makes of its checkpoint."""
+def write(reference: ModuleType, folder: Path, *, spread: bool) -> None:
+    """Write the checkpoint of `published_network`, and what this package makes of it."""
     import torch
 
-    from engine_build import checkpoint as checkpoints
-    from engine_build.models.mogface.network import mogface
-
-    network = published_network(reference, spread=spread)
-    checkpoint, onnx = folder / "pytorch_model.pt", folder / "mogface.onnx"
-    torch.save(network.state_dict(), checkpoint)
-    contract.save(registry.recipes()["mogface"].build(checkpoint), onnx)
-    ours = checkpoints.load(mogface(), checkpoint, "mogface", TRAINING_ONLY)
-    return Pair(network, ours, checkpoint, onnx)
+    torch.save(published_network(reference, spread=spread).state_dict(), folder / CHECKPOINT)
+    contract.save(registry.recipes()["mogface"].build(folder / CHECKPOINT), folder / ONNX)
 
 
 def outputs_of_ours(network: MogFace, planes: Any) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine_build.models.mogface import EXTRA_DIVISOR, MEAN, STD
-from tests.support.mogface import Pair, outputs_of_ours, pair
+from tests.support.mogface import Pair, outputs_of_ours, write
 from tests.support.photos import Photo
 from trt_mogface import Detections, Detector
 from trt_mogface.backends.onnxruntime import OnnxNetwork
@@ -67,7 +67,8 @@ def test_the_scores_spread(mogface: Pair) -> None:
 
 
 def test_weights_as_initialized(mogface_reference: ModuleType, tmp_path: Path) -> None:
-    plain = pair(mogface_reference, tmp_path, spread=False)
+    write(mogface_reference, tmp_path, spread=False)
+    plain = Pair(mogface_reference, tmp_path, spread=False)
     images = pixels(2, 97, 131)
     scores, deltas = outputs_of_published(plain.published, images)
     our_scores, our_deltas = outputs_of_ours(plain.ours, normalized(images))
