@@ -113,10 +113,17 @@ def test_faces_are_those_of_the_specification(
 LIMITED = Thresholds(0.5, 0.4, 5000, 2000, inclusive_areas=False)
 
 
-def test_many_faces_of_many_images(kernels: Kernels) -> None:
+@pytest.mark.parametrize(
+    "counts",
+    [
+        [(700, 600), (0, 300), (30, 1)],
+        pytest.param([(2000, 1500), (0, 2000), (300, 1)], marks=pytest.mark.slow),
+    ],
+)
+def test_many_faces_of_many_images(kernels: Kernels, counts: list[tuple[int, int]]) -> None:
     rng = np.random.default_rng(0)
-    first = [made_up(rng, count, 5) for count in (2000, 0, 300)]
-    second = [made_up(rng, count, 5) for count in (1500, 2000, 1)]
+    first = [made_up(rng, count, 5) for count, _ in counts]
+    second = [made_up(rng, count, 5) for _, count in counts]
     found = merged(kernels, first, second, LIMITED, [WHOLE] * 3)
     for row, (one, other) in enumerate(zip(first, second)):
         assert_row(found, row, merge(one, other, LIMITED, LIMITS, WHOLE.scale))

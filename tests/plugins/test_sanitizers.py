@@ -1,5 +1,7 @@
 """The kernels under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
 
+What takes the same steps with more candidates is marked as slow and left out.
+
 `test_emulation` shows that the same builds find what is planted for them.
 """
 

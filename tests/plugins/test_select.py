@@ -163,7 +163,7 @@ def test_bits_in_shared_memory_and_beyond_it_select_the_same(kernels: Kernels, c
     assert 100 < found.counts[0] < count
 
 
-@pytest.mark.parametrize("count", [1100, 2500])
+@pytest.mark.parametrize("count", [1100, pytest.param(2500, marks=pytest.mark.slow)])
 def test_more_candidates_than_threads(kernels: Kernels, count: int) -> None:
     boxes = crowd(np.random.default_rng(0), count, spread=1500)
     limits = dataclasses.replace(LIMITS, top_k=count + 3, max_detections=count)
