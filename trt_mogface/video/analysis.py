@@ -332,7 +332,8 @@ def analyze(
     found = find_sources(given)
     _check(open, timeout)
     gpu = _gpu(decoder, model, device)
-    decoding = DecodeOptions(Sampling(every, fps, keyframes, start, duration), timeout, audio, gpu)
+    for_cpu = isinstance(model, (str, Path)) and not is_engine(str(model))
+    decoding = DecodeOptions(Sampling(every, fps, keyframes, start, duration), timeout, audio, gpu, for_cpu)
     tracker = _tracker(track)
     settings: dict[str, Any] = {"device": device, "batch": batch, "slots": slots}
     settings |= {"max_delay_ms": max_delay_ms, "capacity": batch * (slots + 1)}

@@ -82,12 +82,14 @@ class DecodeOptions:
         timeout: Seconds that opening, and each read, may take.
         audio: Whether packets of sound are handed along.
         gpu: Number of the GPU that decodes, or None.
+        for_cpu: Whether the network runs on the CPU; see `trt_mogface.video.planes.to_frame`.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
     timeout: float = 10.0
     audio: bool = False
     gpu: int | None = None
+    for_cpu: bool = False
 
 
 class Decoding:
@@ -304,7 +306,8 @@ class Decoding:
         self._has_late = self._options.audio
         if number < self._cursor.resume:
             return
-        frame = to_frame(decoded, self._orientation, self._source.name, number, seconds)
+        name, for_cpu = self._source.name, self._options.for_cpu
+        frame = to_frame(decoded, self._orientation, name, number, seconds, for_cpu=for_cpu)
         picture = Picture(frame, self._captured, clock, self._cursor.opening)
         if self._options.audio:
             self._late = picture

@@ -63,7 +63,13 @@ def orientation_of(decoded: VideoFrame) -> Orientation:
 
 
 def to_frame(
-    decoded: VideoFrame, orientation: Orientation, source: str, index: int, time: float | None
+    decoded: VideoFrame,
+    orientation: Orientation,
+    source: str,
+    index: int,
+    time: float | None,
+    *,
+    for_cpu: bool = False,
 ) -> Frame:
     """Return a decoded frame as it is shown, in host memory or, if NVDEC has decoded it, on the GPU.
 
@@ -71,6 +77,8 @@ def to_frame(
         decoded: Frame of PyAV; its memory is used, not copied, where that is possible.
         orientation: See `orientation_of`.
         source, index, time: See `Frame`.
+        for_cpu: Whether the network runs on the CPU, which needs BGR.  Then planes stay only where OpenCV
+            converts them: swscale is many times faster than the reference for other matrices and ranges.
 
     Raises:
         ImageError: If the frame is larger than `MAX_PIXELS`, or is on a GPU and has to be turned.
@@ -88,7 +96,8 @@ def to_frame(
             raise ImageError(f"{source}: a video that is turned stays upright on the CPU only; {CPU}")
         return to_device_frame(decoded, matrix, value_range, source, index, time)
     is_odd = width % 2 or height % 2  # turned, its pairs of pixels would begin elsewhere
-    if name not in KEPT or (is_turned and is_odd):
+    is_slow = is_odd or KEPT.get(name) == "p010" or (matrix, value_range) != ("bt601", "limited")
+    if name not in KEPT or (is_turned and is_odd) or (for_cpu and is_slow):
         image = orientation.apply(decoded.to_ndarray(format="bgr24"))
         return Frame((image,), source=source, index=index, time=time)
     planes = _p010(decoded) if name == "yuv420p10le" else _planes(decoded)

@@ -90,6 +90,20 @@ def test_pictures_are_those_of_swscale(
         assert np.abs(one.astype(int) - other).max() <= 3
 
 
+def test_a_network_on_the_cpu_gets_bgr_where_planes_would_be_slow(test_data: Path) -> None:
+    path = clip(test_data, PORTRAIT)  # BT.709
+    expected = next(decoded(path)).to_ndarray(format="bgr24")
+    with analyze(str(path), size=(64, 64), duration=0.02) as analysis:
+        (on_cpu,) = frames_of(list(analysis))
+    kept = frames_of(run(path, duration=0.02))[0]
+    assert on_cpu.picture is not None
+    assert kept.picture is not None
+    assert (on_cpu.picture.format, kept.picture.format) == ("bgr", "i420")
+    assert np.array_equal(on_cpu.image(), expected)
+    # Luma below black is cut by the reference and not by swscale: a few dark pixels differ by more.
+    assert np.quantile(np.abs(kept.image().astype(int) - expected), 0.9999) <= 3
+
+
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 @pytest.mark.parametrize("codec", ["libx264", "mjpeg"])
 def test_rotation_is_applied_as_players_do(tmp_path: Path, rotation: int, codec: str) -> None:
