@@ -12,6 +12,8 @@ from trt_mogface.errors import MogFaceError, OutputError, first_line
 from trt_mogface.video.checkpoint import EVERY_FRAME, Checkpoint, SinkState, SourceState, needs_pictures
 from trt_mogface.video.items import FrameFaces, Item, SourceEvent
 from trt_mogface.video.sinks.base import Sink
+from trt_mogface.video.sinks.custom import Writable
+from trt_mogface.video.sinks.opening import open_sinks
 
 INTERVAL = 2.0
 """Seconds between two flushes of all sinks."""
@@ -43,7 +45,7 @@ class Written:
 
 def write(
     analysis: Iterable[Item],
-    sinks: Sequence[Sink],
+    sinks: Iterable[str | Writable],
     *,
     checkpoint: Checkpoint | None = None,
     keep_going: bool = False,
@@ -59,7 +61,7 @@ def write(
 
     Args:
         analysis: Items, such as of `trt_mogface.video.analyze`.
-        sinks: Sinks that were opened.
+        sinks: Sinks, as `trt_mogface.video.sinks.opening.open_sinks` takes or returns them.
         checkpoint: Where to note how far the run has come; None notes nothing.
         keep_going: Whether only a sink that fails stops, instead of the run.
         interval: Seconds between two flushes of all sinks.
@@ -71,7 +73,8 @@ def write(
         OutputError: If a sink fails, or with `keep_going` all of them.
         BrokenPipeError: If the reader of a sink has gone.
     """
-    writing = _Writing(sinks, checkpoint, keep_going, patience, on_failure, on_written)
+    opened = open_sinks(sinks, resume=checkpoint is not None and checkpoint.is_resumed)
+    writing = _Writing(opened, checkpoint, keep_going, patience, on_failure, on_written)
     try:
         writing.begin()
         with _Flusher(writing, interval):

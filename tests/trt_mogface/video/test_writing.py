@@ -192,3 +192,28 @@ def test_a_checkpoint_that_cannot_be_written_stops_the_run(tmp_path: Path) -> No
     sinks = open_sinks([f"jsonl:{tmp_path}/a.jsonl"])
     with pytest.raises(OutputError, match="cannot be written"):
         write(items_of("a", 3), sinks, checkpoint=Checkpoint(tmp_path / "file" / "run", {}))
+
+
+def test_specifications_and_objects_are_opened(tmp_path: Path) -> None:
+    class Plain:
+        def __init__(self) -> None:
+            self.items: list[Item] = []
+
+        def write(self, item: Item) -> None:
+            self.items.append(item)
+
+        def flush(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    one, other = Plain(), Plain()
+    result = write(items_of("a", 5), [one, other, f"jsonl:{tmp_path}/a.jsonl"])
+    assert (
+        len(one.items)
+        == len(other.items)
+        == len(list(read_records(tmp_path / "a.jsonl")))
+        == result.items["a"]
+    )
+    assert [sink.name for sink in open_sinks([one, other])] == ["Plain", "Plain-2"]
+    with pytest.raises(OutputError, match="no such folder; mkdir -p"):
+        write([], [f"jsonl:{tmp_path}/missing/a.jsonl"])

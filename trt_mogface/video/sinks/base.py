@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from trt_mogface.video.items import Item
 
 
+@runtime_checkable
 class Sink(Protocol):
     """A place for records, videos or metrics.
 

@@ -138,6 +138,8 @@ class AppendFile:
             self._file = os.open(
                 path, os.O_APPEND | os.O_CREAT | (os.O_RDWR if is_plain else os.O_WRONLY), 0o666
             )
+        except FileNotFoundError as error:
+            raise OutputError(f"{path}: cannot be written, no such folder; mkdir -p {path.parent}") from error
         except OSError as error:
             raise cannot_write(path, error) from error
         self._is_plain, self._has_name = stat.S_ISREG(os.fstat(self._file).st_mode), False

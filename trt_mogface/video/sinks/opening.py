@@ -170,7 +170,7 @@ def open_sinks(
     """Open sinks, all or none.
 
     Args:
-        sinks: Specifications, or objects with ``write``, ``flush`` and ``close``.
+        sinks: Specifications, sinks that are open already, or objects with `write`, `flush` and `close`.
         segment: Seconds in a file, of sinks that have no such option of their own; None for one file.
         keep: Seconds after which files are deleted, likewise; None keeps all.
         blur: Whether the pictures are blurred, which refuses sinks that show faces.
@@ -192,7 +192,7 @@ def open_sinks(
             if isinstance(each, Specification):
                 opened.append(_open(each, blur=blur, resume=resume))
             else:
-                opened.append(CustomSink(each))
+                opened.append(_adopt(each, opened))
     except BaseException:
         for sink in opened:
             with suppress(MogFaceError):
@@ -213,6 +213,17 @@ def _check(given: list[Specification], *, blur: bool, track: bool) -> None:
             raise UsageError(f"{each.text}: crops show the faces that blur hides; omit one of them")
         if not track and each.kind == "mot":
             raise UsageError(f"{each.text}: MOT files are lists of tracks; turn tracking on")
+
+
+def _adopt(given: Writable, others: list[Sink]) -> Sink:
+    """Return an object of the caller as a sink, with a name of its own; one that is a sink stays as it is."""
+    if isinstance(given, Sink):
+        return given
+    sink, names = CustomSink(given), {other.name for other in others}
+    first, number = sink.name, 2
+    while sink.name in names:
+        sink.name, number = f"{first}-{number}", number + 1
+    return sink
 
 
 def _open(given: Specification, *, blur: bool, resume: bool) -> Sink:
