@@ -32,6 +32,7 @@ def flavor() -> Flavor:
     return find_tensorrt("tensorrt-rtx")
 
 
+@pytest.mark.slow
 def test_fp16_engine(mogface: Pair, tmp_path: Path, flavor: Flavor) -> None:
     building = EngineBuild(Lowering(LoweringOptions(mogface.onnx)), OPTIONS, flavor)
     outcome = building.engine("fp16", tmp_path / "mogface.engine")
@@ -50,6 +51,7 @@ def test_fp16_file_keeps_shared_weights_shared(mogface: Pair, tmp_path: Path) ->
     assert len({node.input[1] for node in convolutions(lowered)}) == len(weights)
 
 
+@pytest.mark.slow
 def test_int8_engine(mogface: Pair, tmp_path: Path, flavor: Flavor) -> None:
     for i in range(4):
         coarse = np.random.default_rng(i).integers(0, 256, (8 * 2**i, 8 * 2**i, 3), np.uint8)

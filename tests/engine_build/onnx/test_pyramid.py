@@ -39,6 +39,7 @@ def test_impossible_sizes_are_refused(min_face: float) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_mogface_without_p2_keeps_the_rest_and_loses_two_thirds_of_the_work(
     mogface: Pair, tmp_path: Path
 ) -> None:

@@ -53,6 +53,7 @@ def assert_same(ours: Detections, boxes: Any, landmarks: Any) -> None:
     assert (ours.dropped, ours.truncated) == (0, 0)
 
 
+@pytest.mark.slow
 def test_published_detections(detector: Detector, weights: Path, test_data: Path) -> None:
     theirs = published("detector").MtcnnFaceDetector(str(weights), device="cpu")
     faces = 0
