@@ -255,4 +255,6 @@ def published_faces(
         boxes, _, points = head.get_bboxes(maps[::3], maps[1::3], maps[2::3], [about], config, rescale=True)[
             0
         ]
+    if not len(boxes):  # then the published boxes come without scores
+        boxes = boxes.new_zeros((0, 5))
     return boxes.numpy(), points.numpy()
