@@ -16,6 +16,9 @@ from tests.support.shared import made_once
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+collect_ignore = ["support/rtsp_server.py"]
+"""A program for the system's Python, whose module ``gi`` the tests' Python lacks."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that have slow tests: at the end they would leave the other workers idle."""

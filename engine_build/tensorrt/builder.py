@@ -16,7 +16,7 @@ from engine_build.tensorrt.engine_layers import layers_in
 from engine_build.tensorrt.network_types import convolution_types
 from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.kernels.library import check_plugin
-from trt_mogface.machine.tensorrt import Flavor, make_logger, serialized
+from trt_mogface.machine.tensorrt import Flavor, make_logger, serialized, without_collection
 from trt_mogface.models.manifest import Layer, Profile
 from trt_mogface.spec import INPUT
 
@@ -144,7 +144,7 @@ def build(
             log(f"{severity}: {message}")
 
     logger = make_logger(trt, on_message)
-    with progress.building() if progress else nullcontext():
+    with without_collection(), progress.building() if progress else nullcontext():
         if options.plugin is not None:
             load_plugin(trt, options.plugin)
         builder = trt.Builder(logger)

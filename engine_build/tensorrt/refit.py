@@ -16,6 +16,7 @@ from trt_mogface.machine.tensorrt import (
     make_logger,
     make_runtime,
     serialized,
+    without_collection,
 )
 from trt_mogface.models.manifest import Manifest, load_manifest, load_plan, manifest_path
 from trt_mogface.models.precision import read_precision
@@ -45,7 +46,8 @@ def refit(engine: Path, model: Path, output: Path) -> Path:
     if given != manifest.precision:
         remedy = f"write it with build --precision {manifest.precision} -o FILE.onnx"
         raise ModelError(f"{model}: computes in {given}, {engine} in {manifest.precision}; {remedy}")
-    plan = _refitted(flavor, manifest, plan, weights, engine)
+    with without_collection():
+        plan = _refitted(flavor, manifest, plan, weights, engine)
     # The digest of the inputs goes: a build from the same inputs would give other weights.
     changed = dataclasses.replace(
         manifest, plan_sha256=hashlib.sha256(plan).hexdigest(), plan_bytes=len(plan), inputs_sha256=""

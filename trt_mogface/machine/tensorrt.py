@@ -5,8 +5,11 @@ docs/engines.md lists the tested releases and machines.
 
 from __future__ import annotations
 
+import gc
 import importlib
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -78,6 +81,30 @@ def flavor_name(text: str) -> FlavorName:
         if text == name:
             return name
     raise EngineError(f"unknown TensorRT {text!r} (choose from {', '.join(MODULES)})")
+
+
+_pauses, _pausing = 0, threading.Lock()
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Suspend Python's garbage collection, in all threads, while TensorRT works.
+
+    TensorRT calls its logger while it holds a lock.  A collection that destroyed an older object of TensorRT
+    at that moment, such as the builder of a failed build, would wait for the same lock forever.
+    """
+    global _pauses
+    with _pausing:
+        was_enabled = _pauses > 0 or gc.isenabled()
+        _pauses += was_enabled
+        gc.disable()
+    try:
+        yield
+    finally:
+        with _pausing:
+            _pauses -= was_enabled
+            if was_enabled and not _pauses:
+                gc.enable()
 
 
 def make_logger(trt: Any, on_message: Callable[[str, str], None] | None = None) -> Any:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engine_build.calibration.images import find_images
 from engine_build.calibration.record import Calibration, calibrate
+from engine_build.onnx import contract
 from engine_build.precision import PRECISIONS, QUANTIZED, Precision
 from engine_build.precision.casts import to_low_precision
 from engine_build.precision.prepare import at_precision, normalized
@@ -27,6 +31,7 @@ from engine_build.tensorrt.engine_layers import check_computes_in
 from engine_build.tensorrt.network_types import check_types
 from engine_build.tensorrt.profiles import parse_profiles
 from tests.support.onnx_files import default_model
+from tests.support.project import REPOSITORY
 from tests.support.specs import one_line
 from trt_mogface.errors import ArgumentError, EngineError
 from trt_mogface.machine.gpu import find_gpu
@@ -323,6 +328,37 @@ def test_compute_capabilities(flavor: Flavor, small: onnx.ModelProto) -> None:
     assert "no SM35" in message
     for name in flavor.module.ComputeCapability.__members__:
         assert name in message
+
+
+def test_an_older_builder_that_became_garbage_does_not_hang_a_build(tmp_path: Path) -> None:
+    """TensorRT logs while it holds the lock that the destruction of a builder takes."""
+    program = tmp_path / "builds.py"
+    program.write_text(
+        "import gc, onnx, sys\n"
+        "from engine_build.tensorrt.builder import BuilderOptions, build\n"
+        "from engine_build.tensorrt.profiles import parse_profiles\n"
+        "from trt_mogface.machine.tensorrt import find_tensorrt, make_logger\n"
+        "flavor = find_tensorrt('tensorrt-rtx')\n"
+        "garbage = [flavor.module.Builder(make_logger(flavor.module))]\n"
+        "garbage.append(garbage)\n"
+        "del garbage\n"
+        "def log(message):\n"
+        "    gc.isenabled() and gc.collect()\n"
+        "options = BuilderOptions(parse_profiles(['1x64x64']), builder_optimization_level=0)\n"
+        "build(flavor, open(sys.argv[1], 'rb').read(), options, log=log)\n"
+        "gc.collect()\n"
+        "print('built')\n"
+    )
+    contract.save(default_model(), tmp_path / "model.onnx")
+    done = subprocess.run(
+        [sys.executable, str(program), str(tmp_path / "model.onnx")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert done.stdout == "built\n", done.stderr
 
 
 def test_a_dla_core_that_is_not_there_is_refused(flavor: Flavor, small: onnx.ModelProto) -> None:

@@ -94,9 +94,9 @@ def test_nothing_that_tensorrt_forbids_happens_in_a_capture(
 
 def test_graphs_that_go_take_their_contexts_with_them(tmp_path: Path) -> None:
     source = """
-    from trt_mogface.backends.gpu import slot as module
+    from trt_mogface.backends.gpu import graph_slot
 
-    module.MAX_GRAPHS = 2
+    graph_slot.MAX_GRAPHS = 2
     opened = open_engine(engine(folder, ((1, 32, 32), (4, 192, 256))), 0, {})
     slot = opened.slot(4)
     for count in (1, 2, 3, 4) * 4:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import sys
+import threading
 from enum import IntEnum
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -12,7 +14,14 @@ import pytest
 
 from tests.support.specs import one_line
 from trt_mogface.errors import EngineError, MissingExtraError
-from trt_mogface.machine.tensorrt import MODULES, FlavorName, find_tensorrt, flavor_name, make_logger
+from trt_mogface.machine.tensorrt import (
+    MODULES,
+    FlavorName,
+    find_tensorrt,
+    flavor_name,
+    make_logger,
+    without_collection,
+)
 
 FLAVORS: list[FlavorName] = ["tensorrt", "tensorrt-rtx"]
 
@@ -159,3 +168,33 @@ def test_the_logger_keeps_the_last_error_in_one_line() -> None:
     silent = make_logger(trt)
     silent.log(Severity.INTERNAL_ERROR, "x" * 999)
     assert silent.last_error == "x" * 300
+
+
+def test_collection_is_suspended_until_the_last_of_several_threads_ends() -> None:
+    assert gc.isenabled()
+    entered, leave = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with without_collection():
+            entered.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=work)
+    with without_collection():
+        thread.start()
+        assert entered.wait(10)
+        assert not gc.isenabled()
+    assert not gc.isenabled()
+    leave.set()
+    thread.join()
+    assert gc.isenabled()
+
+
+def test_collection_that_the_user_has_disabled_stays_so() -> None:
+    gc.disable()
+    try:
+        with without_collection():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -25,6 +25,7 @@ from trt_mogface.machine.tensorrt import (
     make_logger,
     make_runtime,
     serialized,
+    without_collection,
 )
 from trt_mogface.models.manifest import Manifest, Profile, Shape, check_plan, load_manifest
 from trt_mogface.spec import INPUT
@@ -233,7 +234,7 @@ class _Plan:
         self._trt, self._flavor = flavor.module, flavor
         self._logger = make_logger(self._trt)
         self._cache: Any = None
-        with cuda.current():
+        with cuda.current(), without_collection():
             self._runtime: Any = make_runtime(
                 self._trt, self._logger, version_compatible=manifest.version_compatible
             )
@@ -250,7 +251,8 @@ class _Plan:
         """Return an execution context whose scratch memory is the caller's; see `TensorRTRun`."""
         strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
         settings = self._config(strategy, is_eager) if self._flavor.is_rtx else strategy
-        context = self._engine.create_execution_context(settings)
+        with without_collection():
+            context = self._engine.create_execution_context(settings)
         if context is None:
             raise EngineError(f"{self.path}: no execution context: {self.last_error}")
         return context
