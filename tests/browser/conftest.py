@@ -21,7 +21,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 Launch = Callable[..., "Browser"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def launch() -> Iterator[Launch]:
     """A function that starts the system's Chromium with flags; ``CHROMIUM`` names another one."""
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install 'trt-mogface[browser]'")
@@ -32,14 +32,14 @@ def launch() -> Iterator[Launch]:
         yield lambda *flags: driver.chromium.launch(executable_path=found, args=flags)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(launch: Launch) -> Iterator[Browser]:
     """Chromium without flags."""
     with launch() as chromium:
         yield chromium
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the pages, ``bench.html`` and so on."""
     folder = tmp_path_factory.mktemp("pages")
