@@ -167,8 +167,8 @@ TEXT = """# Models
 - Multiply-adds are those of convolutions and matrix products at 640x640.
 - AP is easy / medium / hard on 244 annotated images of WIDER FACE at their own size, in one pass; INT8 is
   calibrated on 122 others, with every convolution in INT8. It is given where trained weights are available.
-- CPU is the time from a decoded photo of 640x480 to its faces, with one thread. Models without trained weights
-  find none in it.
+- CPU is the time from a decoded photo of 640x480 to its faces, on one thread. Models without trained
+  weights find none in it.
 - FP16 and INT8 are sizes of TensorRT-RTX engines. Engines are untested on a GPU.
 
 Machine: {machine}
