@@ -131,10 +131,10 @@ class Decoding:
     @property
     def summary(self) -> str:
         """One line on what is missing of a file, or an empty text."""
-        told = self._stream.frames
-        if self.is_live or self._options.sampling != Sampling() or self._cursor.number >= told:
+        stated = self._stream.frames
+        if self.is_live or self._options.sampling != Sampling() or self._cursor.number >= stated:
             return ""
-        return f"{self._cursor.number} of {told} frames; the others are missing or damaged"
+        return f"{self._cursor.number} of {stated} frames; the others are missing or damaged"
 
     def close(self) -> None:
         """Close the connection or file; packets of sound that were handed along keep theirs open."""

@@ -133,9 +133,9 @@ def test_a_slow_sink_holds_up_no_camera() -> None:
     assert result.late == {"slow": missing}
     assert missing > 50
     # Those behind the last one that was written are only in the result.
-    told = sum(item.count for item in drops)
+    dropped = sum(item.count for item in drops)
     last = frames(slow.items)[-1]
-    assert told == sum(number not in frames(slow.items) for number in range(last))
+    assert dropped == sum(number not in frames(slow.items) for number in range(last))
     assert "because slow is too slow" in drops[0].message
 
 

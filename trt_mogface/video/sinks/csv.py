@@ -6,14 +6,13 @@ import csv
 import io
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trt_mogface.video.items import FrameFaces, Item
 from trt_mogface.video.records import MICRO, SCHEMA
-from trt_mogface.video.sinks.lines import LineFiles, Rotation
+from trt_mogface.video.sinks.lines import OneFileSink, Rotation
 
 COLUMNS = [
     "record",
@@ -50,7 +49,7 @@ COLUMNS = [
 Row = dict[str, Any]
 
 
-class CsvSink:
+class CsvSink(OneFileSink):
     """A file of comma-separated values with one header line.
 
     Args:
@@ -63,44 +62,16 @@ class CsvSink:
         OutputError: If the file cannot be written, is in use, or has records that are not to be continued.
     """
 
-    needs_pictures = False
-
     def __init__(
         self, name: str, target: str, *, rotation: Rotation | None = None, resume: bool = False
     ) -> None:
-        path, rotation = Path(target), rotation or Rotation()
-        kind = None if rotation.segment is None else path.name
-        head = (",".join(COLUMNS) + "\n").encode()
-        self.name, self._stem = name, path.stem
-        self._files = LineFiles(name, path.parent, kind, path.suffix, head, rotation, resume=resume)
-        if kind is None:
-            self._files.open(self._stem)
+        super().__init__(name, target, (",".join(COLUMNS) + "\n").encode(), rotation, resume=resume)
 
     def write(self, item: Item) -> None:
         """Append the rows of an item."""
         text = io.StringIO()
         csv.DictWriter(text, COLUMNS, lineterminator="\n").writerows(rows(item))
-        self._files.write(self._stem, item.captured, text.getvalue().encode("utf-8", "backslashreplace"))
-
-    def flush(self) -> None:
-        """Make all rows durable."""
-        self._files.flush()
-
-    def pending(self) -> dict[str, int]:
-        """Return nothing: a flush leaves nothing behind."""
-        return {}
-
-    def position(self) -> Any:
-        """Return the end of the rows that are durable."""
-        return self._files.position()
-
-    def cut(self, position: Any) -> None:
-        """Remove everything behind a position."""
-        self._files.cut(position)
-
-    def close(self) -> None:
-        """Flush and close."""
-        self._files.close()
+        self.append(item.captured, text.getvalue().encode("utf-8", "backslashreplace"))
 
 
 def rows(item: Item) -> Iterator[Row]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from trt_mogface.video.items import Item
 from trt_mogface.video.records import encode
-from trt_mogface.video.sinks.lines import LineFiles, Rotation
+from trt_mogface.video.sinks.lines import OneFileSink, Rotation
 
 STDOUT = "-"
 
 
-class JsonLinesSink:
+class JsonLinesSink(OneFileSink):
     """A file of JSON Lines.
 
     Args:
@@ -25,41 +24,14 @@ class JsonLinesSink:
         OutputError: If the file cannot be written, is in use, or has records that are not to be continued.
     """
 
-    needs_pictures = False
-
     def __init__(
         self, name: str, target: str, *, rotation: Rotation | None = None, resume: bool = False
     ) -> None:
-        path, rotation = Path(target), rotation or Rotation()
-        kind = None if rotation.segment is None else path.name
-        self.name, self._stem = name, path.stem
-        self._files = LineFiles(name, path.parent, kind, path.suffix, b"", rotation, resume=resume)
-        if kind is None:
-            self._files.open(self._stem)
+        super().__init__(name, target, b"", rotation, resume=resume)
 
     def write(self, item: Item) -> None:
         """Append the records of an item."""
-        self._files.write(self._stem, item.captured, encode(item))
-
-    def flush(self) -> None:
-        """Make all records durable."""
-        self._files.flush()
-
-    def pending(self) -> dict[str, int]:
-        """Return nothing: a flush leaves nothing behind."""
-        return {}
-
-    def position(self) -> Any:
-        """Return the end of the records that are durable."""
-        return self._files.position()
-
-    def cut(self, position: Any) -> None:
-        """Remove everything behind a position."""
-        self._files.cut(position)
-
-    def close(self) -> None:
-        """Flush and close."""
-        self._files.close()
+        self.append(item.captured, encode(item))
 
 
 class StdoutSink:

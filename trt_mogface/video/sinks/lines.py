@@ -154,3 +154,66 @@ class _Open:
     name: str
     begin: float | None
     file: AppendFile
+
+
+class LineSink:
+    """Base of the sinks whose records are lines: a flush makes all of them durable.
+
+    Args:
+        name: Specification of the sink, for messages.
+        files: Files of the lines.
+    """
+
+    needs_pictures = False
+
+    def __init__(self, name: str, files: LineFiles) -> None:
+        self.name, self._files = name, files
+
+    def flush(self) -> None:
+        """Make all lines durable."""
+        self._files.flush()
+
+    def pending(self) -> dict[str, int]:
+        """Return nothing: a flush leaves nothing behind."""
+        return {}
+
+    def position(self) -> Any:
+        """Return the ends of the lines that are durable."""
+        return self._files.position()
+
+    def cut(self, position: Any) -> None:
+        """Remove everything behind a position."""
+        self._files.cut(position)
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._files.close()
+
+
+class OneFileSink(LineSink):
+    """Base of the sinks that write one file for all sources, or its segments.
+
+    Args:
+        name: Specification of the sink, for messages.
+        target: File; segments have the begin of each before its suffix.
+        head: First line of each file.
+        rotation: See `Rotation`.
+        resume: Whether the file may have records of an earlier run.
+
+    Raises:
+        OutputError: If the file cannot be written, is in use, or has records that are not to be continued.
+    """
+
+    def __init__(
+        self, name: str, target: str, head: bytes, rotation: Rotation | None, *, resume: bool
+    ) -> None:
+        path, rotation = Path(target), rotation or Rotation()
+        kind = None if rotation.segment is None else path.name
+        self._stem = path.stem
+        super().__init__(name, LineFiles(name, path.parent, kind, path.suffix, head, rotation, resume=resume))
+        if kind is None:
+            self._files.open(self._stem)
+
+    def append(self, captured: float, lines: bytes) -> None:
+        """Append lines to the file of a capture time."""
+        self._files.write(self._stem, captured, lines)

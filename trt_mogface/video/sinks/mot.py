@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from trt_mogface.errors import OutputError
 from trt_mogface.video.items import FrameFaces, Item
 from trt_mogface.video.sinks.files import file_name
-from trt_mogface.video.sinks.lines import LineFiles, Rotation
+from trt_mogface.video.sinks.lines import LineFiles, LineSink, Rotation
 
 FACE = "1,1"
 """Class and visibility: the first class of CVAT's list of labels, and TrackEval's only one; fully visible."""
 
 
-class MotSink:
+class MotSink(LineSink):
     """Text files of ``frame,id,left,top,width,height,confidence,class,visibility``; frames count from 1.
 
     A face without a track is left out, because ids have to be unique within a frame.
@@ -29,13 +28,10 @@ class MotSink:
         OutputError: If the folder cannot be written, is in use, or has files that are not to be continued.
     """
 
-    needs_pictures = False
-
     def __init__(
         self, name: str, target: str, *, rotation: Rotation | None = None, resume: bool = False
     ) -> None:
-        self.name, self._rotation = name, rotation or Rotation()
-        self._files = LineFiles(name, Path(target), "mot", ".txt", b"", rotation, resume=resume)
+        super().__init__(name, LineFiles(name, Path(target), "mot", ".txt", b"", rotation, resume=resume))
 
     def write(self, item: Item) -> None:
         """Append the tracked faces of a frame.
@@ -48,26 +44,6 @@ class MotSink:
             self._files.write(stem, item.captured, self._lines(item).encode())
         elif item.event in ("ended", "failed"):
             self._files.finish(stem)
-
-    def flush(self) -> None:
-        """Make all lines durable."""
-        self._files.flush()
-
-    def pending(self) -> dict[str, int]:
-        """Return nothing: a flush leaves nothing behind."""
-        return {}
-
-    def position(self) -> Any:
-        """Return the ends of the lines that are durable."""
-        return self._files.position()
-
-    def cut(self, position: Any) -> None:
-        """Remove everything behind a position."""
-        self._files.cut(position)
-
-    def close(self) -> None:
-        """Flush and close."""
-        self._files.close()
 
     def _lines(self, item: FrameFaces) -> str:
         faces = item.faces
