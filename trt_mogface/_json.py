@@ -58,6 +58,29 @@ def unseal(fields: dict[str, Any]) -> bool:
     return bool(seal == _digest(fields))
 
 
+def read_sealed(text: str, kind: type[T], version: int) -> tuple[T, bool]:
+    """Read a dataclass that was sealed with a ``format``.
+
+    Args:
+        text: JSON.
+        kind: Dataclass; see `convert`.
+        version: Number that the format must have.
+
+    Returns:
+        The value, and whether it is what was sealed.
+
+    Raises:
+        ValueError, TypeError, KeyError: If the text is something else, or a value has another type.
+    """
+    fields = json.loads(text)
+    found = fields["format"]
+    if type(found) is not int or found != version:
+        raise ValueError("made by another release of trt-mogface")
+    is_whole = unseal(fields)
+    del fields["format"]
+    return convert(fields, kind, complete=True), is_whole
+
+
 def _digest(fields: Mapping[str, Any]) -> str:
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,23 +80,25 @@ def load_cascade(folder: Path) -> CascadeManifest:
     return manifest
 
 
-def _manifest(text: str) -> CascadeManifest:
-    fields = json.loads(text)
-    version = fields["format"]
-    if type(version) is not int or version != FORMAT:
-        raise ValueError("made by another release of trt-mogface")
-    whole = _json.unseal(fields)
-    del fields["format"]
-    manifest = _json.convert(fields, CascadeManifest, complete=True)
-    chosen = manifest.thresholds
-    if set(manifest.files) != set(STAGES):
+def check_facts(name: str, networks: Collection[str], thresholds: Thresholds) -> None:
+    """Check what the manifests of a cascade's files and of its engines share.
+
+    Raises:
+        ValueError: If the networks are not `STAGES`, or a name or threshold is impossible.
+    """
+    if set(networks) != set(STAGES):
         raise ValueError(f"the networks are not {', '.join(STAGES)}")
-    if NAME.fullmatch(manifest.name) is None:
+    if NAME.fullmatch(name) is None:
         raise ValueError("the name must be letters, digits, points and hyphens")
-    if not all(0 <= share <= 1 for share in (chosen.score_threshold, chosen.iou_threshold)):
+    if not all(0 <= share <= 1 for share in (thresholds.score_threshold, thresholds.iou_threshold)):
         raise ValueError("thresholds must lie within 0..1")
-    if min(chosen.top_k, chosen.max_detections) < 1:
+    if min(thresholds.top_k, thresholds.max_detections) < 1:
         raise ValueError("top_k and max_detections must be positive")
-    if not whole:
+
+
+def _manifest(text: str) -> CascadeManifest:
+    manifest, is_whole = _json.read_sealed(text, CascadeManifest, FORMAT)
+    check_facts(manifest.name, manifest.files, manifest.thresholds)
+    if not is_whole:
         raise ValueError("it was changed after it was written")
     return manifest

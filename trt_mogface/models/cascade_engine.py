@@ -10,7 +10,7 @@ from trt_mogface import _json
 from trt_mogface._text import read_text
 from trt_mogface.errors import EngineError
 from trt_mogface.machine.tensorrt import FlavorName
-from trt_mogface.models.cascade import STAGES
+from trt_mogface.models.cascade import STAGES, check_facts
 from trt_mogface.models.manifest import (
     CASCADE_MANIFEST,
     Duration,
@@ -24,7 +24,7 @@ from trt_mogface.models.manifest import (
     profile_of,
 )
 from trt_mogface.models.precision import Precision
-from trt_mogface.spec import NAME, Origin, Thresholds
+from trt_mogface.spec import Origin, Thresholds
 
 FORMAT = 1
 
@@ -129,15 +129,9 @@ def load_cascade_engine(folder: Path) -> CascadeEngine:
     """
     path = folder / CASCADE_MANIFEST
     try:
-        fields = json.loads(read_text(path))
-        version = fields["format"]
-        if type(version) is not int or version != FORMAT:
-            raise ValueError("made by another release of trt-mogface")
-        whole = _json.unseal(fields)
-        del fields["format"]
-        found = _json.convert(fields, CascadeEngine, complete=True)
+        found, is_whole = _json.read_sealed(read_text(path), CascadeEngine, FORMAT)
         _check(found)
-        if not whole:
+        if not is_whole:
             raise ValueError("it was changed after it was written")
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
@@ -157,15 +151,7 @@ def check_plans(folder: Path, manifest: CascadeEngine) -> None:
 
 
 def _check(found: CascadeEngine) -> None:
-    chosen = found.thresholds
-    if set(found.networks) != set(STAGES):
-        raise ValueError(f"the networks are not {', '.join(STAGES)}")
-    if NAME.fullmatch(found.name) is None:
-        raise ValueError("the name must be letters, digits, points and hyphens")
-    if not all(0 <= share <= 1 for share in (chosen.score_threshold, chosen.iou_threshold)):
-        raise ValueError("thresholds must lie within 0..1")
-    if min(chosen.top_k, chosen.max_detections) < 1:
-        raise ValueError("top_k and max_detections must be positive")
+    check_facts(found.name, found.networks, found.thresholds)
     for profile in (found.profile, *(network.profile for network in found.networks.values())):
         if not all(0 < low <= size <= high for low, size, high in zip(*profile)):
             raise ValueError(f"profile {profile} is not from small to large")
