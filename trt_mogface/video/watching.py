@@ -31,6 +31,7 @@ def watching(
 
     Meanwhile the iteration does not end when all sources have ended, but with `Analysis.stop`.  A live source
     that failed, because it was not there yet, is tried again.  A file that cannot be read changes nothing.
+    A change counts once two looks in a row have seen it.
 
     Args:
         analysis: Analysis; sources that it has from elsewhere are left alone.
@@ -43,11 +44,15 @@ def watching(
         ArgumentError, ImageError: If the file cannot be used at first.
     """
     follower = Follower(analysis, path, positions or {})
-    follower.update(read_source_file(path))
+    found = read_source_file(path)
+    follower.update(found)
     analysis.keep_open(kept=True)
     ended = threading.Event()
     thread = threading.Thread(
-        target=_follow, args=(follower, path, report, ended, interval), name="trt-mogface-watch", daemon=True
+        target=_follow,
+        args=(follower, path, found, report, ended, interval),
+        name="trt-mogface-watch",
+        daemon=True,
     )
     thread.start()
     try:
@@ -59,22 +64,25 @@ def watching(
 
 
 def _follow(
-    follower: Follower, path: Path, report: Callable[[str], None], ended: threading.Event, interval: float
+    follower: Follower,
+    path: Path,
+    seen: list[Source],
+    report: Callable[[str], None],
+    ended: threading.Event,
+    interval: float,
 ) -> None:
     problem = ""
     while not ended.wait(interval):
-        before, problem = problem, _update(follower, path)
+        before, problem = problem, ""
+        try:
+            found = read_source_file(path)
+            if found == seen:  # else an editor may be writing it, and the rest comes
+                follower.update(found)
+            seen = found
+        except MogFaceError as error:
+            problem = str(error)
         if problem and problem != before:
             report(problem)
-
-
-def _update(follower: Follower, path: Path) -> str:
-    """Read the file; return what is wrong with it, or an empty text."""
-    try:
-        follower.update(read_source_file(path))
-    except MogFaceError as error:
-        return str(error)
-    return ""
 
 
 class Follower:

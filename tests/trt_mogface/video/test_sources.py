@@ -202,6 +202,29 @@ def test_an_analysis_follows_a_file(tmp_path: Path) -> None:
     assert "missing.mp4" in problems[0]
 
 
+@pytest.mark.parametrize("half", ["", "one={}\n"])
+def test_a_file_that_is_being_written_changes_nothing(half: str, tmp_path: Path) -> None:
+    """Editors empty a file before they write it; a source that was taken away would begin anew."""
+    one, two = (str(make_clip(tmp_path / f"{n}.mp4", 5)) for n in (1, 2))
+    path, whole = tmp_path / "list.txt", f"one={one}\ntwo={two}\n"
+    path.write_text(whole)
+    problems: list[str] = []
+    with analyze([], RecordedBackend()) as analysis, watching(analysis, path, problems.append, 0.3):
+        items: list[Any] = []
+        thread = threading.Thread(target=lambda: items.extend(analysis))
+        thread.start()
+        wait_for(lambda: analysis.stats().frames == 10)
+        for _ in range(5):
+            path.write_text(half.format(one))
+            time.sleep(0.03)
+            path.write_text(whole)
+            time.sleep(0.35)
+        analysis.stop()
+        thread.join(10)
+    assert problems == []
+    assert sorted(i.event for i in items if isinstance(i, SourceEvent)) == ["ended"] * 2 + ["opened"] * 2
+
+
 def test_a_file_to_follow_must_be_usable_at_first(tmp_path: Path) -> None:
     missing = tmp_path / "missing.txt"
     with analyze([], RecordedBackend()) as analysis:
